@@ -228,12 +228,12 @@ _URL = Backend(
 )
 """Any server that speaks OpenAI's protocol; nothing is started for it."""
 BACKENDS = {backend.name: backend for backend in (_VLLM, _MLX, _LLAMA, _TRANSFORMERS, _EMBEDDINGS, _URL)}
-"""All of them by name, the one that is rather taken first."""
+"""All backends by name, in order of preference."""
 
 
 @dataclass(frozen=True, slots=True)
 class FoundBackend:
-    """What of a backend is on this machine."""
+    """A backend as it was found on this machine, or why it wasn't."""
 
     name: str
     program: tuple[str, ...] = ()
@@ -269,7 +269,7 @@ class Choice:
 
 
 def verdicts(facts: ModelFacts, found: Sequence[FoundBackend]) -> list[Verdict]:
-    """Return of each backend that was looked for whether it serves a model, those that are rather taken first."""
+    """Return whether each backend that was looked for serves a model, in order of preference."""
     order = list(BACKENDS)
     known = sorted(found, key=lambda one: order.index(one.name))
     return [Verdict(BACKENDS[one.name], one, _why_not(BACKENDS[one.name], one, facts)) for one in known]
@@ -386,7 +386,7 @@ def check_arguments(backend: Backend, arguments: Sequence[str]) -> None:
         if name not in backend.arguments:
             allowed = ", ".join(sorted(backend.arguments)) or "none"
             raise BadInput(
-                f"{word} is no argument that {backend.name} may be started with.",
+                f"{word} isn't an argument that {backend.name} may be started with.",
                 hint=f"Allowed are {allowed}; write a value as --name=value.",
             )
         if not _VALUE.fullmatch(value):

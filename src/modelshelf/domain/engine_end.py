@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 TAIL_LINES = 12
-"""So many of its last lines say why."""
+"""How many of its last lines are shown as the reason."""
 _NO_MEMORY = re.compile(
     r"out of memory|cannot allocate memory|(?:failed|unable|not enough memory) to allocate|bad_alloc|\bMemoryError\b"
     r"|OutOfDeviceMemory|OutOfHostMemory|alloc(?:ate|ation)? .{0,60}failed|No available memory for the cache blocks",
@@ -16,7 +16,7 @@ _NO_MEMORY = re.compile(
 )
 """Source: the words of ggml's backends, of torch (`CUDA out of memory`), Vulkan, C++ and vLLM."""
 _TRACE = re.compile(r"^\s|^Traceback|^\s*[\^~]+\s*$")
-"""What of a Python traceback says nothing to a person."""
+"""Lines of a Python traceback that tell a person nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,13 +26,13 @@ class EngineWish:
     arguments: tuple[str, ...] = ()
     """What its command has beside."""
     url: str = ""
-    """Of another's server: its root, without `/v1` and without a slash at the end."""
+    """The root address of another server, without `/v1` and without a slash at the end."""
     upstream_model: str = ""
     """What that server calls the model."""
 
     @property
     def text(self) -> str:
-        """It, in one line."""
+        """The whole wish in one line."""
         return " ".join(filter(None, (self.engine, self.url, self.upstream_model, *self.arguments)))
 
 

@@ -130,7 +130,7 @@ class Scheduler:
         self._forget(engine)
 
     def _on_engine(self, event: Reached | Started | StartFailed | Died | Stopped | Unload) -> None:
-        """Take in what happened to an engine; of one that isn't known any more it is too late."""
+        """Take in what happened to an engine; ignore engines that were forgotten meanwhile."""
         engine = self.engines.get(event.model_id)
         if engine is None:
             return
@@ -174,7 +174,7 @@ class Scheduler:
         self._refuse_waiting(engine, engine.failure(self._now_s) or error)
 
     def _on_died(self, engine: Engine, error: ShelfError) -> None:
-        """What waits for the next start anyway waits on; the others get its last words."""
+        """Refuse the waiting requests with its last words, unless they waited for the next start anyway."""
         self._drop_granted(engine)
         if engine.state is not EngineState.DRAINING:
             self._refuse_waiting(engine, error)
@@ -282,7 +282,7 @@ class Scheduler:
             self._refuse(asked, error)
 
     def _drop_granted(self, engine: Engine) -> None:
-        """The answers of an engine that is gone ended with it."""
+        """Forget the requests that an engine was answering when it ended."""
         for ticket in engine.granted:
             self._tickets.pop(ticket, None)
 

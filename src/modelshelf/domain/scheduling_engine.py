@@ -129,7 +129,7 @@ class Engine:
             self.failures, self.not_before_s = self.failures + 1, now_s + backoff_s
 
     def end(self, state: EngineState, now_s: float) -> None:
-        """Note that there is no engine any more; who waits, waits for the next start from now on."""
+        """Note that the engine is gone; waiting requests now wait for its next start."""
         self.state, self.is_stopping, self.pinned, self.asked_keep_alive_s = state, False, False, None
         self.wanted = self.latest
         self.granted.clear()

@@ -22,7 +22,7 @@ class Asked:
     pin: bool = False
     """Whether it is never to make room from then on."""
     by_hand: bool = False
-    """Whether a person asks to load it: a failure of a moment ago is no answer then."""
+    """Whether a person asked to load it; then a recent failure doesn't count, and it is tried again."""
 
 
 @dataclass(frozen=True, slots=True)

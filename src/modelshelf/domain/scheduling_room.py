@@ -56,7 +56,7 @@ class Room:
     loaded: Sequence[Loaded]
     max_loaded: int
     memory: DeviceMemory | None
-    """Of the device that the model wants; None where nobody knows it: then memory keeps nobody out."""
+    """The memory of the device that the model needs; None if unknown, and then memory limits nothing."""
 
     def plan(self, wanted: Wanted, claims: Sequence[Wanted], *, may_drain: bool) -> RoomPlan:
         """Return how a model gets its room.

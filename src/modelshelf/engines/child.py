@@ -38,9 +38,9 @@ class Launch:
     mark: str
     """The value of `MARK`: this child alone has it."""
     url: str = ""
-    """Where it will listen; empty: it says so."""
+    """Where it will listen; empty if it chooses the port itself and prints it."""
     grace_s: float = 10.0
-    """So long it may take to end by itself."""
+    """How long it may take to end after SIGTERM, before SIGKILL."""
 
 
 class Child:

@@ -1,4 +1,4 @@
-"""What of each backend is installed here, found without importing or starting it."""
+"""Finds which backends are installed here, without importing or starting any."""
 
 from __future__ import annotations
 

@@ -14,10 +14,10 @@ _RUNTIMES = frozenset({"docker", "podman", "nerdctl"})
 
 
 def is_theirs(port: int, processes: Iterable[psutil.Process], command: Sequence[str]) -> bool:
-    """Return whether a child listens on a port of loopback, or a container of its.
+    """Return whether a child, or the container that it runs, listens on a port of loopback.
 
-    A container's port is held by its runtime, which is no child of ours: there a program of root's or of our own user
-    will do, for both can read the key anyway.
+    A container's runtime holds its port, and isn't a child of ours. There a program of root or of our own user counts
+    as the child's: both can read the key anyway.
 
     Args:
         port: The port.

@@ -55,7 +55,7 @@ def test_a_person_chooses_the_engine_of_a_model(home: Home, hub: FakeHub) -> Non
     home.run("engines", "tiny", "--engine-arg", "threads=4", "--allow-pickle", **LLAMA_SERVER).checked()
     wrong = home.run("engines", "tiny", "--engine-arg", "host=0.0.0.0", **LLAMA_SERVER)
 
-    assert (wrong.code, "--host=0.0.0.0 is no argument" in wrong.err) == (2, True)
+    assert (wrong.code, "--host=0.0.0.0 isn't an argument" in wrong.err) == (2, True)
     shown = home.run("show", "tiny", "--json").checked().json
     assert {key: shown[key] for key in ("engine", "engine_args", "allow_pickle", "trust_remote_code")} == {
         "engine": "llama", "engine_args": ["--threads=4"], "allow_pickle": True, "trust_remote_code": False,

@@ -201,7 +201,7 @@ def test_an_adapter_of_another_format_is_refused(library: Library) -> None:
     config = b'{"base_model_name_or_path": "org/base"}'
     library.add("adapter", {"adapter_model.safetensors": b"", "adapter_config.json": config})
 
-    with pytest.raises(BadInput, match="adapter is no GGUF, and its base model is one"):
+    with pytest.raises(BadInput, match="adapter isn't a GGUF, and its base model is"):
         library.start("adapter")
 
     assert library.leases() == []

@@ -178,11 +178,11 @@ def test_no_command_holds_the_key() -> None:
 @pytest.mark.parametrize("word", ["--api-key=x", "--host=0.0.0.0", "--model=/etc/passwd", "threads"])
 def test_an_argument_that_is_not_on_the_list_is_refused(word: str) -> None:
     """What would change the address, the key or the model of an engine can't be added to its command."""
-    with pytest.raises(BadInput, match="is no argument") as caught:
+    with pytest.raises(BadInput, match="isn't an argument") as caught:
         check_arguments(BACKENDS["llama"], ["--threads=2", word])
 
     assert "--threads" in caught.value.hint
-    with pytest.raises(BadInput, match="is no argument"):
+    with pytest.raises(BadInput, match="isn't an argument"):
         check_arguments(BACKENDS["url"], [word])
 
 

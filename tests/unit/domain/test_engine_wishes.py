@@ -49,7 +49,7 @@ def test_a_change_leaves_the_rest(change: EngineChange, choice: EngineChoice) ->
         (EngineChange("ollama"), "There is no engine ollama"),
         (EngineChange("url"), "address of another server"),
         (EngineChange("auto", ("threads=3",)), "Arguments are for one engine"),
-        (EngineChange("llama", ("api-key=x",)), "--api-key=x is no argument that llama may be started with"),
+        (EngineChange("llama", ("api-key=x",)), "--api-key=x isn't an argument that llama may be started with"),
         (EngineChange("transformers", ("attn-implementation=org/kernel",)), "has a value that no engine"),
     ],
 )

@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 LOOK_AGAIN_S = 10.0
 """How often a model that is served is looked up again: it may have been updated or removed."""
 _FRESH_S = 1.0
-"""So long a name means what it meant."""
+"""How long the pool believes what it last found out about a name."""
 _MOST_NAMES = 1000
 
 

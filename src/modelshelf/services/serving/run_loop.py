@@ -218,7 +218,7 @@ class RunLoop:
             died.cancel()
 
     async def _start(self, wanted: Wanted) -> RunningEngine:
-        """Return a started engine; a fault of our own is a failed start too, lest its model starts for ever."""
+        """Return a started engine. An unexpected exception is a failed start: no model is left starting."""
 
         def told(state: EngineState) -> None:
             self._loop.call_soon_threadsafe(self.tell, Reached(wanted.model_id, state))

@@ -28,12 +28,12 @@ class ServingPlan:
 
     model: Model
     base: Model | None
-    """Of an adapter, the model that it changes."""
+    """The base model, if the model is an adapter."""
     facts: ModelFacts
-    """Of the base model, where there is one."""
+    """What the base model is, if there is one; else what the model is."""
     choice: Choice
     files: ServedFiles
-    """Likewise."""
+    """The files of that same model."""
     adapter_bytes: int
     wish: EngineWish
 
@@ -165,7 +165,7 @@ class Planner:
         names = [file.path for file in self.library.files(model.row) if format_of(file.path) == GGUF]
         if not names:
             raise BadInput(
-                f"{model.row.model_name} is no GGUF, and its base model is one.",
+                f"{model.row.model_name} isn't a GGUF, and its base model is.",
                 hint="Convert it with llama.cpp's convert_lora_to_gguf.py, or register the base model as safetensors.",
             )
         return _checked(model, names[0])
