@@ -105,3 +105,20 @@ class _Stopped(FakeClock):
     def sleep(self, duration_s: float) -> None:
         """Record the sleep."""
         self.slept.append(duration_s)
+
+
+def test_a_changed_limit_holds_at_once() -> None:
+    """A limit that is raised or lifted while bytes wait for the old one ends that wait."""
+    clock = FakeClock()
+    limits = [10, 10, 1000, 1000]
+    throttle = Throttle(10, clock, reread=lambda: limits.pop(0) if limits else None)
+    begin = clock.now()
+
+    throttle(10_000)
+    raised_s = clock.now() - begin
+    throttle(10_000)
+
+    assert raised_s < 10
+    assert clock.now() - begin < 20
+    throttle(10**12)
+    assert clock.now() - begin < 20

@@ -265,6 +265,7 @@ class _Parts:
 
 
 def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
+    from modelshelf.bootstrap.current_limit import CurrentLimit
     from modelshelf.bootstrap.hub import late_hub, make_peers
     from modelshelf.domain.eviction import Watermarks
     from modelshelf.registry.registry import Registry
@@ -295,7 +296,8 @@ def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
     old_copies = OldCopyDeleter(registry, library, clock, views)
     policy = FullPolicy(settings.on_full == "demote", settings.on_secondary_full == "remove-unpinned", marks)
     room = RoomMaker(registry, tiers, admission, library, old_copies, hub, clock, policy, runner)
-    throttle = Throttle(settings.download_limit_bytes_per_s, clock, partial(part_of_limit, registry, owner))
+    limit = CurrentLimit(settings)
+    throttle = Throttle(limit(), clock, partial(part_of_limit, registry, owner), limit)
     hours, peers = OpenHours(settings.download_hours, clock), make_peers(settings, STREAMS)
     puller = Puller(registry, tiers, room, hub, peers, clock, throttle, hours, STREAMS)
     mover = Mover(registry, library, tiers, room, clock)

@@ -67,7 +67,7 @@ def _list(*, watch: bool, as_json: bool) -> None:
     with open_shelf(read_only=True) as shelf:
         told: dict[int, tuple[str, str, int]] = {}
         while True:
-            found = shelf.jobs()
+            found = shelf.services.runner.all(limit=rows(sys.stdout) if watch and is_drawable(sys.stdout) else None)
             if as_json:
                 output.as_json([JobJson.of(job) for job in found])
             elif watch and not is_drawable(sys.stdout):

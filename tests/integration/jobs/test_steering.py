@@ -47,6 +47,7 @@ def test_a_pause_holds_through_a_restart_of_the_server(stuck: FakeHub, home: Hom
         paused = home.run("jobs", "pause", number, "--json").checked().json
         assert (paused["state"], paused["rate_bytes_per_s"], paused["eta_s"]) == ("paused", 0, None)
         assert first.get("/api/models/m")["detail"] == "Paused."
+        assert "paused" in home.run("ls").checked().out
     go_on(stuck)
     before = stuck.bytes_sent
 

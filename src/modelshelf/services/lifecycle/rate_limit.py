@@ -37,10 +37,18 @@ class Throttle:
         rate_bytes_per_s: The limit; None: none.
         clock: Time.
         part: Returns this process's share, above 0 and at most 1; called now and then.
+        reread: Returns the limit as it is now; called now and then. None: it never changes.
     """
 
-    def __init__(self, rate_bytes_per_s: int | None, clock: Clock, part: Callable[[], float] = lambda: 1.0) -> None:
+    def __init__(
+        self,
+        rate_bytes_per_s: int | None,
+        clock: Clock,
+        part: Callable[[], float] = lambda: 1.0,
+        reread: Callable[[], int | None] | None = None,
+    ) -> None:
         self._rate_bytes_per_s = rate_bytes_per_s
+        self._reread = reread or (lambda: rate_bytes_per_s)
         self._clock = clock
         self._part = part
         self._last_part = 1.0
@@ -55,17 +63,29 @@ class Throttle:
             count_bytes: How many.
             check: Called now and then while waiting; may raise to stop.
         """
-        if self._rate_bytes_per_s is None:
-            return
         with self._mutex:
-            now = self._clock.now()
-            if now >= self._ask_at:
-                self._ask_at = now + _ASK_S
-                with contextlib.suppress(ShelfError):  # the registry isn't reachable: keep the last share
-                    self._last_part = self._part()
-            self._free_at = max(now, self._free_at) + count_bytes / (self._rate_bytes_per_s * self._last_part)
+            now = self._look()
+            if self._rate_bytes_per_s is None:
+                return
+            rate_bytes_per_s = self._rate_bytes_per_s
+            self._free_at = max(now, self._free_at) + count_bytes / (rate_bytes_per_s * self._last_part)
             wait_s = self._free_at - now
-        while wait_s > 0:
+        while wait_s > 0 and self._rate_bytes_per_s == rate_bytes_per_s:  # a wait for another limit is over
             check()
             self._clock.sleep(min(wait_s, _STEP_S))
             wait_s -= _STEP_S
+            with self._mutex:
+                self._look()
+
+    def _look(self) -> float:
+        """Ask for the limit and this process's share of it, if it is time to; return the time."""
+        now = self._clock.now()
+        if now >= self._ask_at:
+            self._ask_at = now + _ASK_S
+            limit = self._reread()
+            if limit != self._rate_bytes_per_s:
+                self._rate_bytes_per_s, self._free_at = limit, now
+            if limit is not None:
+                with contextlib.suppress(ShelfError):  # the registry isn't reachable: keep the last share
+                    self._last_part = self._part()
+        return now
