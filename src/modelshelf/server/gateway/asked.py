@@ -1,4 +1,4 @@
-"""A request to a model: what the door must know of its body, and the body that the engine gets."""
+"""A request to a model: the fields that the door reads, and the body that the engine gets."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from modelshelf.units import parse_duration
 
 _MODEL = re.compile(rb'"model"\s*:\s*"(?:[^"\\]|\\.)*"')
 _OURS = ("keep_alive",)
-"""Fields that speak to the library; engines refuse what they don't know."""
+"""Fields for the library alone; an engine would refuse them."""
 _MOST_NAME_CHARS = 250
 _FOR_EVER_S = 10 * 365 * 86400.0
 _SAYS_NOTHING: tuple[object, ...] = (None, False, [], {}, "auto", {"type": "text"})
-"""Values that ask for what happens anyway."""
+"""Values that ask for the default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +35,10 @@ class Asked:
     """As it came; empty where the fields are a translation."""
 
     def refuse_ignored(self, served: Served) -> None:
-        """Do nothing unless the request has a field that would change the answer and that the engine ignores.
+        """Raise if the engine would ignore a field that changes the answer.
 
         Raises:
-            BadInput: It has one.
+            BadInput: It would; `param` names the field.
         """
         for name in sorted(served.ignores.intersection(self.fields)):
             if self.fields[name] not in _SAYS_NOTHING:

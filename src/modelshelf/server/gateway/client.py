@@ -1,4 +1,4 @@
-"""The client's side of a request: what was sent to it so far, and whether it is still there."""
+"""The client of one request: what it was sent so far, and whether it is still connected."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from modelshelf.errors import ShelfError
 from modelshelf.server.gateway.errors import headers_of
 
 _FIRST_WORD_S = 1.0
-"""So long a client waits for a model without a word."""
+"""How long a client that streams waits before it is told what for, in seconds."""
 _NEXT_WORD_S = 5.0
 _LOOK_AFTER_S = 0.02
-"""So long after its request it doesn't matter whether the client is still there."""
+"""How long after its request a client isn't watched, in seconds: most short answers are over by then."""
 
 
 class Shape(Protocol):
@@ -32,20 +32,20 @@ class Shape(Protocol):
         """Return a part of a stream, or nothing yet."""
 
     def end(self) -> bytes:
-        """Return what is left when the stream is over."""
+        """Return what is left to send when the stream is over."""
 
     def waiting(self, text: str) -> bytes:
-        """Return what tells a client that waits for a stream what it waits for."""
+        """Return what tells a waiting client the progress."""
 
     def failed(self, err: ShelfError) -> bytes:
-        """Return what ends a stream that can't go on."""
+        """Return what ends a stream that failed."""
 
     def error(self, err: ShelfError) -> bytes:
-        """Return the answer to a request that can't be answered."""
+        """Return the body of an error."""
 
 
 class Client:
-    """Who gets the answer.
+    """The client that gets the answer.
 
     Args:
         send: ASGI's.
@@ -90,7 +90,7 @@ class Client:
 
     @contextlib.contextmanager
     def told(self, what: Callable[[], str]) -> Iterator[None]:
-        """Tell a client that waits for a stream now and then what it waits for, once a second is over.
+        """While the block runs, tell a client that streams what it waits for: after a second, then every five.
 
         Args:
             what: Says it in a few words.
@@ -115,9 +115,9 @@ class Client:
 
 @contextlib.asynccontextmanager
 async def while_there(receive: Receive) -> AsyncIterator[None]:
-    """Do what is inside as long as the client is there; when it leaves, that is cancelled and nothing is raised.
+    """Cancel the block when the client disconnects; nothing is raised then.
 
-    An answer that is there at once costs no task that looks for the client.
+    A short answer doesn't pay for a task that watches the client.
     """
     work, has_left = asyncio.current_task(), False
     watching: list[asyncio.Task[None]] = []

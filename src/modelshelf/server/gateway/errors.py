@@ -10,7 +10,7 @@ from modelshelf.errors import BadInput, EngineFailed, ShelfError, TooMany
 from modelshelf.server.errors import retry_after
 
 _LAST_LINES = 5
-"""Of what a failed engine wrote, so many lines go into a message."""
+"""How many of a failed engine's last lines a message has."""
 _TYPES = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error"}
 _TYPES |= {413: "request_too_large", 429: "rate_limit_error"}
 
@@ -75,7 +75,7 @@ OLLAMA_PATHS = frozenset(
 )
 """Where Ollama's clients ask; no route of ours has such a path."""
 _SHAPES: dict[str, Callable[[ShelfError], dict[str, Any]]] = {"/v1/messages": anthropic_error, "/v1/": openai_error}
-"""Below which path an error has which shape; the first that fits counts."""
+"""The shape of errors below a path; the first path that fits counts."""
 
 
 def shape_of(path: str) -> Callable[[ShelfError], dict[str, Any]] | None:

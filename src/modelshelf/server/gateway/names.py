@@ -1,4 +1,4 @@
-"""Which registered model a client means by a name."""
+"""Finding the registered model that a client names."""
 
 from __future__ import annotations
 

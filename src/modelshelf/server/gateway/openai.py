@@ -1,4 +1,4 @@
-"""OpenAI's protocol: it goes through as it is, but for the model's name."""
+"""OpenAI's protocol: answers pass unchanged, except for the model's name."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class OpenAi:
         self._rest = b""
 
     def whole(self, body: bytes) -> bytes:
-        """Return an answer that came whole.
+        """Return an answer that isn't streamed.
 
         >>> OpenAi("smol").whole(b'{"id":1,"model": "/a/path"}')
         b'{"id":1,"model":"smol"}'
