@@ -17,7 +17,7 @@ expect.set_options(timeout=DEADLINE_MS)
 def test_a_failed_download_is_tried_again(hub: FakeHub, home: Home, look: Callable[..., Page]) -> None:
     """A download that the hub refuses stands first, with the reason; once the hub gives it, Retry brings it."""
     hub.add_repo(REPO, {"config.json": b"{}", "model.safetensors": random_bytes(MB)})
-    hub.fail(".*model.safetensors", status=403)
+    hub.fail("*/model.safetensors", status=403)
     home.run("add", "m", REPO)
     with home.serve() as server:
         page = look(f"{server.url}/activity")

@@ -41,7 +41,7 @@ def test_several_models_are_moved_at_once(library: Server, look: Callable[..., P
     page = look(f"{library.url}/models?sort=name")
     for name in ("apple", "banana"):
         page.get_by_role("checkbox", name=f"Select {name}").check()
-    page.get_by_role("toolbar").get_by_role("button", name="Move…").click()
+    page.get_by_role("toolbar").get_by_role("button", name="Move…", exact=True).click()
     sheet = page.get_by_role("dialog")
     expect(sheet).to_contain_text("Move 2 models")
     sheet.get_by_role("button", name="Move ").click()

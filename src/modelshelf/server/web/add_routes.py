@@ -31,7 +31,7 @@ def add(router: APIRouter, site: Site) -> None:
     @router.get("/add")
     def ask(request: Request, q: _Text = "", pick: _Text = "", to: _Text = "", name: _Text = "") -> Response:
         """Show what the hub has, and the plan for what is chosen of it."""
-        look, text = site.look(), q.strip()
+        look, text = site.look(measure=True), q.strip()
         page = _page(site, look, text, {"q": text, "pick": pick, "to": to, "name": name.strip()})
         twins = (
             ("Terminal", f"shelf files {page.repo} --json" if page.repo else f"shelf search {text or 'WORDS'} --json"),

@@ -73,7 +73,7 @@ def _move_sheet(site: Site, rows: list[ModelRow], to: str) -> Sheet:
             moving.append(Moving(row, plan))
         except ShelfError as err:
             moving.append(Moving(row, err))
-    return plans.move_sheet(site.look(), to, words.tier_said(tier.location, tier.base), moving)
+    return plans.move_sheet(site.look(measure=True), to, words.tier_said(tier.location, tier.base), moving)
 
 
 def _tabs(site: Site, rows: list[ModelRow], to: str) -> list[tuple[str, str, bool]]:

@@ -42,8 +42,8 @@ class Look:
         return [row for row in self.models if row.job_state == FAILED and not row.complete]
 
 
-def look_at(shelf: Shelf, *, rescan: bool = False) -> Look:
-    """Return the library as it is now; with `rescan` every file is measured again."""
+def look_at(shelf: Shelf, tiers: Sequence[TierJson]) -> Look:
+    """Return the library as it is now, with its tiers as they were measured."""
     services = shelf.services
     rows = services.registry.listed(EVERYTHING)
     where: dict[tuple[str, str], str] = {}
@@ -53,7 +53,7 @@ def look_at(shelf: Shelf, *, rescan: bool = False) -> Look:
             where[key] = services.library.base_of(row)
     return Look(
         now_s=services.clock.now(),
-        tiers=[TierJson.of(status) for status in shelf.tiers(rescan=rescan)],
+        tiers=tiers,
         warn_share=services.tiers.warning_threshold,
         models=rows,
         bases={row.id: where[row.cache_location, row.cache_path] for row in rows},

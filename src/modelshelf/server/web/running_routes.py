@@ -11,11 +11,14 @@ from modelshelf.server.web.look import Look
 from modelshelf.server.web.models_page import group_of
 from modelshelf.server.web.site import Site
 
+_MOST = 500
+"""So many models are offered in a list; the others by their own pages."""
+
 
 def _talkative(look: Look) -> list[str]:
     """Return the models that can be loaded, the one used last first."""
     there = [row for row in look.models if group_of(look, row) == "here"]
-    return [str(row.model_name) for row in sorted(there, key=lambda row: -(row.last_used_at or 0))]
+    return [str(row.model_name) for row in sorted(there, key=lambda row: -(row.last_used_at or 0))][:_MOST]
 
 
 def add(router: APIRouter, site: Site) -> None:

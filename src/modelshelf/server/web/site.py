@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -17,6 +17,7 @@ from modelshelf.domain.serving import EngineStatus
 from modelshelf.domain.tiers import Tier
 from modelshelf.domain.unadopted import Unadopted
 from modelshelf.errors import BadInput, NotFound, ShelfError
+from modelshelf.schemas.tiers import TierJson
 from modelshelf.server.gateway.ports import Engines
 from modelshelf.server.sessions import Sessions
 from modelshelf.server.web import render, words
@@ -29,6 +30,7 @@ from modelshelf.services.shelf import Shelf
 from modelshelf.store.os_errors import of_os_error
 
 _MOST_FIELDS = 2000
+_KEPT_S = 10.0
 Twins = Sequence[tuple[str, str]]
 
 
@@ -52,10 +54,22 @@ class Site:
     open_status: Callable[[], Status]
     login: Login | None
     """None: no key is asked for."""
+    measured: dict[str, tuple[float, list[TierJson]]] = field(default_factory=dict)
+    """What the tiers held, and when: of a large library that takes longer than all else on a page."""
 
-    def look(self, *, rescan: bool = False) -> Look:
-        """Return the library as it is now; with `rescan` every file is measured again."""
-        return look_at(self.shelf, rescan=rescan)
+    def look(self, *, rescan: bool = False, measure: bool = False) -> Look:
+        """Return the library as it is now.
+
+        Args:
+            rescan: Measure every file again.
+            measure: Measure the tiers now; else what was measured in the last seconds will do for the sidebar.
+        """
+        now_s = self.shelf.services.clock.now()
+        kept = self.measured.get("tiers")
+        if rescan or measure or kept is None or not 0 <= now_s - kept[0] < _KEPT_S:
+            kept = (now_s, [TierJson.of(status) for status in self.shelf.tiers(rescan=rescan)])
+            self.measured["tiers"] = kept
+        return look_at(self.shelf, kept[1])
 
     def running(self) -> list[EngineStatus]:
         """Return the engines; for a handler that runs in a thread."""

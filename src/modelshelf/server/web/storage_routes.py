@@ -43,7 +43,7 @@ def home(site: Site) -> APIRouter:
         """
         if "text/html" not in request.headers.get("accept", ""):
             return Json(IndexJson(version=__version__))
-        look = site.look(rescan=bool(request.query_params.get("rescan")))
+        look = site.look(rescan=bool(request.query_params.get("rescan")), measure=True)
         chosen = request.query_params.get("tier", "")
         page = storage_page(look, chosen, site.shelf.services.library.files, _coldest(site))
         found = site.unadopted(()) if page.is_empty else None
@@ -90,7 +90,7 @@ def _add_room(router: APIRouter, site: Site) -> None:
 
 
 def _room(site: Site, request: Request, key: str, room: str, *, status: int = 200) -> Response:
-    look, tier = site.look(), site.tier(key)
+    look, tier = site.look(measure=True), site.tier(key)
     shown = next(one for one in look.tiers if one.cache_path == tier.base)
     wanted = room or _at_first(shown)
     sheet = room_sheet(look, shown, wanted, _plan(site, tier, wanted))
