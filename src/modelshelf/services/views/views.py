@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -107,7 +108,8 @@ class Views:
             if unknown := set(names) - set(view.models or ()):
                 raise NotFound(f"The view {kind} {root} doesn't hold {min(unknown)}.", hint="shelf view ls")
             if not is_folder(Path(root)) and view.made:
-                raise Unavailable(f"{root} isn't there.", hint="Mount its drive.")
+                hint = f"Mount its drive. If the folder is gone for good: mkdir -p {shlex.quote(root)}, then again."
+                raise Unavailable(f"{root} isn't there.", hint=hint)
             left = tuple(name for name in view.models or () if name not in names) if names else ()
             view = replace(view, models=left, primary=self.library.tiers.primary.base)
             records.write(self._base, view)
