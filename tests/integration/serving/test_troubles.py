@@ -7,26 +7,32 @@ import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from modelshelf.store.layout import engines_folder
 from tests.fakes.hub import FakeHub
 from tests.integration.serving.test_served_models import Served, served
-from tests.world import DEADLINE_S, Home, wait_until
+from tests.world import Home, wait_until
+
+PATIENCE_S = 240.0
 
 
 @contextmanager
-def asked(made: Served, model: str, **more: Any) -> Iterator[http.client.HTTPResponse]:
-    """Ask a model, and give the answer as it comes; the connection is closed at the end."""
-    connection = http.client.HTTPConnection("127.0.0.1", made.server.port, timeout=DEADLINE_S)
-    body = {"model": model, "messages": [{"role": "user", "content": "Hello"}], **more}
+def posted(made: Served, path: str, **body: Any) -> Iterator[http.client.HTTPResponse]:
+    """Send a request, and give the answer as it comes; the connection is closed at the end."""
+    connection = http.client.HTTPConnection("127.0.0.1", made.server.port, timeout=PATIENCE_S)
     try:
-        connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
+        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
         yield connection.getresponse()
     finally:
         connection.close()
+
+
+def asked(made: Served, model: str, **more: Any) -> AbstractContextManager[http.client.HTTPResponse]:
+    """Ask a model."""
+    return posted(made, "/v1/chat/completions", model=model, messages=[{"role": "user", "content": "Hello"}], **more)
 
 
 def starts(made: Served, model: str) -> int:
@@ -79,7 +85,7 @@ def test_a_client_that_leaves_a_hanging_engine_gives_its_slot_back(home: Home, h
     """A request that its engine never answers holds a slot as long as its client waits, and no longer."""
     with served(home, hub, *words_for(home, one=["--hang", "answering"])) as made:
         made.post("one/load")
-        connection = http.client.HTTPConnection("127.0.0.1", made.server.port, timeout=DEADLINE_S)
+        connection = http.client.HTTPConnection("127.0.0.1", made.server.port, timeout=PATIENCE_S)
         body = json.dumps({"model": "one", "messages": []})
         connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
         wait_until(lambda: state(made, "one")["in_flight"] == 1, "the request to reach the engine")
@@ -93,9 +99,10 @@ def test_memory_that_runs_out_is_tried_once_more_alone(home: Home, hub: FakeHub)
     """An engine that runs out of memory has the idle ones unloaded, is tried once more, and fails in its own words."""
     with served(home, hub, *words_for(home, two=["--out-of-memory"])) as made:
         assert made.ask("one").status == 200
-        reply = made.ask("two", stream=False)
+        with asked(made, "two") as answer:
+            status, said = answer.status, answer.read().decode()
 
-        assert (reply.status, "failed to allocate buffer" in reply.body.decode()) == (503, True)
+        assert (status, "failed to allocate buffer" in said) == (503, True)
         assert starts(made, "two") == 2
         assert state(made, "one") is None
 
@@ -116,9 +123,14 @@ def test_an_unload_lets_a_stream_end(home: Home, hub: FakeHub) -> None:
     with served(home, hub, "--tokens", "100", "--token-s", "0.01") as made:
         made.post("one/load")
         replies: list[int] = []
+
+        def unload_it() -> None:
+            with posted(made, "/api/models/one/unload") as answer:
+                replies.append(answer.status)
+
         with asked(made, "one", stream=True) as answer:
             first = next(line for line in answer if b"word0" in line)
-            unload = threading.Thread(target=lambda: replies.append(made.post("one/unload").status))
+            unload = threading.Thread(target=unload_it)
             unload.start()
             said = first + answer.read()
         unload.join()
