@@ -39,7 +39,7 @@ def engines(
     allow_pickle: AllowPickle = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the programs that serve models, or say or choose what serves one.
+    """List what serves models; say or choose what serves one.
 
     With a name it says which program would serve that model, and why. With --engine or another option it chooses that
     first; an engine that runs goes on until it is idle.

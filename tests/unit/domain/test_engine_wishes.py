@@ -40,6 +40,7 @@ def test_a_change_leaves_the_rest(change: EngineChange, choice: EngineChoice) ->
     """What a change doesn't name stays, but the arguments of another engine; the registry's text has all of it."""
     assert change.applied(CHOSEN) == choice
     assert EngineChoice.parse(choice.text) == choice
+    assert EngineChoice.parse("") == NONE
     assert change.is_empty is (change == EngineChange())
 
 
