@@ -120,7 +120,7 @@ def test_a_part_is_answered_while_it_arrives(mirror: Serving, hub: FakeHub, comm
 
 
 def test_a_client_that_leaves_stops_nothing(mirror: Serving, shelf: Shelf, hub: FakeHub, commit: str) -> None:
-    """The fetch goes on as a job when the last client has left, and the next client finds the file here."""
+    """The fetch goes on as a job when the last client has left; the next ones find the file here, which is one use."""
     hub.pause(after_bytes=MIB)
     with mirror.connect() as connection:
         connection.sendall(f"GET {MODEL} HTTP/1.1\r\nHost: {mirror.host}\r\n\r\n".encode())
@@ -129,9 +129,10 @@ def test_a_client_that_leaves_stops_nothing(mirror: Serving, shelf: Shelf, hub: 
     hub.resume()
     finished(shelf)
 
-    assert mirror.ask("GET", MODEL).body == WEIGHTS
+    assert shelf.models()[0].row.last_used_at is None
+    assert [mirror.ask("GET", MODEL).body == WEIGHTS for _ in range(2)] == [True, True]
     assert hub.bytes_sent == len(WEIGHTS)
-    assert [model.state for model in shelf.models()] == ["ready"]
+    assert [(model.state, model.row.uses) for model in shelf.models()] == [("ready", 1)]
 
 
 def test_headers_come_without_a_fetch(mirror: Serving, shelf: Shelf, hub: FakeHub, commit: str) -> None:

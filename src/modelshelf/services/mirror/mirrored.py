@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 
 from modelshelf.domain.models import Mirrored
+from modelshelf.errors import ShelfError
 from modelshelf.registry.registry import Registry
 
 _KEPT_S = 1.0
 """How long the registry isn't asked again, in seconds."""
+_NOTE_EACH_S = 3600.0
+"""How often it is recorded that a model is asked for, in seconds."""
 
 
 class MirroredRepos:
@@ -25,6 +29,7 @@ class MirroredRepos:
         self._known: dict[str, Mirrored] = {}
         self._gated: set[str] = set()
         self._asked_at = float("-inf")
+        self._noted: dict[tuple[str, str], float] = {}
         self._mutex = threading.Lock()
 
     def how(self, repo_id: str) -> Mirrored | None:
@@ -36,6 +41,18 @@ class MirroredRepos:
                 self._asked_at = time.monotonic()
             key = repo_id.lower()
             return self._known.get(key, Mirrored.GATED if key in self._gated else Mirrored.NO) or None
+
+    def note_asked(self, repo_id: str, commit_hash: str) -> None:
+        """Record that a client asked for a mirrored model, once an hour: the one that nobody asks for leaves first."""
+        key, now_s = (repo_id.lower(), commit_hash), time.monotonic()
+        with self._mutex:
+            if now_s - self._noted.get(key, float("-inf")) < _NOTE_EACH_S:
+                return
+            self._noted[key] = now_s
+        with contextlib.suppress(ShelfError):  # a full or closed disk keeps nobody from reading
+            for row in self._registry.models(any_case=repo_id):
+                if row.mirrored and row.commit_hash == commit_hash:
+                    self._registry.add_use(row.id, "mirror", 0.0)
 
     def close(self, repo_id: str) -> None:
         """Record that the hub gives a mirrored repository only to callers with a token of their own by now."""

@@ -129,7 +129,10 @@ class PullThrough:
 
     def file(self, repo_id: str, revision: str, path: str) -> ServedFile:
         """Return one file of a commit; see `entry`."""
-        return self.entry(repo_id, revision, path)
+        found = self.entry(repo_id, revision, path)
+        if found.disk_path is not None and self.mirrored.how(repo_id) is not None:
+            self.mirrored.note_asked(repo_id, found.commit_hash)
+        return found
 
     def follow(self, repo_id: str, revision: str, found: ServedFile) -> Arrival:
         """Fetch a file that isn't on a tier, or join those who wait for it.
