@@ -40,9 +40,9 @@ def jobs(
     watch: Annotated[bool, typer.Option("--watch", help="Go on showing them until Ctrl-C.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the jobs, newest first; pause, resume, cancel or retry one.
+    """List the jobs; pause, resume, cancel or retry one.
 
-    It doesn't matter which process runs a job.
+    The newest come first. It doesn't matter which process runs a job.
 
     A job is queued, running, waiting, paused, done, failed or cancelled. What arrived stays, whatever is done with it.
 
