@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from modelshelf.domain.engine_choice import EngineChoice
 from modelshelf.domain.job_params import OldCopy
 from modelshelf.domain.jobs import UNFINISHED, Cause
 from modelshelf.domain.listing import Listing, Order
@@ -224,6 +225,17 @@ def test_a_pin_is_kept_with_its_reason(registry: Registry) -> None:
         registry.set_pin(row.id, pinned=pinned, reason=reason)
         [found] = registry.models()
         assert (found.pinned, found.pin_reason) == (pinned, reason)
+
+
+def test_a_persons_choice_of_an_engine_is_kept(registry: Registry) -> None:
+    """A model has no choice of its own until a person makes one, which the row then has, and may take back."""
+    row = add(registry)
+
+    for choice in (EngineChoice("llama", ("--threads=2",), trust_remote_code=True), EngineChoice()):
+        registry.set_engine(row.id, choice)
+        [found] = registry.models()
+        assert found.engine == choice
+    assert row.engine == EngineChoice()
 
 
 def test_a_manifest_goes_with_its_last_model(registry: Registry) -> None:
