@@ -4,8 +4,9 @@
 
 The first library is that of `bench/look.py` after `shelf reconcile`, which writes sidecars and keeps the meter, as
 pulls do; its commands take turns. `adopt` is timed over a fifth as many models of tiny files that nobody registered,
-and over a fifth of those: where both take the same for a model, it is linear. Last, one repository of many tiny files
-is adopted, served below `/hf` page by page, and removed. No command asks a hub.
+and over a fifth of those: where both take the same for a model, it is linear; `rm --files` likewise over three
+repositories. Last, one repository of many tiny files is adopted, served below `/hf` page by page, and removed. No
+command asks a hub.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ def main() -> None:
         print(_measure.machine(folder), flush=True)
         measure_library(folder / "library", args.models, args.files, args.rounds)
         measure_adopt(folder, args.models, args.files)
+        measure_rm(folder, args.large)
         measure_large(folder / "large", args.large)
 
 
@@ -117,6 +119,19 @@ def measure_large(folder: Path, files: int) -> None:
     rest_s = statistics.median(took_s[1:])
     print(f"{len(took_s)} pages of /hf: the first {took_s[0]:.3f} s, the others {rest_s:.3f} s; aim {AIM_PAGE_S:g} s")
     timed("shelf", "rm", "large", "--files", "--yes")
+
+
+def measure_rm(folder: Path, files: int) -> None:
+    """Print what removing a repository of ever more files takes for a file: the same, where it is linear."""
+    for count in (files // 20, files // 10, files // 5):
+        place = folder / f"rm-{count}"
+        lay_out(place / "base", "large", count, 0)
+        adopt = ["shelf", "adopt", str(place / "base"), "--leave"]
+        _measure.time_once(Command("shelf adopt", adopt, settings(place), check=lambda text: True))
+        remove = Command("shelf rm", ["shelf", "rm", "large", "--files", "--yes"], settings(place))
+        timing = _measure.time_once(remove)
+        each_ms, cpu_ms = 1000 * timing.wall_s / count, 1000 * timing.cpu_s / count
+        print(f"shelf rm --files, {count} files: {each_ms:.2f} ms a file, {cpu_ms:.2f} ms of it computing")
 
 
 def list_of_files(base: Path, files: int) -> None:

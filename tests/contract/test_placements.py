@@ -11,6 +11,7 @@ from modelshelf.domain.jobs import UNFINISHED
 from modelshelf.domain.models import FileEntry, Mirrored, ModelRow, Registration
 from modelshelf.domain.names import BasePath, CommitHash, RepoId
 from modelshelf.domain.sidecars import Sidecar
+from modelshelf.registry.placements import Arrival
 from modelshelf.registry.registry import Registry
 
 REPO = "org/name"
@@ -37,19 +38,30 @@ def _now(registry: Registry) -> ModelRow:
 
 def test_a_model_is_added_as_its_sidecar_says(registry: Registry) -> None:
     """A model is added with its sidecar's name, pin, patterns, commit, files and size; the name is then taken."""
-    assert registry.placements.add(SIDECAR, "secondary", "/slow", complete=True, signature="3:4")
+    assert registry.placements.add([Arrival(SIDECAR, "secondary", "/slow", complete=True, signature="3:4")]) == [True]
     row = _now(registry)
 
     assert (row.commit_hash, row.pinned, row.pin_reason, row.allow_patterns) == (NEW, True, "mine", ("*.bin",))
     assert (row.cache_location, row.cache_path, row.complete, row.signature) == ("secondary", "/slow", True, "3:4")
     assert (row.size_bytes, registry.files(REPO, NEW)) == (7, list(FILES))
-    assert not registry.placements.add(SIDECAR, "primary", "/fast", complete=True, signature="")
+    assert registry.placements.add([Arrival(SIDECAR, "primary", "/fast", complete=True)]) == [False]
     assert _now(registry) == row
+
+
+def test_of_models_that_are_added_together_each_needs_a_free_name(registry: Registry, row: ModelRow) -> None:
+    """A model whose name is taken isn't added and changes nothing, while those that are added with it are."""
+    names = ("b", row.model_name, "c")
+    arrivals = [Arrival(replace(SIDECAR, model_name=name), "secondary", "/slow", complete=True) for name in names]
+
+    assert registry.placements.add(arrivals) == [True, False, True]
+    assert [found.model_name for found in registry.models()] == ["b", "c", "m"]
+    assert _now(registry) == row
+    assert registry.files(REPO, NEW) == list(FILES)
 
 
 def test_a_model_is_placed_elsewhere_at_another_commit(registry: Registry, row: ModelRow) -> None:
     """When a model is placed at another commit, a list of files that nothing needs is deleted."""
-    assert registry.placements.place(row, SIDECAR, "secondary", "/slow", complete=True, signature="3:4")
+    assert registry.placements.place(row, Arrival(SIDECAR, "secondary", "/slow", complete=True, signature="3:4"))
 
     now = _now(registry)
     assert (now.id, now.commit_hash, now.cache_path, now.signature) == (row.id, NEW, "/slow", "3:4")
@@ -58,7 +70,7 @@ def test_a_model_is_placed_elsewhere_at_another_commit(registry: Registry, row: 
 
 def test_a_model_that_is_placed_incomplete_keeps_its_signature(registry: Registry, row: ModelRow) -> None:
     """A model placed incomplete keeps its signature, which says that it lost files."""
-    assert registry.placements.place(row, SIDECAR, "custom", "/usb", complete=False, signature="")
+    assert registry.placements.place(row, Arrival(SIDECAR, "custom", "/usb", complete=False, signature=""))
 
     assert (_now(registry).complete, _now(registry).signature) == (False, "1:2")
 
@@ -110,7 +122,7 @@ def test_what_changed_since_is_left_alone(registry: Registry, row: ModelRow, cha
         registry.enqueue("pull", row)
     before = registry.models()
 
-    assert not registry.placements.place(row, SIDECAR, "custom", "/usb", complete=True, signature="")
+    assert not registry.placements.place(row, Arrival(SIDECAR, "custom", "/usb", complete=True, signature=""))
     assert not registry.placements.lose(row)
 
     assert registry.models() == before

@@ -32,6 +32,8 @@ _EXCLUDES = "!"
 _NO_EXCLUSION = r"\!"
 _NAME = re.compile(r"(?!!)(?:[^*?\[]|\[[*?\[]\]|\[\\!\])+(?<!/)")
 """A pattern that matches one path and no other; see `escape`."""
+_SPECIAL = re.compile(r"[*?\[]|\A!|/\Z")
+"""What a pattern that is spelled like its only path lacks."""
 
 
 class FilePattern(str):
@@ -88,10 +90,10 @@ class _Matcher:
     """The paths that one of the patterns matches; all without patterns."""
 
     def __init__(self, patterns: Iterable[FilePattern]) -> None:
-        wanted = list(patterns)
+        wanted = [(pattern, pattern.name) for pattern in patterns]
         self._is_all = not wanted
-        self._names = {pattern.name for pattern in wanted}
-        shells = (pattern + "*" if pattern.endswith("/") else pattern for pattern in wanted if pattern.name is None)
+        self._names = {name for _, name in wanted if name is not None}
+        shells = (pattern + "*" if pattern.endswith("/") else pattern for pattern, name in wanted if name is None)
         self._shells = [re.compile(fnmatch.translate(shell)) for shell in shells]
 
     def matches(self, path: str) -> bool:
@@ -118,5 +120,7 @@ def escape(path: str) -> str:
 
 def _name_in(pattern: str) -> FilePath | None:
     with contextlib.suppress(BadInput):
+        if _SPECIAL.search(pattern) is None:  # most of them
+            return FilePath(pattern)
         return FilePath(re.sub(r"\[\\?([*?[!])\]", r"\1", pattern)) if _NAME.fullmatch(pattern) else None
     return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -23,6 +24,22 @@ from modelshelf.registry.database import db_now
 from modelshelf.registry.fast_read import model_rows, models_query
 from modelshelf.registry.rows import columns_of, drop_manifests, new_deletion
 from modelshelf.registry.tables import files, jobs, models
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A model at a place."""
+
+    sidecar: Sidecar
+    cache_location: str
+    """Its tier."""
+    base: str
+    complete: bool
+    """Whether all of it is there."""
+    signature: str = ""
+    """The value of `store.repos.scan.signature`, if so."""
+    written: WeightFormat | None = None
+    """How its weights are written; None: as the names of its files say."""
 
 
 class Placements:
@@ -94,73 +111,17 @@ class Placements:
         with self._engine.connect() as connection:
             return [(repo_id, commit_hash, used_at) for repo_id, commit_hash, used_at in connection.execute(query)]
 
-    def add(
-        self,
-        sidecar: Sidecar,
-        cache_location: str,
-        base: str,
-        *,
-        complete: bool,
-        signature: str,
-        written: WeightFormat | None = None,
-    ) -> bool:
-        """Register a model again from its sidecar; return whether the name was free.
+    def add(self, arrivals: Sequence[Arrival]) -> list[bool]:
+        """Register models again from their sidecars, in one transaction; return for each whether its name was free."""
+        with self._engine.begin() as connection:
+            return [_add(connection, arrival) for arrival in arrivals]
 
-        Args:
-            sidecar: Its sidecar.
-            cache_location: Its tier.
-            base: Its base.
-            complete: Whether all of it is there.
-            signature: The value of `store.repos.scan.signature`, if so.
-            written: How its weights are written; None: as the names of its files say.
-        """
-        values = {
-            "model_name": sidecar.model_name,
-            "hf_path": sidecar.hf_path,
-            "revision": sidecar.revision,
-            "commit_hash": sidecar.commit_hash,
-            "allow_patterns": json.dumps(list(sidecar.allow_patterns)),
-            "pinned": sidecar.pinned,
-            "pin_reason": sidecar.pin_reason,
-            "mirrored": sidecar.mirrored,
-            "size_bytes": total_size(sidecar.selected),
-            "cache_location": cache_location,
-            "cache_path": base,
-            "complete": complete,
-            "signature": signature,
-            **columns_of(written or format_by_names(sidecar.selected)),
-        }
-        try:
-            with self._engine.begin() as connection:
-                times = {"created_at": db_now(), "arrived_at": db_now()}
-                connection.execute(sa.insert(models).values(**values, **times))
-                _keep_files(connection, sidecar.hf_path, sidecar.commit_hash, sidecar.files)
-        except IntegrityError:
-            return False
-        return True
-
-    def place(
-        self,
-        row: ModelRow,
-        sidecar: Sidecar,
-        cache_location: str,
-        base: str,
-        *,
-        complete: bool,
-        signature: str,
-        written: WeightFormat | None = None,
-    ) -> bool:
-        """Set a model's base and commit; return whether it was still as in `row`, without a job. See `add`."""
-        values = {
-            "cache_location": cache_location,
-            "cache_path": base,
-            "commit_hash": sidecar.commit_hash,
-            "size_bytes": total_size(sidecar.selected),
-            "complete": complete,
-            **columns_of(written or format_by_names(sidecar.selected)),
-        }
-        if complete:
-            values |= {"signature": signature}
+    def place(self, row: ModelRow, arrival: Arrival) -> bool:
+        """Set a model's base and commit; return whether it was still as in `row`, without a job."""
+        sidecar = arrival.sidecar
+        values = _values(arrival)
+        if not arrival.complete:
+            del values["signature"]
         with self._engine.begin() as connection:
             change = sa.update(models).where(_is_still(row), _is_idle(row)).values(**values, arrived_at=db_now())
             if not connection.execute(change).rowcount:
@@ -270,6 +231,42 @@ def _is_idle(row: ModelRow) -> sa.ColumnElement[bool]:
         models.c.complete == row.complete,
         ~sa.exists().where(jobs.c.model_id == models.c.id, jobs.c.state.in_(UNFINISHED)),
     )
+
+
+def _add(connection: sa.Connection, arrival: Arrival) -> bool:
+    sidecar = arrival.sidecar
+    values = {
+        "model_name": sidecar.model_name,
+        "hf_path": sidecar.hf_path,
+        "revision": sidecar.revision,
+        "allow_patterns": json.dumps(list(sidecar.allow_patterns)),
+        "pinned": sidecar.pinned,
+        "pin_reason": sidecar.pin_reason,
+        "mirrored": sidecar.mirrored,
+        **_values(arrival),
+    }
+    try:
+        with connection.begin_nested():
+            times = {"created_at": db_now(), "arrived_at": db_now()}
+            connection.execute(sa.insert(models).values(**values, **times))
+            _keep_files(connection, sidecar.hf_path, sidecar.commit_hash, sidecar.files)
+    except IntegrityError:
+        return False
+    return True
+
+
+def _values(arrival: Arrival) -> dict[str, object]:
+    """Return the columns that say where a model is, and at which commit."""
+    selected = arrival.sidecar.selected
+    return {
+        "commit_hash": arrival.sidecar.commit_hash,
+        "size_bytes": total_size(selected),
+        "cache_location": arrival.cache_location,
+        "cache_path": arrival.base,
+        "complete": arrival.complete,
+        "signature": arrival.signature,
+        **columns_of(arrival.written or format_by_names(selected)),
+    }
 
 
 def _keep_files(connection: sa.Connection, repo_id: str, commit_hash: str, manifest: Sequence[FileEntry]) -> None:

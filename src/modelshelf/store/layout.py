@@ -39,36 +39,37 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
 from modelshelf.domain.names import CommitHash, Digest, ModelName, RefName, RepoId, ViewRoot, repo_folder_name
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Repo:
-    """The folder of one repository."""
+    """The folder of one repository; the paths that are asked for most are made once."""
 
     path: Path
     root: Path
     """The root of every change in it: the base, or the cache_dir."""
 
-    @property
+    @cached_property
     def blobs(self) -> Path:
         """The folder of its blobs."""
         return self.path / "blobs"
 
-    @property
+    @cached_property
     def snapshots(self) -> Path:
         """The folder of its snapshots."""
         return self.path / "snapshots"
 
-    @property
+    @cached_property
     def refs(self) -> Path:
         """The folder of its refs."""
         return self.path / "refs"
 
-    @property
+    @cached_property
     def trees(self) -> Path:
         """The folder of its file lists."""
         return self.path / "trees"
@@ -79,7 +80,7 @@ class Repo:
 
     def snapshot(self, commit_hash: CommitHash) -> Path:
         """The folder of one commit."""
-        return self.path.joinpath("snapshots", commit_hash)  # one step: a listing calls this thousands of times
+        return self.snapshots / commit_hash
 
     def ref(self, revision: RefName) -> Path:
         """The file with the commit of a revision."""
@@ -99,13 +100,13 @@ class Repo:
         return self.absences / commit_hash
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Base:
     """The root of a tier."""
 
     path: Path
 
-    @property
+    @cached_property
     def hub(self) -> Path:
         """The cache_dir of every Hugging Face call."""
         return self.path / "hub"
@@ -130,7 +131,7 @@ class Base:
         """What transformers before 4.22 wrote; no tool of today reads it."""
         return self.path / "transformers"
 
-    @property
+    @cached_property
     def own(self) -> Path:
         """Everything that modelshelf writes."""
         return self.path / "modelshelf"
@@ -236,7 +237,7 @@ class Base:
 class CacheDir(Base):
     """A cache_dir that isn't a base: repositories are in it directly, as after `cache_dir=BASE`."""
 
-    @property
+    @cached_property
     def hub(self) -> Path:
         """The folder itself."""
         return self.path

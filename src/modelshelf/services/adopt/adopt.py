@@ -35,6 +35,7 @@ from modelshelf.errors import BadInput, Cancelled, Denied, NotFound, ShelfError,
 from modelshelf.registry.registry import Registry
 from modelshelf.schemas.adopt import AdoptedJson
 from modelshelf.schemas.json_object import to_json
+from modelshelf.services.adopt import needs
 from modelshelf.services.adopt.import_models import ModelImporter
 from modelshelf.services.adopt.link_old_path import Linker
 from modelshelf.services.catalog.look import Look
@@ -84,7 +85,7 @@ class Adopter:
         if order.mode is AdoptMode.LINK:
             self.linker.check(order, found)
             backup = str(self.linker.backup_path(Path(order.base)))
-        need_bytes = self.importer.need_bytes(plan)
+        need_bytes = needs.size_bytes(plan)
         self.importer.check_fits(plan, need_bytes)
         return with_need(plan, need_bytes, backup, notes)
 
@@ -173,7 +174,7 @@ class Adopter:
             self.importer.drop_brought(order)
             found = inventory.find(path)
         plan = self._decide(found, order)
-        first = with_need(plan, self.importer.need_bytes(plan), "", ())
+        first = with_need(plan, needs.size_bytes(plan), "", ())
         if any(model.kind.value == "stray" for model in found.models):
             done.left += self.importer.bring_strays(plan, running)
             plan = self._decide(inventory.find(path), order)

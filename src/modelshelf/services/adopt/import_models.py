@@ -12,9 +12,9 @@ from pathlib import Path
 
 from modelshelf.domain.adopt import Act, Adoption, AdoptMode, AdoptPlan, Order
 from modelshelf.domain.adopt_inventory import FoundModel, Origin
-from modelshelf.domain.file_system_limits import BESIDE_ENTRIES, check_entries, entries_of
+from modelshelf.domain.file_system_limits import check_entries
 from modelshelf.domain.made_up_commits import make_up
-from modelshelf.domain.models import FileEntry
+from modelshelf.domain.models import FileEntry, ModelRow
 from modelshelf.domain.names import Digest, ModelName, RefName, RepoId
 from modelshelf.domain.ports import Clock
 from modelshelf.domain.reconcile import Action, Step
@@ -22,6 +22,7 @@ from modelshelf.domain.sidecars import Sidecar
 from modelshelf.domain.tiers import CUSTOM, Tier
 from modelshelf.errors import BadInput, Conflict, Corrupt
 from modelshelf.registry.registry import Registry
+from modelshelf.services.adopt import needs
 from modelshelf.services.jobs.progress import Counter
 from modelshelf.services.jobs.running import Running
 from modelshelf.services.maintenance.reconcile import Reconciler
@@ -34,10 +35,13 @@ from modelshelf.store.adopt import inventory, merge_folder
 from modelshelf.store.blobs import copy, link_or_clone
 from modelshelf.store.blobs.partial import digest_of, file_agrees
 from modelshelf.store.layout import Base, CacheDir
-from modelshelf.store.probe import is_file, is_folder, is_there
+from modelshelf.store.probe import is_folder, is_real_file, is_there
 from modelshelf.store.repos import scan, snapshot, trees, verify
 from modelshelf.store.repos.materialize import lay_out
 from modelshelf.store.tiers import marker
+
+_AT_ONCE = 100
+"""So many models are registered in one transaction; the lock of each is an open file, and a process has about 1,000."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,38 +57,6 @@ class ModelImporter:
 
     # --- room ---
 
-    def need_bytes(self, plan: AdoptPlan) -> int:
-        """Return how many bytes the target lacks."""
-        if plan.order.is_home:  # what moves into hub/ from beside it is on the target already
-            return 0
-        target = Base(Path(plan.order.target))
-        need: dict[tuple[str, str], int] = {}
-        for adoption in plan.of(Act.MOVE, Act.BRING):
-            found = adoption.found
-            for file in found.files:
-                blob = target.repo(found.repo).blob(file.digest) if file.digest else None
-                if blob is None or not _has_size(blob, file.size_bytes):
-                    need[found.repo_id, file.digest or file.path] = file.size_bytes
-        along = sum(other.thing.size_bytes for other in plan.others if other.act in ("move", "copy"))
-        if plan.order.mode is AdoptMode.LINK:  # what isn't a model moves unchanged
-            along += sum(adoption.found.size_bytes for adoption in plan.of(Act.STAY))
-        return sum(need.values()) + along
-
-    def need_entries(self, plan: AdoptPlan) -> int:
-        """Return the most entries (inodes) that adopting makes on the target's disk."""
-        target, order = Base(Path(plan.order.target)), plan.order
-        here = plan.models if order.is_home else plan.of(Act.MERGE)
-        strays = sum(2 * len(adoption.found.files) for adoption in here if adoption.found.kind is Origin.STRAY)
-        moving = [] if order.is_home else plan.of(Act.MOVE, Act.BRING)
-        going = [Path(other.thing.path) for other in plan.others if other.act in ("move", "copy")]
-        return (
-            BESIDE_ENTRIES
-            + sum(1 + len(adoption.found.lost) for adoption in plan.of(Act.REGISTER, Act.MOVE))
-            + strays
-            + sum(entries_of(a.found.files, scan.blob_sizes(target.repo(a.found.repo))) for a in moving)
-            + (0 if order.is_home else sum(2 for path in going for _ in scan.walk_files(path)))
-        )
-
     def check_fits(self, plan: AdoptPlan, need_bytes: int) -> None:
         """Raise unless so many bytes fit on the target once the old copies there are deleted.
 
@@ -96,7 +68,7 @@ class ModelImporter:
         if plan.of(Act.REGISTER, Act.MOVE, Act.BRING, Act.MERGE):
             free_entries = marker.free_entries(Base(Path(order.target)))
             target = self._tier(order.target_location, order.target)
-            check_entries(self.need_entries(plan), target, free_entries)
+            check_entries(needs.entries(plan), target, free_entries)
         if order.mode is AdoptMode.LEAVE:
             return
         tier, takes_disk = self._tier(order.target_location, order.target), self._takes_disk(order)
@@ -181,15 +153,15 @@ class ModelImporter:
             self._link_anew(base, adoption.found)
         adoptions = [replace(a, found=self._with_digests(base, a.found, running)) for a in adoptions]
         damaged = self._verify(base, tier_id, [a.found for a in adoptions], running)
-        names, left = [], []
         running.progress.phase("registering")
-        for adoption in adoptions:
-            found = adoption.found
-            wrong = damaged.get((found.repo_id, found.commit_hash))
-            if wrong is None and self._add(order, adoption):
+        wrong = [damaged.get((a.found.repo_id, a.found.commit_hash)) for a in adoptions]
+        added = self._add(order, [adoption for adoption, why in zip(adoptions, wrong, strict=True) if why is None])
+        names, left = [], []
+        for adoption, why in zip(adoptions, wrong, strict=True):
+            if adoption.model_name in added:
                 names.append(adoption.model_name)
             else:
-                left.append(f"{found.repo_id}: {wrong or 'it changed meanwhile: run the command again.'}")
+                left.append(f"{adoption.found.repo_id}: {why or 'it changed meanwhile: run the command again.'}")
         return names, left
 
     def _link_anew(self, base: Base, found: FoundModel) -> None:
@@ -216,13 +188,14 @@ class ModelImporter:
         known = self.registry.verified.of_tier(tier_id)
         targets = []
         for found in models:
-            folder = base.repo(found.repo).snapshot(found.commit)
+            repo = base.repo(found.repo)
+            folder, blobs = repo.snapshot(found.commit), repo.blobs.resolve()
             for file in found.entries:
-                path = folder / file.path
+                path, blob = folder / file.path, blobs / file.digest
                 if known.get(file.digest) != scan.stamp(path):
+                    real = blob if is_real_file(blob) and scan.is_same(path, blob) else path.resolve()
                     where = (file.size_bytes, file.path, "", found.commit_hash)
-                    target = verify.Target(str(base.path), found.repo, path, path.resolve(), file.digest, *where)
-                    targets.append(target)
+                    targets.append(verify.Target(str(base.path), found.repo, path, real, file.digest, *where))
         with VerifiedNotes(self.registry, self.clock, {str(base.path): tier_id}) as notes:
             findings = verify.verify_blobs(
                 targets,
@@ -233,17 +206,22 @@ class ModelImporter:
             )
         return {(f.repo_id, f.commit_hash): f"{f.file} is damaged ({f.kind.value}): it stays." for f in findings}
 
-    def _add(self, order: Order, adoption: Adoption) -> bool:
-        """Write the row, then the sidecar, by the steps of reconcile; return whether every step still held."""
-        sidecar = _sidecar(adoption)
-        row = self.registry.model(adoption.model_name)
-        if row is not None and (row.hf_path, row.commit_hash) != (sidecar.hf_path, sidecar.commit_hash):
-            return False  # somebody took the name in the meantime
-        action = Action.ADD if row is None else Action.PLACE
-        step = Step(action, order.base, adoption.model_name, "", order.location, sidecar, row, complete=True)
-        if not self.reconciler.carry_out(step):
-            return False
-        return self.reconciler.carry_out(replace(step, action=Action.WRITE_SIDECAR, row=None))
+    def _add(self, order: Order, adoptions: Sequence[Adoption]) -> set[str]:
+        """Write rows, then sidecars, by the steps of reconcile; return the models of which every step still held."""
+        rows: dict[str, ModelRow] = {row.model_name: row for row in self.registry.models()}
+        new, done = list[Step](), set[str]()
+        for adoption in adoptions:
+            sidecar, row = _sidecar(adoption), rows.get(adoption.model_name)
+            action = Action.ADD if row is None else Action.PLACE
+            step = Step(action, order.base, adoption.model_name, "", order.location, sidecar, row, complete=True)
+            if row is None:
+                new.append(step)
+            elif (row.hf_path, row.commit_hash) == (sidecar.hf_path, sidecar.commit_hash):  # else the name was taken
+                steps = (step, replace(step, action=Action.WRITE_SIDECAR, row=None))
+                done |= {adoption.model_name} if all(map(self.reconciler.carry_out, steps)) else set()
+        for start in range(0, len(new), _AT_ONCE):
+            done |= self.reconciler.add(new[start : start + _AT_ONCE])
+        return done
 
     # --- second copies ---
 
@@ -304,7 +282,7 @@ class ModelImporter:
                 self._lay_out(base, found)
             adoption = replace(adoption, found=found)
             away = replace(order, base=order.target, location=order.target_location)
-            if not self._add(away, adoption):
+            if not self._add(away, [adoption]):
                 raise Conflict(f"The name {adoption.model_name} was taken meanwhile: run the command again.")
         return {"link": "linked", "reflink": "reflinked"}.get(method, "copied")
 
@@ -344,7 +322,7 @@ class ModelImporter:
         self, base: Base, repo_id: RepoId, file: FileEntry, source: Path, running: Running, reservation: Reservation
     ) -> None:
         blob = base.repo(repo_id).blob(file.digest)
-        if _has_size(blob, file.size_bytes):
+        if needs.has_size(blob, file.size_bytes):
             running.progress.advance(file.size_bytes)
             reservation.wrote(file.size_bytes)
         else:
@@ -358,10 +336,6 @@ class ModelImporter:
         if listed and not is_there(repo.tree(commit_hash)):
             trees.write(repo, commit_hash, listed)
         snapshot.set_refs(repo, {_revision(found): commit_hash}, overwrite=False)
-
-
-def _has_size(path: Path, size_bytes: int) -> bool:
-    return is_file(path) and path.stat().st_size == size_bytes
 
 
 def _sidecar(adoption: Adoption) -> Sidecar:

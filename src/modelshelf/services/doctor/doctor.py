@@ -148,7 +148,7 @@ class Doctor:
                     leftovers[item.kind] = leftovers.get(item.kind, 0) + item.size_bytes
         return replace(
             self.registry,
-            models=len(shelf.services.registry.models()),
+            models=len(self.bases.look.rows),
             damaged=tuple(m.row.model_name for m in self.bases.look.models if m.state is State.DAMAGED),
             drifted=tuple((step.model_name, step.why) for step in steps if step.action is Action.SET_REF),
             unsettled=sum(step.action is not Action.SET_REF for step in steps),

@@ -69,7 +69,7 @@ class Collector:
 
     def _plan(self, base: Base, params: GcParams, look: Look) -> GcPlan:
         now_s = self.clock.now()
-        needs = self._needs(base, self.registry.models(), look.files)
+        needs = self._needs(base, look.rows, look.files)
         return collect.plan_gc(base, needs, now_s, self.min_age_s, quarantine=params.quarantine, seen=look.base(base))
 
     def run(self, running: Running) -> None:

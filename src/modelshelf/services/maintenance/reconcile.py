@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from modelshelf.domain.names import RepoId
 from modelshelf.domain.ports import Clock
 from modelshelf.domain.reconcile import Action, ReconcilePlan, Step, plan_reconcile
 from modelshelf.domain.sidecars import Sidecar
+from modelshelf.registry.placements import Arrival
 from modelshelf.registry.registry import Registry
 from modelshelf.schemas.json_object import to_json
 from modelshelf.schemas.reconcile import ReconciledJson
@@ -35,6 +37,8 @@ from modelshelf.store.repos import scan, snapshot
 from modelshelf.store.tiers import marker, meter, sidecars
 
 _log = logging.getLogger(__name__)
+_WRITERS = 8
+"""How many sidecars are written at a time: a file system makes durable together what is asked for together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,23 +127,60 @@ class Reconciler:
         assert step.sidecar is not None
         with self._locked(base, step.sidecar.hf_path):
             if step.action in (Action.ADD, Action.PLACE):
-                return self._set_row(base, step, step.sidecar)
+                return self._set_row(step)
             if step.action is Action.SET_REF:
                 return self._set_ref(base, step.sidecar)
             return self._set_sidecar(base, step.sidecar, gone=step.action is Action.DROP_SIDECAR)
 
-    def _set_row(self, base: Base, step: Step, sidecar: Sidecar) -> bool:
+    def add(self, steps: Sequence[Step]) -> set[str]:
+        """Add whole models, each with its sidecar; return the names of those whose step still applied.
+
+        The registry is written once for all of them, and the disk waits for several sidecars at a time. A repository
+        that somebody has locked comes after the others.
+
+        **Crash:** the models are registered, and some lack a sidecar, which the next run writes.
+        """
+        free, later = list[Step](), list[Step]()
+        with contextlib.ExitStack() as held:
+            for step in steps:
+                assert step.sidecar is not None
+                base = Base(Path(step.base))
+                is_free = held.enter_context(locks.try_lock(base.path, base.repo_lock(step.sidecar.hf_path)))
+                (free if is_free else later).append(step)
+            done = self._add(free)
+        for step in later:
+            assert step.sidecar is not None
+            with self._locked(Base(Path(step.base)), step.sidecar.hf_path):
+                done |= self._add([step])
+        return done
+
+    def _add(self, steps: Sequence[Step]) -> set[str]:
+        """Add models whose repositories' locks are held; return the names of those that were added."""
+        arrivals = [found for step in steps if (found := self._arrival(step)) is not None]
+        are_new = self.registry.placements.add(arrivals)
+        added = [found.sidecar for found, is_new in zip(arrivals, are_new, strict=True) if is_new]
+        bases = {step.model_name: Base(Path(step.base)) for step in steps}
+        with ThreadPoolExecutor(_WRITERS) as pool:
+            list(pool.map(lambda sidecar: sidecars.write(bases[sidecar.model_name], sidecar), added))
+        return {sidecar.model_name for sidecar in added}
+
+    def _set_row(self, step: Step) -> bool:
+        arrival, placements = self._arrival(step), self.registry.placements
+        if arrival is None:
+            return False
+        return placements.add([arrival])[0] if step.row is None else placements.place(step.row, arrival)
+
+    def _arrival(self, step: Step) -> Arrival | None:
+        """Return what the registry is told of a step's model; None if it isn't as whole as the step says."""
+        sidecar, base = step.sidecar, Base(Path(step.base))
+        assert sidecar is not None
         repo = base.repo(sidecar.hf_path)
         if step.complete and scan.missing_files(repo, sidecar.commit_hash, sidecar.selected):
-            return False
+            return None
         signature = scan.signature(repo, sidecar.commit_hash) if step.complete else ""
         written = weight_format_of(base, sidecar.hf_path, sidecar.commit_hash, sidecar.selected)
-        facts = {"complete": step.complete, "signature": signature, "written": written}
-        placements = self.registry.placements
         stored = self.tiers.settings.stored_path(step.base)
-        if step.row is None:
-            return placements.add(sidecar, step.location, stored, **facts)  # type: ignore[arg-type]
-        return placements.place(step.row, sidecar, step.location, stored, **facts)  # type: ignore[arg-type]
+        return Arrival(sidecar, step.location, stored, step.complete, signature, written)
 
     def _set_sidecar(self, base: Base, sidecar: Sidecar, *, gone: bool) -> bool:
         row = self.registry.model(sidecar.model_name)

@@ -77,7 +77,7 @@ class _Scan:
         self._places: dict[str, _ScannedBase] = {}
         self._alias: dict[str, str] = {}
         """From another path of the same folder to the path seen first."""
-        self._rows = registry.models()
+        self._rows = look.rows
         self._sidecars: dict[str, list[Sidecar]] = {}
         self._counted: dict[tuple[object, ...], tuple[tuple[FileEntry, ...], int]] = {}
         """How many files of a model are missing in a base, with the files that were counted."""
@@ -190,7 +190,7 @@ class _Scan:
         key = (place.base, sidecar.hf_path, sidecar.commit_hash, sidecar.allow_patterns)
         known = self._counted.get(key)
         if known is None or known[0] != sidecar.files:
-            model = Recorded(sidecar.commit_hash, sidecar.selected, signature)
+            model = Recorded(sidecar.commit_hash, tuple(sidecar.selected), signature)
             known = sidecar.files, len(recorded.missing_files(self._names(place, sidecar.hf_path), model))
             self._counted[key] = known
         return known[1]

@@ -254,12 +254,11 @@ class _SnapshotLook:
         return self.faults[0] if self.faults else ""
 
     def _file(self, file: SnapshotFile, root: Path, listed: Mapping[FilePath, FileEntry]) -> None:
-        path, name = file.path, file.name
+        name, plain = file.name, self.names.plain_blobs.get(file.digest or "")
         try:
             inside = FilePath(name)
-            plain = self.names.plain_blobs.get(file.digest or "")
-            real = Path(plain.path) if plain else path.resolve(strict=True)
-            found = plain.stat() if plain else real.stat()
+            real = plain.path if plain else os.path.realpath(file.place, strict=True)
+            found = plain.stat() if plain else os.stat(real)  # noqa: PTH116 - a Path per file doubles the scan
         except (OSError, RuntimeError):
             fault = f"{name} is a broken link."
         except BadInput as err:
@@ -267,7 +266,7 @@ class _SnapshotLook:
         else:
             fault = _why_closed(real, found, name) if plain else _why_not_taken(real, found, root, name)
             digest = file.digest
-            if file.link is None and judge.link_text(path):
+            if file.link is None and judge.link_text(file.path):
                 fault = fault or f"{name} is a link that became a text file, and its blob isn't here."
             if file.link is not None and digest is None:
                 fault = fault or f"{name} leads to no blob."
@@ -278,16 +277,16 @@ class _SnapshotLook:
             self.faults.append(fault)
 
 
-def _why_not_taken(real: Path, found: os.stat_result, root: Path, name: str) -> str:
-    if root not in real.parents:
+def _why_not_taken(real: str, found: os.stat_result, root: Path, name: str) -> str:
+    if not real.startswith(f"{root}/"):
         return f"{name} is a link out of the cache to {real}: not followed."
     if not stat.S_ISREG(found.st_mode):
         return f"{name} isn't a file."
     return _why_closed(real, found, name)
 
 
-def _why_closed(real: Path, found: os.stat_result, name: str) -> str:
-    if not scan.may_read(real):
+def _why_closed(real: str, found: os.stat_result, name: str) -> str:
+    if not os.access(real, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
         return f"This user can't read {name} (it belongs to uid {found.st_uid})."
     return ""
 

@@ -57,6 +57,8 @@ class RepoNames:
         self.listing = listing or Listing()
         self._snapshots: dict[CommitHash, Snapshot] = {}
         self._lists: dict[CommitHash, tuple[FileEntry, ...]] = {}
+        self.judged: tuple[object, bool] | None = None
+        """What `recorded` was asked last, and its answer."""
 
     @cached_property
     def blobs(self) -> dict[Digest, int]:

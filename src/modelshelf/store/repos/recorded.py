@@ -20,7 +20,7 @@ class Recorded(NamedTuple):
     """A registered model as it was when all of its files were there."""
 
     commit_hash: CommitHash
-    files: Sequence[FileEntry]
+    files: tuple[FileEntry, ...]
     """The files that it needs."""
     signature: str
     """The value of `scan.signature` then; empty if it wasn't recorded."""
@@ -31,6 +31,13 @@ def is_as_recorded(names: RepoNames, models: Sequence[Recorded]) -> bool:
 
     Sizes aren't compared: a file that was cut short in place changes no folder.
     """
+    if (judged := names.judged) is not None and judged[0] == models:
+        return judged[1]
+    names.judged = models, _is_as_recorded(names, models)
+    return names.judged[1]
+
+
+def _is_as_recorded(names: RepoNames, models: Sequence[Recorded]) -> bool:
     needed = {file.digest for model in models for file in model.files}
     try:
         blobs = _names(names, str(names.repo.blobs), are_links=False)

@@ -19,10 +19,12 @@ class SeenBase:
 
     Args:
         base: The base.
+        known: Returns the files of a commit as the registry has them; see `sidecars.read_files`.
     """
 
-    def __init__(self, base: Base) -> None:
+    def __init__(self, base: Base, known: sidecars.Known = sidecars.nothing) -> None:
         self.base = base
+        self._known = known
         self.listing = Listing()
         self._names: dict[Path, RepoNames] = {}
 
@@ -34,7 +36,7 @@ class SeenBase:
     @cached_property
     def sidecar_files(self) -> dict[Path, Sidecar | None]:
         """The files among the sidecars, by name; None for one that can't be understood."""
-        return sidecars.read_files(self.base)
+        return sidecars.read_files(self.base, self._known)
 
     @property
     def sidecars(self) -> list[Sidecar]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from modelshelf.domain.models import Mirrored, file_entry
+from modelshelf.domain.models import FileEntry, Mirrored, file_entry
 from modelshelf.domain.names import BasePath, CommitHash, ModelName, RefName, RepoId, holder_of, is_own_ref, own_ref
 from modelshelf.domain.outcomes import Freed
 from modelshelf.domain.outside import flag_of, list_of, object_of, text_of
@@ -29,6 +30,13 @@ _KEYS = (
     *("model_name", "hf_path", "revision", "commit_hash", "allow_patterns"),
     *("pinned", "pin_reason", "files", "arriving_from", "mirrored"),
 )
+
+Known = Callable[[RepoId, CommitHash], Sequence[FileEntry]]
+
+
+def nothing(repo_id: RepoId, commit_hash: CommitHash) -> Sequence[FileEntry]:
+    """Return no files: none of any commit are known."""
+    return ()
 
 
 def write(base: Base, sidecar: Sidecar) -> None:
@@ -101,32 +109,39 @@ def names(base: Base) -> list[str]:
     return [path.stem for path in base.sidecars.glob("*.json")]
 
 
-def read_files(base: Base) -> dict[Path, Sidecar | None]:
-    """Return the files among a base's sidecars, by name; None for one that can't be understood."""
-    return {path: _read(path) for path in sorted(base.sidecars.glob("*.json"))}
+def read_files(base: Base, known: Known = nothing) -> dict[Path, Sidecar | None]:
+    """Return the files among a base's sidecars, by name; None for one that can't be understood.
+
+    Args:
+        base: The base.
+        known: Returns the files of a commit as they were parsed already; those that are the same aren't parsed again.
+    """
+    return {path: _read(path, known) for path in sorted(base.sidecars.glob("*.json"))}
 
 
-def _read(path: Path) -> Sidecar | None:
+def _read(path: Path, known: Known = nothing) -> Sidecar | None:
     """Return a sidecar named after its model; anything else is another's, or hostile."""
     try:
-        sidecar = _parse(read_small_json(path, LIST_BYTES))
+        sidecar = _parse(read_small_json(path, LIST_BYTES), known)
     except (OSError, BadInput):
         return None
     return sidecar if path.stem == sidecar.model_name else None
 
 
-def _parse(value: object) -> Sidecar:
+def _parse(value: object, known: Known) -> Sidecar:
     said = object_of(value, *_KEYS)
     came_from = said["arriving_from"]
+    hf_path, commit_hash = RepoId(said["hf_path"]), CommitHash(said["commit_hash"])
+    parsed = tuple(known(hf_path, commit_hash))
     return Sidecar(
         model_name=ModelName(said["model_name"]),
-        hf_path=RepoId(said["hf_path"]),
+        hf_path=hf_path,
         revision=RefName(said["revision"]),
-        commit_hash=CommitHash(said["commit_hash"]),
+        commit_hash=commit_hash,
         allow_patterns=patterns_of(list_of(said["allow_patterns"], FilePattern)),
         pinned=flag_of(said["pinned"]),
         pin_reason=text_of(said["pin_reason"]),
-        files=list_of(said["files"], file_entry),
+        files=parsed if said["files"] == list(map(list, parsed)) else list_of(said["files"], file_entry),
         arriving_from=None if came_from is None else BasePath(came_from),
         mirrored=Mirrored.parse(said["mirrored"]),
     )
