@@ -20,7 +20,18 @@ if TYPE_CHECKING:
     from modelshelf.domain.adopt import AdoptRequest
     from modelshelf.services.shelf import Shelf
 
-_KINDS = {"stray": "outside hub/", "local_dir": "local_dir", "lm_studio": "LM Studio", "ollama": "Ollama"}
+_KINDS = {
+    "stray": "outside hub/",
+    "local_dir": "local_dir",
+    "lm_studio": "LM Studio",
+    "ollama": "Ollama",
+    "git": "git clone",
+    "modelscope": "ModelScope",
+    "sentence_transformers": "sentence-transformers",
+    "webui": "text-generation-webui",
+    "comfyui": "ComfyUI",
+    "torch_hub": "torch hub",
+}
 
 
 def adopt(

@@ -31,11 +31,22 @@ class Origin(enum.StrEnum):
     LOCAL_DIR = "local_dir"
     LM_STUDIO = "lm_studio"
     OLLAMA = "ollama"
+    GIT = "git"
+    MODELSCOPE = "modelscope"
+    SENTENCE_TRANSFORMERS = "sentence_transformers"
+    WEBUI = "webui"
+    COMFYUI = "comfyui"
+    TORCH_HUB = "torch_hub"
 
     @property
     def is_foreign(self) -> bool:
         """Whether it belongs to another program, and is only ever linked or copied from."""
-        return self in (Origin.LOCAL_DIR, Origin.LM_STUDIO, Origin.OLLAMA)
+        return self not in (Origin.CACHE, Origin.STRAY)
+
+    @property
+    def is_of_no_hub(self) -> bool:
+        """Whether its repository's id is made up, so that it follows no revision."""
+        return self in (Origin.OLLAMA, Origin.COMFYUI, Origin.TORCH_HUB)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,11 @@ def is_weights(path: str) -> bool:
     return pure.suffix in _WEIGHTS and not _NO_WEIGHTS.fullmatch(pure.name)
 
 
+def is_pointer(head: bytes) -> bool:
+    """Return whether a file that begins like this is a pointer to one in Git LFS."""
+    return head.startswith(_POINTER)
+
+
 def link_in(head: bytes) -> Digest | None:
     """Return the digest of the blob that a text file leads to if the file was a link once; None otherwise.
 
@@ -65,7 +70,7 @@ def why_not(path: str, size_bytes: int, head: bytes) -> str:
     weights = is_weights(path)
     faults = {
         "is a link that became a text file": bool(link_in(head)),
-        "is a Git LFS pointer, which stands for a file that isn't here": head.startswith(_POINTER),
+        "is a Git LFS pointer, which stands for a file that isn't here": is_pointer(head),
         "is a web page": _PAGE.match(head) and (weights or path.endswith(".json")),
         "is empty": weights and not size_bytes,
         "isn't a GGUF file: it doesn't begin with GGUF": path.endswith(".gguf") and head[:4] != b"GGUF",

@@ -273,9 +273,7 @@ def test_a_blob_that_may_not_be_read_is_the_trouble(open_path: Path) -> None:
 
 def only(path: Path, repo_id: str = "") -> FoundModel:
     """Return another program's only model."""
-    found = other_tools.find(path, repo_id)
-    assert found is not None
-    (model,) = found
+    (model,) = other_tools.find(path, repo_id).models
     return model
 
 
@@ -283,7 +281,7 @@ def test_a_folder_of_nobody_is_none(tmp_path: Path) -> None:
     """An empty folder, or one with GGUF files directly in it, doesn't belong to another program."""
     put(tmp_path / "a.gguf", b"x")
 
-    assert other_tools.find(tmp_path) is None
+    assert other_tools.find(tmp_path).models == []
 
 
 def test_lm_studio_is_found_from_the_folder_above(tmp_path: Path) -> None:
@@ -311,7 +309,7 @@ def test_ollama_without_its_blob_is_in_trouble(tmp_path: Path) -> None:
     put(folder / "list", b"[]")
     put(folder / "odd", json.dumps({"layers": 7}).encode())
     put(tmp_path / "manifests" / "shallow", b"{}")
-    found = {model.called: model.trouble for model in other_tools.find(tmp_path) or ()}
+    found = {model.called: model.trouble for model in other_tools.find(tmp_path).models}
     assert found == {"llama3:8b": "", "other:odd": "It has no weights."}
     (folder / "odd").unlink()
 
@@ -413,7 +411,7 @@ def test_a_local_dir_below_is_named_with_what_adopts_it(tmp_path: Path, in_base:
 
 def test_a_folder_of_another_program_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
     """Another program's folder that doesn't exist holds nothing and isn't an error."""
-    assert other_tools.find(tmp_path / "gone") is None
+    assert other_tools.find(tmp_path / "gone").models == []
 
 
 def ollama_model(folder: Path, *layers: tuple[str, bytes]) -> FoundModel:
@@ -448,7 +446,7 @@ def test_a_note_of_a_file_that_nothing_can_be_called_is_left_out(tmp_path: Path)
     metadata(tmp_path, "config.json", commit_hash, "d" * 40)
     metadata(tmp_path, "a\\b.json", commit_hash, "e" * 40)
 
-    (model,) = other_tools.find(tmp_path, "org/name") or ()
+    (model,) = other_tools.find(tmp_path, "org/name").models
 
     assert [file.path for file in model.files] == ["config.json"]
 

@@ -169,7 +169,12 @@ def test_a_stray_alone(order: Order, act: str, word: str) -> None:
     assert (told(decided), word in decided.models[0].why) == ([("name", act)], True)
 
 
-@pytest.mark.parametrize("kind", [Origin.LM_STUDIO, Origin.OLLAMA, Origin.LOCAL_DIR])
+def test_what_is_on_no_hub_follows_no_revision() -> None:
+    """The models of Ollama, ComfyUI and torch hub are known to no hub by the names that they have here."""
+    assert {kind for kind in Origin if kind.is_of_no_hub} == {Origin.OLLAMA, Origin.COMFYUI, Origin.TORCH_HUB}
+
+
+@pytest.mark.parametrize("kind", sorted(set(Origin) - {Origin.CACHE, Origin.STRAY}))
 def test_what_is_another_programs_is_brought_or_stays(kind: Origin) -> None:
     """Another program's model is copied or stays; its folder never becomes a tier, and a registered one is skipped."""
     model = found(kind=kind, called="llama3:8b")

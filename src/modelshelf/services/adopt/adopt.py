@@ -52,7 +52,10 @@ from modelshelf.store.repos import scan
 from modelshelf.store.tiers import meter, sidecars
 
 _log = logging.getLogger(__name__)
-ELSEWHERE = ("~/.cache/huggingface", "~/.lmstudio/models", "~/.cache/lm-studio/models", "~/.ollama/models")
+ELSEWHERE = (
+    *("~/.cache/huggingface", "~/.lmstudio/models", "~/.cache/lm-studio/models", "~/.ollama/models"),
+    *("~/.cache/modelscope/hub/models", "~/.cache/torch/sentence_transformers", "~/.cache/torch/hub/checkpoints"),
+)
 """Where programs keep models by default."""
 
 
@@ -110,7 +113,7 @@ class Adopter:
         found = inventory.find(path, wanted.repo_id)
         _check_open(path, found)
         if not (found.models or found.things or is_there(Base(path).marker)):
-            hint = "Give a base (the folder above hub), a cache_dir, or the folder of LM Studio or Ollama."
+            hint = "Give a base (the folder above hub), a cache_dir, or another tool's folder of models."
             raise NotFound(f"Nothing in {path} can be adopted.", hint=hint, path=str(path))
         return path, found
 

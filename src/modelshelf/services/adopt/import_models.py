@@ -332,7 +332,7 @@ class ModelImporter:
         repo, commit_hash, files = base.repo(found.repo), found.commit, found.entries
         lay_out(base, repo, commit_hash, files, Counter(), symlinks=self.tiers.links(base))
         # Files without a list may be part of a commit of the Hub's, but are all of a made-up one.
-        listed = files if found.kind in (Origin.LM_STUDIO, Origin.OLLAMA) else found.listed
+        listed = files if found.kind.is_foreign and found.kind is not Origin.LOCAL_DIR else found.listed
         if listed and not is_there(repo.tree(commit_hash)):
             trees.write(repo, commit_hash, listed)
         snapshot.set_refs(repo, {_revision(found): commit_hash}, overwrite=False)
@@ -355,9 +355,9 @@ def _sidecar(adoption: Adoption) -> Sidecar:
 def _revision(found: FoundModel) -> RefName:
     """Return the ref that leads to a snapshot, or its commit if no valid ref does.
 
-    Ollama's models are on no hub, so they follow no revision.
+    A model that is on no hub follows no revision.
     """
-    if found.kind is Origin.OLLAMA:
+    if found.kind.is_of_no_hub:
         return RefName(found.commit_hash)
     with contextlib.suppress(BadInput):
         return RefName(found.revision or found.commit_hash)

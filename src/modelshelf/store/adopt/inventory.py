@@ -10,7 +10,7 @@ import contextlib
 import os
 import re
 import stat
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,10 +63,21 @@ def find(path: Path, repo_id: str = "") -> Inventory:
         repo_id: The repository of a `local_dir`, whose metadata doesn't name it.
     """
     if not is_base(path):
-        return Inventory(str(path), tuple(other_tools.find(path, repo_id) or ()))
+        folder, models = other_tools.find(path, repo_id)
+        return Inventory(str(path), tuple(models), tuple(_not_understood(folder, models)))
     looking = _Looking(path)
     looking.run()
     return Inventory(str(path), tuple(looking.models), tuple(sorted(looking.things, key=lambda thing: thing.path)))
+
+
+def _not_understood(folder: Path, models: Sequence[FoundModel]) -> Iterator[FoundThing]:
+    """Yield what lies beside other programs' models and isn't part of any."""
+    taken = {source for model in models for _, source in model.sources}
+    for entry in _entries(folder) if models else ():
+        is_part = any(str(file) in taken for file in scan.walk_files(Path(entry.path))) or entry.path in taken
+        is_model = any(Path(model.place).is_relative_to(entry.path) for model in models)
+        if not (is_part or is_model or entry.name.startswith(".")) and (size_bytes := size_of(Path(entry.path))):
+            yield FoundThing("other", entry.path, size_bytes, "No reader of shelf understands it.")
 
 
 def models_of(base: Base, known: Mapping[RepoId, Set[CommitHash]], seen: SeenBase | None = None) -> list[FoundModel]:

@@ -17,11 +17,11 @@ from modelshelf.domain.adopt_inventory import FoundFile, FoundModel, Origin
 from modelshelf.domain.names import Digest, FilePath, RepoId
 from modelshelf.domain.outside import object_of, size_of
 from modelshelf.errors import BadInput
+from modelshelf.store.adopt.foreign import NO_COMMIT
 from modelshelf.store.probe import is_link
 from modelshelf.store.repos import judge, scan
 from modelshelf.store.small_files import read_small_json
 
-NO_COMMIT = "Its commit isn't known; shelf makes one up from its files."
 _TYPE = "application/vnd.ollama.image."
 _WEIGHTS = {"model": "", "projector": "mmproj-", "adapter": "adapter-"}
 """Layers that hold weights, and the prefixes of their file names."""

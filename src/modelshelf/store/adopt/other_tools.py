@@ -1,44 +1,90 @@
-"""Other programs' models: LM Studio's folders, downloads into a `local_dir`; for Ollama's see `ollama.py`.
+"""Other programs' models: whose folder it is, and downloads into a `local_dir`.
 
-None of their files is ever changed. Sources: huggingface_hub 2.4 `_local_folder.py` (three lines: commit, etag, time; a
-download in progress is `<hash>.<etag>.incomplete`); LM Studio keeps `models/ORG/NAME/*.gguf`.
+None of their files is ever changed. Source: huggingface_hub 2.4 `_local_folder.py` (three lines: commit, etag, time; a
+download in progress is `<hash>.<etag>.incomplete`).
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from modelshelf.domain.adopt_inventory import FoundFile, FoundModel, Origin
-from modelshelf.domain.names import CommitHash, Digest, FilePath, RepoId
+from modelshelf.domain.names import CommitHash, Digest, FilePath
 from modelshelf.errors import BadInput
-from modelshelf.store.adopt import ollama
-from modelshelf.store.probe import is_folder, is_real_file
+from modelshelf.store.adopt import git_clone, ollama, tool_folders
+from modelshelf.store.adopt.foreign import fits, folders, is_plain, weights_in
+from modelshelf.store.probe import is_folder
 from modelshelf.store.repos import judge, scan
 from modelshelf.store.small_files import read_small_text
 
 _SLACK_S = 1.0
 """huggingface_hub writes a file's metadata within this time after the file, in seconds; a later change is an edit."""
 
+_MODELS = "models"
+"""The folder in which most tools keep models."""
 
-def find(path: Path, repo_id: str = "") -> list[FoundModel] | None:
-    """Return another program's models below its folder; None if the folder isn't one.
+
+class Found(NamedTuple):
+    """Another program's models."""
+
+    folder: Path
+    """The folder that they are in."""
+    models: list[FoundModel]
+
+
+def find(path: Path, repo_id: str = "") -> Found:
+    """Return another program's models in its folder, or in `models` in it.
 
     Args:
-        path: `~/.ollama/models`, `~/.lmstudio/models` (or the folder above them), or a `local_dir` or folder of some.
-        repo_id: The repository of a `local_dir`.
+        path: A tool's folder of models or the folder above it, a `local_dir`, a clone, or a folder of some.
+        repo_id: The repository of a `local_dir` or a clone.
     """
+    found = list(_whole(path, repo_id))
+    if not found and is_folder(path / _MODELS):
+        inner = find(path / _MODELS, repo_id)
+        if inner.models:
+            return inner
+    return Found(path, found or list(_several(path)))
+
+
+def _whole(path: Path, repo_id: str) -> Iterable[FoundModel]:
+    """Return the models of a folder whose tool shows at once."""
     if is_folder(path / "manifests") and is_folder(path / "blobs"):
-        return list(ollama.find(path))
-    if is_local_dir(path):
-        return [_local_dir(path, repo_id)]
-    found = [*_lm_studio(path), *(_local_dir(folder, "") for folder in _folders(path) if is_local_dir(folder))]
-    if not found and is_folder(path / "models"):
-        return find(path / "models", repo_id)
-    return found or None
+        return ollama.find(path)
+    if tool_folders.is_torch_hub(path):
+        return tool_folders.single_files(Origin.TORCH_HUB, "torchhub", path, weights_in(path))
+    return _model(path, repo_id) or ()
+
+
+def _model(folder: Path, repo_id: str) -> Iterable[FoundModel] | None:
+    """Return the model of a folder that is one by itself; None if it isn't."""
+    if git_clone.is_clone(folder):
+        return [git_clone.read(folder, repo_id)]
+    if is_local_dir(folder):
+        return [_local_dir(folder, repo_id)]
+    if tool_folders.is_of_webui(folder):
+        return tool_folders.of_webui(folder)
+    if tool_folders.is_sentence_transformer(folder):
+        return tool_folders.sentence_transformer(folder)
+    return None
+
+
+def _several(path: Path) -> Iterator[FoundModel]:
+    """Yield the models of a folder that holds several: folders, folders of folders, and single files."""
+    if tool_folders.is_comfyui(path):
+        yield from tool_folders.comfyui(path)
+        return
+    for folder in folders(path):
+        if folder.name != _MODELS:
+            alone = _model(folder, "")
+            yield from tool_folders.of_organisation(folder) if alone is None else alone
+    if path.name == _MODELS:  # single files elsewhere are anybody's
+        loose = [file for file in sorted(path.glob("*.gguf")) if is_plain(file) and fits(file.name)]
+        yield from tool_folders.single_files(Origin.WEBUI, "local", path, loose)
 
 
 def is_local_dir(path: Path) -> bool:
@@ -64,7 +110,7 @@ def _local_dir(path: Path, repo_id: str) -> FoundModel:
         name = note.relative_to(metadata).with_suffix("").as_posix()
         said = _read_metadata(note)
         file = path / name
-        if said is None or not _is_plain(file) or not _fits(name):
+        if said is None or not is_plain(file) or not fits(name):
             continue
         commit_hash, digest, at_s = said
         commits[commit_hash] = commits.get(commit_hash, 0) + 1
@@ -111,46 +157,3 @@ def _arriving(name: str) -> str:
     """
     parts = name.split(".")
     return parts[-2] if len(parts) > 2 and parts[-1] == "incomplete" else ""
-
-
-def _fits(name: str) -> bool:
-    """Return whether a file of a repository can have this name."""
-    try:
-        FilePath(name)
-    except BadInput:
-        return False
-    return True
-
-
-def _lm_studio(path: Path) -> Iterator[FoundModel]:
-    for organisation in _folders(path):
-        for folder in _folders(organisation):
-            found = [file for file in sorted(folder.glob("*.gguf")) if _is_plain(file) and _fits(file.name)]
-            with contextlib.suppress(BadInput):
-                repo_id = RepoId(f"{organisation.name}/{folder.name}")
-                if found:
-                    files = tuple(FoundFile(FilePath(file.name), file.stat().st_size, None) for file in found)
-                    sources = tuple((file.name, str(file)) for file in found)
-                    trouble = judge.why_not_whole(folder, files, ())
-                    yield FoundModel(
-                        kind=Origin.LM_STUDIO,
-                        place=str(folder),
-                        repo_id=repo_id,
-                        commit_hash="",
-                        files=files,
-                        revision="main",
-                        trouble=trouble,
-                        sources=sources,
-                        note=ollama.NO_COMMIT,
-                    )
-
-
-def _folders(path: Path) -> list[Path]:
-    with contextlib.suppress(OSError), os.scandir(path) as entries:
-        return sorted(Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False))
-    return []
-
-
-def _is_plain(path: Path) -> bool:
-    """Return whether a path is a readable regular file and not a link."""
-    return is_real_file(path) and scan.may_read(path)
