@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from modelshelf.domain.eviction import Candidate
 from modelshelf.domain.jobs import PAUSED, RUNNING, Job, JobKind
@@ -182,7 +183,7 @@ def _note(tier: TierJson, name: str, key: str, models: Sequence[ModelRow]) -> No
     if not tier.online:
         return None
     held, limit = tier.usage_bytes + tier.reserved_bytes, tier.limit_bytes
-    room = ("Make room…", f"/make-room?tier={key}") if tier.cache_location == "primary" else ("", "")
+    room = ("Make room…", f"/make-room?tier={quote(key)}") if tier.cache_location == "primary" else ("", "")
     if limit is not None and held > limit:
         means = f"Other programs’ files count too: {words.size(_others(tier))} here are no model."
         return Note("bad", f"{name} is {words.size(held - limit)} past its limit.", means, *room)
@@ -196,7 +197,9 @@ def _note(tier: TierJson, name: str, key: str, models: Sequence[ModelRow]) -> No
     orphans = tier.breakdown.get("orphans", 0)
     if orphans and orphans * 50 > held:
         means = "No model or snapshot needs them."
-        return Note("", f"{words.size(orphans)} of orphans on {name} can go.", means, "Delete them…", f"/gc?tier={key}")
+        return Note(
+            "", f"{words.size(orphans)} of orphans on {name} can go.", means, "Delete them…", f"/gc?tier={quote(key)}"
+        )
     return None
 
 
