@@ -10,7 +10,7 @@ from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, Name
 from modelshelf.domain.engine_choice import EngineChoice
 from modelshelf.domain.jobs import Moved
-from modelshelf.domain.models import FileEntry, Model
+from modelshelf.domain.models import FileEntry, Mirrored, Model
 from modelshelf.domain.references import patterns_of_quantisation, quantisation_of
 from modelshelf.units import format_age, format_count, format_size
 
@@ -68,9 +68,17 @@ def _registered(found: Model, now_s: float) -> list[tuple[str, str]]:
         ("size", f"{format_size(row.size_bytes)} ({row.size_bytes} bytes)" if row.commit_hash else "not known yet"),
         ("include", _included(row.allow_patterns)),
         ("pinned", (f"yes: {row.pin_reason}" if row.pin_reason else "yes") if row.pinned else "no"),
+        *_mirrored(row.mirrored),
         *_engine(row.engine),
         ("used", f"{row.uses}×, {render.last_use(found, now_s)}" if row.uses else "never"),
     ]
+
+
+def _mirrored(how: Mirrored) -> Iterator[tuple[str, str]]:
+    """Yield that no person registered a model, where that is so."""
+    if how:
+        with_what = ", for callers with their own token" if how is Mirrored.GATED else ""
+        yield "mirrored", f"yes: a client of /hf asked for it{with_what}; it leaves before other models"
 
 
 def _engine(choice: EngineChoice) -> Iterator[tuple[str, str]]:

@@ -116,9 +116,9 @@ class JobTable:
         """
         return self._change_job(jobs.c.id == job_id if owner is None else _owned(job_id, owner), values)
 
-    def set_params(self, job_id: int, params: JobParams) -> None:
-        """Change what is left for a job to do."""
-        self.update_job(job_id, {"params": json.dumps(params.to_json())})
+    def set_params(self, job: Job, params: JobParams) -> None:
+        """Change what is left for a job to do, as long as it has the same owner."""
+        self.update_job(job.id, {"params": json.dumps(params.to_json())}, owner=job.owner)
 
     def finish_job(
         self,

@@ -67,7 +67,7 @@ def held_up(mirror: Serving, hub: FakeHub) -> bytes:
 
 
 def test_a_client_gets_what_nobody_registered(
-    mirror: Serving, shelf: Shelf, hub: FakeHub, commit: str, tmp_path: Path
+    mirror: Serving, shelf: Shelf, hub: FakeHub, home: Home, commit: str, tmp_path: Path
 ) -> None:
     """`hf download` through the mirror has every byte; the model is kept, registered as mirrored, and whole."""
     client = stock(mirror, tmp_path / "client")
@@ -81,6 +81,7 @@ def test_a_client_gets_what_nobody_registered(
     (model,) = shelf.models()
     assert (model.model_name, model.state, model.row.allow_patterns) == ("name-mirror", "ready", ())
     assert model.row.mirrored == "open"
+    assert "a client of /hf asked for it" in home.run("show", "name-mirror").checked().out.replace("\n", " ")
     assert [job.state for job in shelf.jobs(kind="mirror")] == [DONE]
     assert violations(shelf) == []
     assert not [request for request in hub.requests if "xet" in f"{request.path} {request.headers}".lower()]
@@ -368,3 +369,22 @@ def test_a_branch_that_moved_is_followed(home: Home, hub: FakeHub, commit: str) 
             b"new",
         ]
         assert violations(shelf) == []
+
+
+def test_a_paused_fetch_says_so(mirror: Serving, shelf: Shelf, hub: FakeHub, commit: str) -> None:
+    """A client of a fetch that a person paused is told so at once, and gets the file after it was resumed."""
+    hub.pause(after_bytes=MIB)
+    with mirror.connect() as connection:
+        connection.sendall(f"GET {MODEL} HTTP/1.1\r\nHost: {mirror.host}\r\n\r\n".encode())
+        hub.wait_for_bytes(MIB)
+    (job,) = shelf.jobs(kind="mirror")
+    shelf.services.steering.pause(job.id)
+
+    def is_told() -> bool:
+        refused = mirror.ask("GET", MODEL)  # until the fetch stops, it is one that is cut
+        return refused.status == 503 and f"shelf jobs resume {job.id}" in refused.json["error"]
+
+    wait_until(is_told, "the fetch to stop")
+    shelf.services.steering.resume(job.id)
+    hub.resume()
+    assert mirror.ask("GET", MODEL).body == WEIGHTS

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from modelshelf.domain.job_params import MirrorParams, params_of
-from modelshelf.domain.jobs import DOWNLOADING, JobKind
+from modelshelf.domain.jobs import DOWNLOADING, PAUSED, JobKind
 from modelshelf.domain.model_names import free_name
 from modelshelf.domain.models import FileEntry, ModelRow, Registration, select_files, total_size
 from modelshelf.domain.names import COMMIT_HASH, CommitHash, FilePath, RefName, RepoId
@@ -124,6 +124,9 @@ class MirrorJobs:
         until_s = time.monotonic() + _TAKEN_S
         while time.monotonic() < until_s:
             params = MirrorParams(fetch.waiting())
+            for job in self.registry.jobs(kind=JobKind.MIRROR, model_id=row.id, state=(PAUSED,)):
+                # asking again would resume it, and a client isn't the person who paused it
+                raise Unavailable(f"Fetching {row.hf_path} is paused.", hint=f"There: shelf jobs resume {job.id}")
             mine = self.runner.claim(self.registry.enqueue(JobKind.MIRROR, row, params.to_json()))
             if mine is not None:
                 self.runner.background.start(self.runner.run, Running(mine))
@@ -147,7 +150,7 @@ class MirrorJobs:
         try:
             _Carrying(self, running, row, fetch).carry_out()
         except (ShelfError, Cancelled) as err:
-            fetch.stop(err if isinstance(err, ShelfError) else Unavailable("The server stops.", retry_after_s=1))
+            fetch.stop(err if isinstance(err, ShelfError) else _stopped(row))
             raise
         finally:
             self.share.settle(row)
@@ -166,6 +169,10 @@ class MirrorJobs:
             if file.path in params.paths:
                 fetch.add(Wish(known, row.revision, file, manifest, self.upstream.hub(known, "")))
         return fetch
+
+
+def _stopped(row: ModelRow) -> Unavailable:
+    return Unavailable(f"Fetching {row.hf_path} was stopped.", hint="Ask again.", retry_after_s=1)
 
 
 class _Carrying:
@@ -263,7 +270,7 @@ class _Carrying:
         self._told_at = time.monotonic()
         with self._mutex:
             there, left = set(self._there), {*self._fetch.waiting(), *self._errors}
-        self._jobs.registry.set_params(self._running.job.id, MirrorParams(tuple(sorted(left))))
+        self._jobs.registry.set_params(self._running.job, MirrorParams(tuple(sorted(left))))
         if len(there) == self._told_files:
             return
         files = [file for file in self._manifest if file.path in there]
