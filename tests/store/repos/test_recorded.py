@@ -61,6 +61,17 @@ def test_what_was_laid_out_is_as_recorded(drawn: Drawn) -> None:
     assert recorded.missing_files(RepoNames(drawn.base.repo(REPO)), model) == []
 
 
+def test_one_reading_judges_a_repository_once(drawn: Drawn) -> None:
+    """A reading that was asked about the same models answers as before; other models are judged anew."""
+    names, model = RepoNames(drawn.base.repo(REPO)), model_of(drawn)
+    assert recorded.is_as_recorded(names, [model])
+    weights(drawn).parent.rename(drawn.base.path / "away")
+
+    assert recorded.is_as_recorded(names, [model])
+    assert not recorded.is_as_recorded(names, [model._replace(signature="1:2")])
+    assert not is_as_recorded(drawn, model)
+
+
 def test_two_models_of_two_commits_may_share_a_repository(drawn: Drawn) -> None:
     """Two models of two commits together need all of a repository's blobs, so it is as recorded."""
     repo = drawn.base.repo(REPO)
