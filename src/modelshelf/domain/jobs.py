@@ -10,7 +10,8 @@ from modelshelf.domain.outside import object_of, parse_json
 
 QUEUED, RUNNING, WAITING, PAUSED = "queued", "running", "waiting", "paused"
 DONE, FAILED, CANCELLED = "done", "failed", "cancelled"
-UNFINISHED = (QUEUED, RUNNING, WAITING, PAUSED)
+GOING_ON = (QUEUED, RUNNING, WAITING)
+UNFINISHED = (*GOING_ON, PAUSED)
 
 JobState = Literal["queued", "running", "waiting", "paused", "done", "failed", "cancelled"]
 """For what a request may ask for."""

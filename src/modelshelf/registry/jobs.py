@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from modelshelf.domain.job_params import JobParams
 from modelshelf.domain.job_rules import Turn
-from modelshelf.domain.jobs import A_PERSON, DONE, PAUSED, QUEUED, RUNNING, UNFINISHED, WAITING, Cause, Job
+from modelshelf.domain.jobs import A_PERSON, DONE, GOING_ON, PAUSED, QUEUED, RUNNING, UNFINISHED, WAITING, Cause, Job
 from modelshelf.domain.models import ModelRow
 from modelshelf.errors import NotFound
 from modelshelf.registry.database import db_now, keep_reserve
@@ -158,7 +158,7 @@ class JobTable:
 
     def pause_job(self, job_id: int) -> bool:
         """Make a job wait until a person resumes it; return whether it hadn't ended and wasn't paused."""
-        going = (jobs.c.id == job_id) & jobs.c.state.in_((QUEUED, RUNNING, WAITING))
+        going = (jobs.c.id == job_id) & jobs.c.state.in_(GOING_ON)
         values = {"state": PAUSED, "owner": "", "detail": "Paused.", "rate_bytes_per_s": 0, "due_at": 0.0}
         return self._change_job(going, values)
 

@@ -31,7 +31,7 @@ from modelshelf.services.access.keys import KeyRing, new_key
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _OPEN_PATHS = frozenset({"/healthz", "/readyz"})
-_OPEN_PAGES = frozenset({"/", "/docs", "/openapi.json", "/login"})
+_OPEN_PAGES = frozenset({"/", "/docs", "/openapi.json", "/login", "/logout"})
 """Paths that need no key, because a browser sends none with a typed address; they show nothing of the library."""
 _OF_PROGRAMS = ("/api/", "/v1/", "/hf/", "/metrics")
 _OWN_SITE = frozenset({"same-origin", "none"})

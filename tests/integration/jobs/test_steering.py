@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
 
+from modelshelf.domain.jobs import Cause, JobKind
 from modelshelf.domain.plans import SEGMENT_BYTES
+from modelshelf.services.jobs.running import Running, run_quietly
 from modelshelf.services.shelf import Shelf
 from tests.disks import kept_segments
 from tests.fakes.hub import FakeHub
 from tests.invariants import violations
-from tests.world import Home, Server, random_bytes, wait_until
+from tests.world import DEADLINE_S, Home, Server, random_bytes, wait_until
 
 REPO = "org/name"
 BIG = random_bytes(10 * SEGMENT_BYTES)
@@ -110,6 +113,67 @@ def test_a_job_is_not_retried_beside_another_that_does_the_same(shelf: Shelf, hu
 
     assert (refused.code, registry.job(first.id).state) == (5, "cancelled")
     assert f"shelf jobs retry {second.id}" in refused.err
+
+
+def test_an_old_job_is_not_retried_over_a_newer_one(shelf: Shelf, hub: FakeHub, home: Home) -> None:
+    """What a later job of the same kind has done isn't undone by an earlier one that was cancelled."""
+    hub.add_repo(REPO, {"config.json": b"{}"})
+    row = shelf.register("m", REPO, download=False).row
+    registry = shelf.services.registry
+    old = registry.enqueue("update", row)
+    registry.finish_job(old.id, "cancelled")
+    registry.finish_job(registry.enqueue("update", row).id, "done")
+
+    refused = home.run("jobs", "retry", str(old.id))
+
+    assert (refused.code, registry.job(old.id).state) == (5, "cancelled")
+
+
+@pytest.mark.parametrize("verb", ["pause", "cancel"])
+def test_a_part_is_steered_by_its_whole(shelf: Shelf, hub: FakeHub, home: Home, verb: str) -> None:
+    """An eviction for a pull would fail the pull, or begin again at once: the pull is named instead."""
+    hub.add_repo(REPO, {"config.json": b"{}"})
+    row = shelf.register("m", REPO, download=False).row
+    registry = shelf.services.registry
+    pull = registry.enqueue("pull", row)
+    part = registry.enqueue("move", row, cause=Cause("Makes room.", pull.id))
+
+    refused = home.run("jobs", verb, str(part.id))
+    registry.finish_job(pull.id, "failed")
+    alone = home.run("jobs", verb, str(part.id))
+
+    assert (refused.code, alone.code) == (5, 0)
+    assert f"shelf jobs {verb} {pull.id}" in refused.err
+
+
+def test_a_resumed_job_waits_until_its_thread_has_left(shelf: Shelf) -> None:
+    """A job that is paused and resumed before its thread noticed isn't run by a second thread of the process."""
+    registry, runner, steering = shelf.services.registry, shelf.services.runner, shelf.services.steering
+    began, leave = threading.Event(), threading.Event()
+    runs: list[int] = []
+
+    def slow(running: Running) -> None:
+        runs.append(running.job.id)
+        began.set()
+        leave.wait(DEADLINE_S)
+        running.progress.check()
+
+    runner.handle({JobKind.GC: slow})
+    job = registry.add_job(JobKind.GC, "", {})
+    mine = runner.claim(job)
+    assert mine is not None
+    thread = threading.Thread(target=run_quietly, args=(runner.run, Running(mine)))
+    thread.start()
+    began.wait(DEADLINE_S)
+
+    steering.pause(job.id)
+    steering.resume(job.id)
+    beside = runner.claim(job)
+    leave.set()
+    thread.join()
+    after = runner.claim(registry.job(job.id))
+
+    assert (beside, runs, after is not None) == (None, [job.id], True)
 
 
 @pytest.mark.parametrize("words", [["pause"], ["stop", "1"], ["pause", "1", "--watch", "extra"]])

@@ -210,6 +210,18 @@ def test_a_server_with_a_key_asks_a_browser_for_it(library: Home) -> None:
     assert KEY not in cookie + log
 
 
+def test_who_may_only_read_logs_out(library: Home) -> None:
+    """A session of a key that may change nothing ends when its browser says so."""
+    key = library.run("key", "add", "reader", "--scope", "read", "--json").checked().json["key"]
+    with library.serve(SHELF_API_KEY=KEY) as server:
+        cookie = browse(server, "/login", {"key": key}).headers["set-cookie"].partition(";")[0]
+        inside = browse(server, "/models", Cookie=cookie)
+        left = browse(server, "/logout", {}, Cookie=cookie)
+        outside = browse(server, "/models", Cookie=cookie)
+
+    assert [inside.status, left.status, outside.status] == [200, 303, 303]
+
+
 def test_a_session_without_an_origin_changes_nothing(library: Home) -> None:
     """A cookie alone, without a browser's word which page sent the form, isn't enough for a change."""
     with library.serve(SHELF_API_KEY=KEY) as server:

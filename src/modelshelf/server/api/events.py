@@ -18,6 +18,8 @@ _STOP_WITHIN_S = 0.5
 _MOST_WAITING = 1000
 """A client with so many unread events is cut off, and may connect again."""
 _MOST_DIGITS = 18
+_LONGEST_S = 300.0
+"""So long one answer lasts at most: a key that was revoked meanwhile opens no further one."""
 
 
 class _Inbox:
@@ -59,13 +61,15 @@ def create_router(watcher: Watcher) -> APIRouter:
     ) -> AsyncIterable[ServerSentEvent]:
         """Send every change of a job, a model, a lease or a tier, from now on or after another event.
 
-        `resync` says that the changes since that event aren't known any more: read everything again.
+        The answer ends after five minutes; asked again with the last id, as browsers do by themselves, it goes on
+        without a gap. `resync` says that the changes since that event aren't known any more: read everything again.
         """
         yield ServerSentEvent(comment="listening", id=str(inbox.position) if last_event_id is None else None)
         if last_event_id is not None:
             for event in await to_thread.run_sync(watcher.missed, _parse_id(last_event_id), inbox.position):
                 yield _as_sent(event)
-        while not (watcher.stopping or inbox.overflowed):
+        until_s = asyncio.get_running_loop().time() + _LONGEST_S
+        while not (watcher.stopping or inbox.overflowed) and asyncio.get_running_loop().time() < until_s:
             with contextlib.suppress(TimeoutError):
                 yield _as_sent(await asyncio.wait_for(inbox.events.get(), _STOP_WITHIN_S))
 

@@ -131,9 +131,14 @@ def model_in(fields: Mapping[str, Any]) -> str:
         BadInput: It names none.
     """
     model = fields.get("model")
-    if not isinstance(model, str) or not 0 < len(model) <= _MOST_NAME_CHARS:
+    if not isinstance(model, str) or not 0 < len(model) <= _MOST_NAME_CHARS or not _is_text(model):
         raise BadInput("The field model must name a model.", hint="GET /v1/models lists them.", param="model")
     return model
+
+
+def _is_text(value: str) -> bool:
+    """Return whether a database takes it: JSON can spell half a character, and NUL."""
+    return value.isprintable()
 
 
 def stream_in(fields: Mapping[str, Any], default: bool = False) -> bool:

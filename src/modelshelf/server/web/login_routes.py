@@ -34,6 +34,7 @@ def add(router: APIRouter, site: Site) -> None:
             return _form(request, where, wrong=True)
         answer = see(where)
         secure = request.url.scheme == "https"
+        login.sessions.end(request.cookies.get(COOKIE, ""))
         token = login.sessions.start(key)
         answer.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=secure, path="/")
         return answer

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -45,6 +46,9 @@ class JobRunner:
     """The function that runs each kind of job."""
     background: BackgroundJobs = field(default_factory=BackgroundJobs)
     rules: JobRules = JobRules()  # noqa: RUF009 - frozen
+    _mine: set[int] = field(default_factory=set)
+    """The jobs that threads of this process work on, also where one was paused and hasn't noticed yet."""
+    _claiming: threading.Lock = field(default_factory=threading.Lock)
 
     def handle(self, handlers: Mapping[str, Handler]) -> None:
         """Add functions that run kinds of jobs."""
@@ -89,9 +93,17 @@ class JobRunner:
         return None
 
     def _claim_in_turn(self, job: Job) -> Job | None:
-        """Claim a job; if as many like it run as may, it says that it waits for its turn."""
+        """Claim a job; if as many like it run as may, it says that it waits for its turn.
+
+        **Concurrency:** the owner is the process, so a job that was paused and resumed waits until its thread has left.
+        """
         turn = self.rules.turn_of(job)
-        mine = self.registry.claim(self.owner, job.id, turn)
+        with self._claiming:
+            if job.id in self._mine:
+                return None
+            mine = self.registry.claim(self.owner, job.id, turn)
+            if mine is not None:
+                self._mine.add(job.id)
         if mine is None and turn is not None and job.detail != turn.why:
             self.registry.note_wait(job, turn.why)
         return mine
@@ -105,6 +117,12 @@ class JobRunner:
             ShelfError: It failed or waits for something, which the registry says too.
             Cancelled: It was stopped, and is queued again.
         """
+        try:
+            self._run(running)
+        finally:
+            self._mine.discard(running.job.id)
+
+    def _run(self, running: Running) -> None:
         job = running.job
         try:
             with ticking(self.registry, self.clock, running):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modelshelf.domain.jobs import CANCELLED, DONE, FAILED, PAUSED, UNFINISHED, WAITING, Job
-from modelshelf.errors import Conflict
+from modelshelf.errors import Conflict, NotFound
 from modelshelf.registry.registry import Registry
 
 
@@ -23,8 +23,9 @@ class Steering:
         """Pause a job until it is resumed, through restarts too; what arrived stays.
 
         Raises:
-            Conflict: It has ended.
+            Conflict: It has ended, or is a part of another job.
         """
+        self._check_whole(job_id, "pause")
         if not self.registry.pause_job(job_id) and (job := self.registry.job(job_id)).state != PAUSED:
             raise Conflict(
                 f"Job {job_id} is {job.state}.", hint="Only a job that hasn't ended can be paused.", job_id=job_id
@@ -46,7 +47,12 @@ class Steering:
         return self.registry.job(job_id)
 
     def cancel(self, job_id: int) -> Job:
-        """Cancel a job; what arrived stays for the next try. One that has ended stays as it is."""
+        """Cancel a job; what arrived stays for the next try. One that has ended stays as it is.
+
+        Raises:
+            Conflict: It is a part of another job.
+        """
+        self._check_whole(job_id, "cancel")
         self.registry.finish_job(job_id, CANCELLED, detail="Cancelled.")
         return self.registry.job(job_id)
 
@@ -54,7 +60,7 @@ class Steering:
         """Try a job again that failed or was cancelled, or now one that waits; what arrived isn't fetched again.
 
         Raises:
-            Conflict: It is done or paused, or another job does the same.
+            Conflict: It is done or paused, or another job does the same, or has done it since.
         """
         job = self.registry.job(job_id)
         if job.state in (DONE, PAUSED):
@@ -65,9 +71,27 @@ class Steering:
             self.registry.requeue_job(job)
         return self.registry.job(job_id)
 
+    def _check_whole(self, job_id: int, verb: str) -> None:
+        """Raise Conflict if a job that hasn't ended is a part of another one, which would fail or begin it again."""
+        job = self.registry.job(job_id)
+        parent = self._parent(job) if job.finished_at is None else None
+        if parent is not None and parent.finished_at is None:
+            raise Conflict(
+                f"Job {job_id} makes room for job {parent.id}.", hint=f"shelf jobs {verb} {parent.id}", job_id=job_id
+            )
+
+    def _parent(self, job: Job) -> Job | None:
+        try:
+            return None if job.parent_id is None else self.registry.job(job.parent_id)
+        except NotFound:  # it ended long ago
+            return None
+
     def _check_alone(self, job: Job) -> None:
-        """Raise Conflict if an unfinished job of the same kind works on the same model."""
-        same = self.registry.jobs(kind=job.kind, model_id=job.model_id, state=UNFINISHED) if job.model_id else []
-        other = next((other for other in same if other.id != job.id), None)
-        if other is not None:
-            raise Conflict(f"Job {other.id} does the same.", hint=f"shelf jobs retry {other.id}", job_id=other.id)
+        """Raise Conflict if another job of the same kind works on the same model, or has worked on it since."""
+        same = self.registry.jobs(kind=job.kind, model_id=job.model_id) if job.model_id else []
+        for other in same:
+            if other.state in UNFINISHED and other.id != job.id:
+                raise Conflict(f"Job {other.id} does the same.", hint=f"shelf jobs retry {other.id}", job_id=other.id)
+            if other.state == DONE and other.id > job.id:
+                hint = f"Job {job.id} is over; begin a new {job.kind} if there is more to do."
+                raise Conflict(f"Job {other.id} did the same since.", hint=hint, job_id=other.id)

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from modelshelf.domain.uses import DAY_S, ModelStats, Use
 from modelshelf.errors import NotFound, ShelfError
@@ -98,8 +98,11 @@ class Ledger:
                 while batch := list(islice(self._unwritten, _BATCH)):
                     self._registry.add_uses(batch)
                     self._forget(batch)
-            except (ShelfError, SQLAlchemyError) as err:
+            except (ShelfError, OperationalError) as err:
                 self._tell_of(err)
+            except (SQLAlchemyError, ValueError) as err:  # the rows are at fault: no later try would succeed
+                self._tell_of(err)
+                self._forget(batch)
             else:
                 self._is_failing = False
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from modelshelf.domain.job_params import OldCopy, params_of
-from modelshelf.domain.jobs import UNFINISHED, Job, JobKind, result_of
+from modelshelf.domain.jobs import GOING_ON, UNFINISHED, Job, JobKind, result_of
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import BasePath, CommitHash, RepoId
 from modelshelf.domain.outcomes import Freed
@@ -98,9 +98,12 @@ class OldCopyDeleter:
             return freed + delete.execute(base, plan)
 
     def waiting_bytes(self, base: Base) -> int:
-        """Return by how much a base's usage falls when its waiting old copies that nobody uses are deleted."""
+        """Return by how much a base's usage falls when its waiting old copies that nobody uses are deleted.
+
+        One whose deletion a person paused stays until it is resumed.
+        """
         waiting = 0
-        for job in self.registry.jobs(kind=JobKind.DELETE_OLD_COPY, state=UNFINISHED):
+        for job in self.registry.jobs(kind=JobKind.DELETE_OLD_COPY, state=GOING_ON):
             with contextlib.suppress(ShelfError):  # what can't be deleted frees nothing
                 waiting += self._leaving_bytes(base, params_of(job, OldCopy))
         return waiting

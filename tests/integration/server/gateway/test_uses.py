@@ -190,6 +190,28 @@ def test_what_cannot_be_written_waits_within_bounds(error: Exception) -> None:
     assert [use.at for use in table.rows] == list(range(2_000, 12_000))
 
 
+def test_rows_that_no_registry_takes_hold_up_none_behind_them() -> None:
+    """A batch that is at fault itself is dropped, and the next one is written."""
+    table = Table(ValueError("half a character"))
+    ledger = Ledger(table, 30)  # type: ignore[arg-type]
+    ledger.add(a_use(1))
+    ledger.write()
+    table.error = None
+    ledger.add(a_use(2))
+    ledger.write()
+
+    assert [use.at for use in table.rows] == [2.0]
+
+
+@pytest.mark.parametrize("name", ["\ud800", "smol\0"], ids=["half a character", "NUL"])
+def test_a_name_that_is_no_text_is_refused(door: Serving, name: str) -> None:
+    """What JSON can spell and a registry can't is 400, and the next request is written down."""
+    assert ask(door, {"model": name, "messages": []}).status == 400
+    assert ask(door, chat()).status == 200
+
+    assert [(use["model_name"], use["status"]) for use in uses(door)] == [("", 400), ("smol", 200)]
+
+
 def test_who_counts_is_told_though_nothing_is_written() -> None:
     """Without a day to keep them no request is written, and who counts them is told of each."""
     table, told = Table(), list[Use]()
