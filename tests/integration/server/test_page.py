@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 
@@ -44,7 +44,7 @@ class Page:
     text: str
 
 
-def browse(server: Server, path: str, sent: Mapping[str, str] | None = None, **headers: str) -> Page:
+def browse(server: Server, path: str, sent: Mapping[str, str | Sequence[str]] | None = None, **headers: str) -> Page:
     """Get a page, or send a form, as a browser does; redirects aren't followed."""
     address = urlsplit(server.url)
     connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=60)
@@ -52,7 +52,9 @@ def browse(server: Server, path: str, sent: Mapping[str, str] | None = None, **h
     if sent is not None:
         said |= {"Content-Type": "application/x-www-form-urlencoded"}
         said.setdefault("Origin", server.url)
-    connection.request("GET" if sent is None else "POST", path, None if sent is None else urlencode(sent), said)
+    connection.request(
+        "GET" if sent is None else "POST", path, None if sent is None else urlencode(sent, doseq=True), said
+    )
     answer = connection.getresponse()
     page = Page(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read().decode())
     connection.close()
@@ -160,6 +162,36 @@ def test_deleting_the_only_copy_is_typed(library: Home) -> None:
 
     assert "frees 200.1\N{NO-BREAK SPACE}kB" in asked.text
     assert (done.status, left) == (303, [])
+
+
+def test_another_file_of_the_repository_is_no_copy(hub: FakeHub, home: Home) -> None:
+    """Of two quantisations of one repository each is the only copy; both are named, and stay until that is typed."""
+    hub.add_repo("org/gguf", {"m-Q4_K_M.gguf": random_bytes(1000), "m-Q8_0.gguf": random_bytes(2000, 1)})
+    home.run("add", "q4", "org/gguf:Q4_K_M").checked()
+    home.run("add", "q8", "org/gguf:Q8_0").checked()
+    with home.serve() as server:
+        one, both = browse(server, "/remove?model=q4"), browse(server, "/remove?model=q4&model=q8")
+        refused = browse(server, "/remove", {"model": ["q4", "q8"], "files": "delete"})
+        left = [model["model_name"] for model in server.get("/api/models")]
+        home.run("add", "twin", "org/gguf:Q4_K_M").checked()
+        copied = browse(server, "/remove?model=q4")
+
+    assert "Type <b>q4</b> to delete the only copy" in one.text
+    assert all(said in both.text for said in ("Type <b>delete</b>", '<b dir="auto">q4</b>', '<b dir="auto">q8</b>'))
+    assert (refused.status, left) == (422, ["q4", "q8"])
+    assert "only copy" not in copied.text
+
+
+def test_files_that_cannot_be_deleted_any_more_keep_all(library: Home) -> None:
+    """Where one of several models can't be removed by now, a form that deletes files removes none of them."""
+    library.run("add", "n", REPO).checked()
+    library.run("pin", "n").checked()
+    with library.serve() as server:
+        refused = browse(server, "/remove", {"model": ["m", "n"], "files": "delete", "typed": "delete"})
+        left = [model["model_name"] for model in server.get("/api/models")]
+
+    assert (refused.status, left) == (409, ["m", "n"])
+    assert "nothing was removed" in refused.text
 
 
 def test_an_error_is_a_page_with_what_to_do(library: Home) -> None:

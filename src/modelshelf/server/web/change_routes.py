@@ -10,9 +10,9 @@ from anyio import to_thread
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from modelshelf.domain.models import ModelRow
+from modelshelf.domain.models import ModelRow, State
 from modelshelf.domain.tiers import PRIMARY, SECONDARY
-from modelshelf.errors import BadInput, ShelfError, Unavailable
+from modelshelf.errors import BadInput, Conflict, ShelfError, Unavailable
 from modelshelf.server.web import plans, render, words
 from modelshelf.server.web.plans import Moving, Removing
 from modelshelf.server.web.sheet import Sheet
@@ -97,35 +97,60 @@ def _add_remove(router: APIRouter, site: Site) -> None:
     def remove(request: Request, sent: Sent) -> Response:
         """Forget models, and delete their files if that was chosen."""
         rows, delete = _rows(site, sent.all("model")), sent.one("files") == "delete"
-        sheet = plans.remove_sheet(_removing(site, rows))
+        removing = _removing(site, rows)
+        sheet = plans.remove_sheet(removing)
+        if delete and any(one.why_not or one.why_not_files for one in removing):
+            trouble = "The files can't be deleted any more; nothing was removed."
+            return _show(site, request, plans.remove_sheet(removing, trouble), 409)
         if delete and sheet.typed and sent.one("typed") != sheet.typed:
             trouble = f"Type {sheet.typed} to delete the files; nothing was removed."
-            return _show(site, request, plans.remove_sheet(_removing(site, rows), trouble), 422)
-        for row in rows:
-            site.shelf.remove(row.model_name, delete_files=delete)
+            return _show(site, request, plans.remove_sheet(removing, trouble), 422)
+        _remove_all(site, rows, delete=delete)
         return see("/models")
 
 
+def _remove_all(site: Site, rows: list[ModelRow], *, delete: bool) -> None:
+    """Remove models; an error names those that are gone by then."""
+    gone: list[str] = []
+    for row in rows:
+        try:
+            site.shelf.remove(row.model_name, delete_files=delete)
+        except ShelfError as err:
+            if not gone:
+                raise
+            detail = f"Removed {', '.join(gone)}, then {row.model_name} stayed: {err.detail}"
+            raise Conflict(detail, hint=err.hint) from err
+        gone.append(row.model_name)
+
+
 def _removing(site: Site, rows: list[ModelRow]) -> list[Removing]:
-    opened = open_files.opened()
-    return [_removal(site, row, opened) for row in rows]
+    opened, leaving = open_files.opened(), {row.id for row in rows}
+    return [_removal(site, row, opened, leaving) for row in rows]
 
 
-def _removal(site: Site, row: ModelRow, opened: set[tuple[int, int]]) -> Removing:
+def _is_only_copy(site: Site, row: ModelRow, leaving: set[int]) -> bool:
+    """Return whether one of a model's files is in no model that stays and can be loaded now."""
+    library = site.shelf.services.library
+    alike = [one for one in site.shelf.services.registry.models(repo_id=row.hf_path) if one.id not in leaving]
+    kept = [model.row for model in library.at(alike) if model.state in (State.READY, State.MOVING)]
+    held = {file.digest for one in kept for file in library.files(one)}
+    return not held.issuperset(file.digest for file in library.files(row))
+
+
+def _removal(site: Site, row: ModelRow, opened: set[tuple[int, int]], leaving: set[int]) -> Removing:
     services, name = site.shelf.services, row.model_name
-    alike = services.registry.models(repo_id=row.hf_path)
-    others = [one for one in alike if one.id != row.id and one.complete and one.commit_hash == row.commit_hash]
+    is_only_copy = _is_only_copy(site, row, leaving)
     try:
         services.remover.check(name, delete_files=False)
     except ShelfError as err:
-        return Removing(row, 0, "", f"{err.detail} {err.hint}".strip(), "", is_only_copy=not others)
+        return Removing(row, 0, "", f"{err.detail} {err.hint}".strip(), "", is_only_copy=is_only_copy)
     try:
         services.remover.check(name, delete_files=True, opened=opened)
         plan = services.remover.plan(name, delete_files=True)
         kept = services.remover.why_kept(name, plan)
-        return Removing(row, plan.free_bytes, kept, "", "", is_only_copy=not others)
+        return Removing(row, plan.free_bytes, kept, "", "", is_only_copy=is_only_copy)
     except ShelfError as err:
-        return Removing(row, 0, "", "", f"{err.detail} {err.hint}".strip(), is_only_copy=not others)
+        return Removing(row, 0, "", "", f"{err.detail} {err.hint}".strip(), is_only_copy=is_only_copy)
 
 
 def _add_update(router: APIRouter, site: Site) -> None:

@@ -119,7 +119,7 @@ def remove_sheet(removing: Sequence[Removing], trouble: str = "") -> Sheet:
     stay = [f"{one.row.model_name} stays: {one.why_not}" for one in removing if one.why_not]
     title = f"Remove {_names([one.row for one in removing])}?"
     if not going:
-        return Sheet(title, "/remove", "/models", notes=stay, is_question=True)
+        return Sheet(title, "/remove", "/models", notes=stay, trouble=trouble, is_question=True)
     rows = [one.row for one in going]
     options, typed = [_keeping(rows)], ""
     if any(one.why_not_files for one in going):
@@ -135,6 +135,7 @@ def remove_sheet(removing: Sequence[Removing], trouble: str = "") -> Sheet:
         button="Remove",
         button_css="bad",
         hidden=_hidden(rows),
+        parts=_named(rows),
         options=options,
         notes=stay,
         trouble=trouble,
@@ -142,6 +143,12 @@ def remove_sheet(removing: Sequence[Removing], trouble: str = "") -> Sheet:
         typed=typed,
         command=f"shelf rm {rows[0].model_name} --files --dry-run" if len(rows) == 1 else "",
     )
+
+
+def _named(rows: Sequence[ModelRow]) -> list[Part]:
+    """Return the names of several models; of one, the title says it."""
+    steps = [Step("models", "", row.model_name, "", words.size(row.size_bytes)) for row in rows]
+    return [Part("Which", steps)] if len(rows) > 1 else []
 
 
 def _keeping(rows: Sequence[ModelRow]) -> Option:
@@ -169,6 +176,7 @@ def simple_sheet(verb: str, rows: Sequence[ModelRow]) -> Sheet:
         "/models",
         button=f"{verb.capitalize()} {words.many(len(rows), 'model')}",
         hidden=[*_hidden(rows), *pinned],
+        parts=_named(rows),
         notes=[f"{total}. {said[verb]}"],
         is_question=True,
     )

@@ -10,6 +10,8 @@ function boxes() {
 
 function show() {
   let bytes = 0;
+  const shown = new Set(boxes().map((box) => box.value));
+  for (const name of [...chosen]) if (!shown.has(name)) chosen.delete(name); // what nobody sees, nothing acts on
   for (const box of boxes()) {
     box.checked = chosen.has(box.value);
     box.closest("tr").setAttribute("aria-selected", box.checked);
