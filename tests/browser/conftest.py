@@ -24,9 +24,9 @@ REPO = "org/name"
 MB = 10**6
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A Chromium."""
+    """A Chromium. Playwright runs an event loop in this thread, so it ends before tests that need one of their own."""
     if CHROMIUM is None:
         pytest.skip("there is no chromium here: apt-get install chromium")
     with sync_playwright() as playwright:
