@@ -183,15 +183,29 @@ def test_another_file_of_the_repository_is_no_copy(hub: FakeHub, home: Home) -> 
 
 
 def test_files_that_cannot_be_deleted_any_more_keep_all(library: Home) -> None:
-    """Where one of several models can't be removed by now, a form that deletes files removes none of them."""
+    """Where one of several models can't be removed by now, no file is deleted; of what is forgotten the page tells."""
     library.run("add", "n", REPO).checked()
     library.run("pin", "n").checked()
     with library.serve() as server:
         refused = browse(server, "/remove", {"model": ["m", "n"], "files": "delete", "typed": "delete"})
         left = [model["model_name"] for model in server.get("/api/models")]
 
+        partly = browse(server, "/remove", {"model": ["m", "n"], "files": "keep"})
+
     assert (refused.status, left) == (409, ["m", "n"])
     assert "nothing was removed" in refused.text
+    assert "Removed m, then n stayed" in partly.text
+
+
+def test_measuring_again_is_a_form_that_leads_back(library: Home) -> None:
+    """The button that measures every file sends a form, and the page that follows doesn't measure them again."""
+    with library.serve() as server:
+        shown = browse(server, "/")
+        asked = browse(server, "/rescan", {}, Referer=f"{server.url}/?tier=primary")
+
+    assert 'action="/rescan"' in shown.text
+    assert "rescan=" not in shown.text
+    assert (asked.status, asked.headers["location"]) == (303, "/?tier=primary")
 
 
 def test_an_error_is_a_page_with_what_to_do(library: Home) -> None:

@@ -47,3 +47,13 @@ def test_what_authors_write_is_kept() -> None:
     assert "<td>1</td>" in html
     assert '<a href="https://huggingface.co" rel="noopener noreferrer nofollow">hub</a>' in html
     assert "license" not in html
+
+
+def test_a_long_readme_ends_early_and_is_rendered_once() -> None:
+    """Of a README only the beginning is rendered, and only once, because hostile text takes long."""
+    long = "[" * 1_000 + "word " * 40_000
+    html = card_html(long)
+
+    assert html.endswith("…</p>\n")
+    assert len(html) < 51_000
+    assert card_html(long) is html

@@ -43,7 +43,7 @@ def home(site: Site) -> APIRouter:
         """
         if "text/html" not in request.headers.get("accept", ""):
             return Json(IndexJson(version=__version__))
-        look = site.look(rescan=bool(request.query_params.get("rescan")), measure=True)
+        look = site.look(measure=True)
         chosen = request.query_params.get("tier", "")
         page = storage_page(look, chosen, site.shelf.services.library.files, _coldest(site))
         found = site.unadopted(()) if page.is_empty else None
@@ -66,9 +66,15 @@ def _is_enough(known: Sequence[Candidate]) -> bool:
 
 
 def add(router: APIRouter, site: Site) -> None:
-    """Add the routes of the plans that make room."""
+    """Add the routes of the plans that make room, and the one that measures anew."""
     _add_room(router, site)
     _add_gc(router, site)
+
+    @router.post("/rescan")
+    def rescan(request: Request) -> Response:
+        """Measure every file of every tier again."""
+        site.look(rescan=True)
+        return see(site.back(request, "/"))
 
 
 def _add_room(router: APIRouter, site: Site) -> None:
