@@ -26,6 +26,9 @@ _MOST_PARAMETERS = 2**63
 _MOST_COUNT = 2**31
 """For layers, heads, dimensions, tokens: a larger number isn't a count."""
 _KEPT_CHARS = 256
+_TEMPLATE = "tokenizer.chat_template"
+_TEMPLATE_CHARS = 2**16
+"""Of a chat template, which says what it has a place for; the longest have some 20,000."""
 _KEPT_NUMBERS = 256
 """For one list; the deepest models have a hundred layers."""
 _KEPT_NUMBERS_IN_ALL = 2**14
@@ -89,6 +92,11 @@ class GgufHeader:
         said = self.metadata.get(key)
         return said if isinstance(said, str) and said else None
 
+    @property
+    def takes_tools(self) -> bool:
+        """Whether the chat template has a place for tools; without one, llama.cpp's own template has none."""
+        return "tools" in (self.text(_TEMPLATE) or "")
+
     def number(self, key: str) -> int | None:
         """Return a count; None without it."""
         said = self.metadata.get(key)
@@ -124,7 +132,7 @@ def read_header(read: Callable[[int], bytes]) -> GgufHeader:
     metadata = {}
     for _ in range(int(keys)):
         key = source.key()
-        metadata[key] = source.value(int(source.number("<I")))
+        metadata[key] = source.value(key, int(source.number("<I")))
     elements: Counter[int] = Counter()
     for _ in range(int(tensors)):
         source.key()
@@ -176,13 +184,13 @@ class _Source:
             raise BadInput(f"One of its names has {length} bytes.")
         return self.take(length).decode(errors="replace")
 
-    def value(self, kind: int) -> object:
+    def value(self, key: str, kind: int) -> object:
         """Return the value of a key; None for one that is too long to keep."""
         if kind == _TEXT:
-            length = int(self.number("<Q"))
-            kept = self.take(min(length, 4 * _KEPT_CHARS)).decode(errors="replace")
-            self.skip(max(0, length - 4 * _KEPT_CHARS))
-            return kept[:_KEPT_CHARS]
+            length, most = int(self.number("<Q")), _TEMPLATE_CHARS if key == _TEMPLATE else _KEPT_CHARS
+            kept = self.take(min(length, 4 * most)).decode(errors="replace")
+            self.skip(max(0, length - 4 * most))
+            return kept[:most]
         return self._array() if kind == _ARRAY else self.number(_form(kind))
 
     def _array(self) -> tuple[int | float, ...] | None:

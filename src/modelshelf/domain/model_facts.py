@@ -93,6 +93,8 @@ class ModelFacts:
     unread: Sequence[str]
     kind: EngineKind = EngineKind.GENERATE
     """What it is for."""
+    takes_tools: bool = True
+    """Whether its chat template has a place for tools, or that isn't known."""
     needs_code: bool = False
     """Whether transformers would run code of its own to load it."""
 
@@ -135,6 +137,7 @@ def judge(found: Found) -> ModelFacts:
         kv_shape=config.kv_shape or (_kv_shape(header) if header else None),
         unread=found.unread,
         kind=_kind(found, config, header),
+        takes_tools=header is None or header.takes_tools,
         needs_code=config.has_code,
     )
 

@@ -109,6 +109,18 @@ def test_it_looks_before_it_starts(library: Library) -> None:
     assert library.leases() == []
 
 
+@pytest.mark.parametrize(("template", "ignored"), [("{{ tools }}", set()), ("{{ messages }}", {"tool_choice"})])
+def test_a_template_without_tools_ignores_that_one_must_be_called(
+    library: Library, template: str, ignored: set[str]
+) -> None:
+    """llama.cpp would answer in words, so the door is told to refuse such a request."""
+    library.add("writer", {"model-Q8_0.gguf": gguf(WRITER | {"tokenizer.chat_template": template})})
+    engine = library.start("writer")
+    stop(engine)
+
+    assert engine.served.ignores == ignored
+
+
 def test_what_cannot_be_served_is_refused_by_the_look(library: Library) -> None:
     """A model that isn't there, and a format that nothing serves, are refused before anything is started."""
     library.add("onnx", {"model.onnx": b"onnx"})

@@ -43,6 +43,22 @@ def found_of(*paths: str, **more: Any) -> Found:
     return Found(files, main_weights(files, frozenset()), **more)
 
 
+@pytest.mark.parametrize(
+    ("template", "takes"),
+    [
+        ("{% if tools %}" + "x" * 9000, True),
+        ("x" * 9000 + "{% if tools %}", True),
+        ("{{ messages }}", False),
+        (None, False),
+    ],
+    ids=["at its beginning", "at its end", "no place", "no template"],
+)
+def test_a_template_has_a_place_for_tools_or_none(template: str | None, takes: bool) -> None:
+    """Whether a model can be made to call a tool is said by its GGUF file's template, wherever it says so."""
+    assert judge(found_of("m.gguf", ggufs=[header_of(tokenizer__chat_template=template)])).takes_tools is takes
+    assert judge(found_of("model.safetensors")).takes_tools
+
+
 def test_a_gguf_file_says_it_all() -> None:
     """A GGUF header gives architecture, size, context, quantisation, license and memory."""
     facts = judge(found_of("m-Q4_K_M.gguf", ggufs=[header_of(), header_of()], chat_template="m-Q4_K_M.gguf"))

@@ -72,6 +72,16 @@ class ServingPlan:
         argument = self.choice.backend.trust_argument
         return (argument,) if argument and self.facts.needs_code else ()
 
+    @property
+    def ignores(self) -> frozenset[str]:
+        """The fields that its engine ignores in silence though they change the answer's meaning.
+
+        Where a template has no place for tools, llama.cpp leaves them out, also if one must be called.
+        """
+        backend = self.choice.backend
+        left_out = {"tool_choice"} if GGUF in backend.formats and not self.facts.takes_tools else set[str]()
+        return backend.ignores | left_out
+
     def paths(self) -> list[Path]:
         """Return the files that an engine will read, in its order."""
         assert self.served.path is not None
