@@ -14,6 +14,7 @@ from modelshelf.units import format_age, format_duration, format_size
 if TYPE_CHECKING:
     from modelshelf.domain.eviction import EvictionPlan
     from modelshelf.domain.models import Model
+    from modelshelf.schemas.models import EvictedJson
     from modelshelf.schemas.plans import AddPlanJson, MovePlanJson
     from modelshelf.services.shelf import Shelf
 
@@ -28,16 +29,22 @@ def now_s() -> float:
 
 def print_evictions(makes_room: EvictionPlan | None, tier: str) -> None:
     """Name the models that a tier is about to evict."""
-    for victim in makes_room.victims if makes_room else ():
-        what = f"{victim.model_name} ({format_size(victim.free_bytes)})"
+    from modelshelf.schemas.models import EvictedJson
+
+    for victim in EvictedJson.each(makes_room):
+        what = _evicted(victim)
         output.note(f"Evicting {what} to secondary." if tier == PRIMARY else f"Deleting {what} from {tier}{_ON_HUB}.")
+
+
+def _evicted(victim: EvictedJson) -> str:
+    return f"{victim.model_name} ({format_size(victim.free_bytes)})" if victim.free_bytes else victim.model_name
 
 
 def print_planned_evictions(plan: AddPlanJson | MovePlanJson) -> None:
     """Print which models a tier will evict."""
     tier = plan.cache_location
     for victim in plan.makes_room:
-        what = f"{victim.model_name} ({format_size(victim.free_bytes)})"
+        what = _evicted(victim)
         output.line(f"  evicts {what} to secondary" if tier == PRIMARY else f"  deletes {what} from {tier}{_ON_HUB}")
 
 

@@ -47,6 +47,13 @@ class Candidate:
     """Whether the hub was asked and still has this commit; if not, it is never deleted."""
     mirrored: bool = False
     """Whether only clients' requests at `/hf` brought it, and no person."""
+    twins: tuple[str, ...] = ()
+    """The other whole models of its snapshot, which leave with it."""
+
+    @property
+    def model_names(self) -> tuple[str, ...]:
+        """Return the models that leave with it, itself first."""
+        return (self.model_name, *self.twins)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +68,11 @@ class EvictionPlan:
     """The bytes that room was asked for."""
     target_bytes: int
     """The bytes to free: down to the low watermark if possible, else to the limit."""
+
+    @property
+    def model_names(self) -> list[str]:
+        """Return the models that leave, in the order of eviction."""
+        return [name for victim in self.victims for name in victim.model_names]
 
 
 @dataclass(frozen=True, slots=True)

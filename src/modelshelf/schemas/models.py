@@ -188,12 +188,15 @@ class EvictedJson(JsonObject):
     model_name: str
     """Its name."""
     free_bytes: int
-    """Bytes that its tier gains."""
+    """Bytes that its tier gains; 0 for one that leaves with the one before it, because both have one snapshot."""
 
     @classmethod
     def each(cls, plan: EvictionPlan | None) -> list[EvictedJson]:
-        """Return the objects for the victims, coldest first; empty if everything fits already."""
-        return [cls.like(victim) for victim in (plan.victims if plan is not None else ())]
+        """Return the objects for the models that leave, coldest first; empty if everything fits already."""
+        found = []
+        for victim in plan.victims if plan is not None else ():
+            found += [cls.like(victim), *(cls(name, 0) for name in victim.twins)]
+        return found
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import pytest
 from tests.fakes.hub import FakeHub
 from tests.world import Home, Server, random_bytes, wait_until
 
+NBSP = "\N{NO-BREAK SPACE}"
 REPO = "org/name"
 KEY = "a long secret"
 HOSTILE = "<img src=x onerror=alert(1)>.txt"
@@ -308,6 +309,22 @@ def test_a_plan_that_went_stale_is_shown_anew(hub: FakeHub, home: Home) -> None:
         )
 
     assert victims
+
+
+def test_models_of_one_snapshot_leave_together(hub: FakeHub, home: Home) -> None:
+    """A plan to make room names each model of a snapshot that leaves, and moves all of them."""
+    hub.add_repo("org/gguf", {"m-Q4_K_M.gguf": random_bytes(3_000_000), "m-Q8_0.gguf": random_bytes(3_000_000, 1)})
+    home.run("add", "q4", "org/gguf:Q4_K_M").checked()
+    home.run("add", "q8", "org/gguf:Q8_0").checked()
+    with home.serve(PRIMARY_CACHE_LIMIT_GB="0.01") as server:
+        shown = browse(server, "/make-room?tier=primary&room=5%20MB")
+        named = re.findall(r'name="model" value="(\w+)"', shown.text)
+        assert browse(server, "/make-room", {"tier": "primary", "room": "5 MB", "model": named}).status == 303
+        wait_until(lambda: {m["cache_location"] for m in server.get("/api/models")} == {"secondary"}, "the moves")
+
+    assert sorted(named) == ["q4", "q8"]
+    assert "shares the snapshot of" in shown.text
+    assert f"Move 2 models, 6.0{NBSP}MB" in shown.text
 
 
 def test_a_drive_that_is_away_is_told_calmly(hub: FakeHub, home: Home) -> None:

@@ -506,3 +506,13 @@ def test_a_promotion_that_was_cut_short_is_taken_up(home: Home, full: Shelf) -> 
         wait_until(lambda: shelf.model("a").base == str(home.primary), "the promotion")
 
     assert places(full, home)["a"] == "primary"
+
+
+def test_a_pull_evicts_another_file_of_its_own_repository(hub: FakeHub, shelf: Shelf) -> None:
+    """A model that is being pulled stays where it is, though a model of the same snapshot leaves for it."""
+    hub.add_repo("org/gguf", {"m-Q4_K_M.gguf": random_bytes(SIZE), "m-Q8_0.gguf": random_bytes(3 * SIZE, 1)})
+    shelf.register("q4", "org/gguf", allow_patterns=["*Q4_K_M.gguf"])
+    shelf.register("q8", "org/gguf", allow_patterns=["*Q8_0.gguf"])
+
+    assert {name: shelf.model(name).row.cache_location for name in ("q4", "q8")} == {"q4": "secondary", "q8": "primary"}
+    assert not violations(shelf)

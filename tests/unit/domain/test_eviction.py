@@ -58,7 +58,7 @@ def test_what_fits_moves_nothing() -> None:
 
 def test_one_byte_over_the_limit_makes_room_down_to_the_low_watermark() -> None:
     """A need that exceeds the limit by one byte frees everything above the low watermark, the need included."""
-    plan = plan_eviction(20 * GB + 1, room(80), [model("a", 20, 1), model("b", 60, 2)], Watermarks(), NOW_S)
+    plan = plan_eviction(20 * GB + 1, room(80), [model("a", 20, 1), model("b", 20, 2)], Watermarks(), NOW_S)
 
     assert (names(plan), plan.target_bytes, plan.free_bytes) == (["a"], 15 * GB + 1, 20 * GB)
 
@@ -322,6 +322,15 @@ def test_marks_that_make_no_sense_are_refused(high: float, low: float, stay_s: f
     """Watermarks out of order or range, or a negative stay, are bad input."""
     with pytest.raises(BadInput, match="are invalid"):
         Watermarks(high, low, stay_s)
+
+
+def test_all_models_of_a_snapshot_leave_together() -> None:
+    """A plan names each model that leaves, and those of one snapshot one after the other."""
+    plan = plan_eviction(
+        30 * GB, room(100), [model("q4", 30, 1, twins=("q8",)), model("b", 20, 2)], Watermarks(), NOW_S
+    )
+
+    assert plan.model_names == ["q4", "q8", "b"]
 
 
 def test_a_plan_is_plain_data() -> None:

@@ -178,7 +178,7 @@ def chosen_of(
         return replace(chosen, trouble=plan.detail, hint=plan.hint)
     told = AddPlanJson.of(plan)
     steps = [
-        Step("right", "Move", one.model_name, "to secondary", words.size(one.free_bytes)) for one in told.makes_room
+        Step("right", "Move", one.model_name, "to secondary", words.freed(one.free_bytes)) for one in told.makes_room
     ]
     steps.append(Step("down", "Download", told.model_name, "", words.size(told.fetch_bytes)))
     difference = {told.cache_path: told.fetch_bytes - sum(one.free_bytes for one in told.makes_room)}

@@ -61,7 +61,7 @@ def move_sheet(look: Look, to: str, to_name: str, moving: Sequence[Moving]) -> S
     total = sum(plan.transfer_bytes for _, plan in going)
     evicted = {gone.model_name: gone for _, plan in going for gone in plan.makes_room}
     steps = [
-        Step("right", "Evict", gone.model_name, "to make room", words.size(gone.free_bytes))
+        Step("right", "Evict", gone.model_name, "to make room", words.freed(gone.free_bytes))
         for gone in evicted.values()
     ]
     steps += [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from modelshelf.domain.eviction import EvictionPlan
+from modelshelf.domain.eviction import Candidate, EvictionPlan
 from modelshelf.domain.models import ModelRow
 from modelshelf.errors import ShelfError
 from modelshelf.schemas.garbage import GcPlanJson
@@ -41,24 +41,14 @@ def room_sheet(look: Look, tier: TierJson, wanted: str, plan: EvictionPlan | She
         return _refused(empty, "Nothing may be moved away: there is no secondary that takes it.", "See ON_FULL.")
     if not plan.victims:
         return _refused(empty, f"{wanted} fits already: {words.size(_headroom(tier))} of headroom.", "")
-    steps = [
-        Step(
-            "right",
-            "Move",
-            one.model_name,
-            "to secondary",
-            words.size(one.free_bytes),
-            f"last used {words.ago(one.last_used_at, look.now_s)}",
-        )
-        for one in plan.victims
-    ]
+    steps = [step for victim in plan.victims for step in _leaving(victim, look.now_s)]
     secondary = tier_json(look, "secondary")
     changes = [change_of(tier, -plan.free_bytes)]
     changes += [change_of(secondary, plan.free_bytes)] if secondary is not None else []
     parts = [Part("What moves, least recently used first", steps)]
-    if staying := _staying(look, tier, {one.model_name for one in plan.victims}):
+    if staying := _staying(look, tier, set(plan.model_names)):
         parts.append(Part("What stays, although large", staying))
-    hidden = [("tier", tier.cache_location), ("room", wanted), *(("model", one.model_name) for one in plan.victims)]
+    hidden = [("tier", tier.cache_location), ("room", wanted), *(("model", name) for name in plan.model_names)]
     return Sheet(
         empty.title,
         path,
@@ -70,6 +60,13 @@ def room_sheet(look: Look, tier: TierJson, wanted: str, plan: EvictionPlan | She
         summary=f"Frees {words.size(plan.free_bytes)} on {name.lower()}.",
         ask=ask,
     )
+
+
+def _leaving(victim: Candidate, now_s: float) -> list[Step]:
+    used = f"last used {words.ago(victim.last_used_at, now_s)}"
+    first = Step("right", "Move", victim.model_name, "to secondary", words.size(victim.free_bytes), used)
+    shares = f"shares the snapshot of {victim.model_name}"
+    return [first, *(Step("right", "Move", name, "to secondary", "", shares) for name in victim.twins)]
 
 
 def _headroom(tier: TierJson) -> int:

@@ -88,10 +88,10 @@ def _add_room(router: APIRouter, site: Site) -> None:
         """Move what was shown; what isn't the plan any more is shown anew."""
         tier = site.tier(sent.one("tier"))
         plan = _plan(site, tier, sent.one("room"))
-        if not isinstance(plan, EvictionPlan) or [one.model_name for one in plan.victims] != sent.all("model"):
+        if not isinstance(plan, EvictionPlan) or plan.model_names != sent.all("model"):
             return _room(site, request, sent.one("tier"), sent.one("room"), status=409)
-        for victim in plan.victims:
-            site.shelf.services.mover.enqueue(victim.model_name, SECONDARY, None, keep_source=False)
+        for name in plan.model_names:
+            site.shelf.services.mover.enqueue(name, SECONDARY, None, keep_source=False)
         return see("/")
 
 

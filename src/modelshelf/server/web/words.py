@@ -21,6 +21,15 @@ def size(size_bytes: int) -> str:
     return format_size(size_bytes).replace(" ", NBSP)
 
 
+def freed(size_bytes: int) -> str:
+    """Return what evicting a model frees; empty for one that leaves with another.
+
+    >>> freed(142), freed(0)
+    ('142\\xa0B', '')
+    """
+    return size(size_bytes) if size_bytes else ""
+
+
 def limit(size_bytes: int) -> str:
     """Return a limit as a person would write it: without decimals that say nothing.
 

@@ -96,6 +96,7 @@ class Coldest:
             leased=any(row.id in self._leased for row in rows),
             busy=any(_is_busy(row) for row in rows),
             mirrored=all(row.mirrored for row in rows),
+            twins=tuple(row.model_name for row in rows[1:]),
         )
 
     def _free_bytes(self, rows: Sequence[ModelRow], of_repo: Sequence[ModelRow]) -> int:

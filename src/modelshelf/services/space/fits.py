@@ -48,7 +48,7 @@ class Fits:
             plan = self.room.plan(self.room.tiers.settings.primary, size_bytes, model_id=0)
         except ShelfError:
             return None
-        return None if plan is None else tuple(victim.model_name for victim in plan.victims)
+        return None if plan is None else tuple(plan.model_names)
 
     @staticmethod
     def _where(size_bytes: int, headroom: dict[str, int], evicts: tuple[str, ...] | None) -> str | None:

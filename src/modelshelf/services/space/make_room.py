@@ -271,7 +271,7 @@ class RoomMaker:
 
     def _carry_out(self, tier: Tier, plan: EvictionPlan, cause: Cause) -> None:
         for victim in plan.victims:
-            names = [victim.model_name, *self._twins(tier, victim)]
+            names = victim.model_names
             _log.info("making_room", extra={"tier": tier.location, "models": names, "free_bytes": victim.free_bytes})
             for name in names:
                 if victim.mirrored and victim.on_hub:
@@ -301,16 +301,6 @@ class RoomMaker:
     def _finish_demotion(self, job: Job) -> None:
         self.runner.finish(job)
         self.runner.settle(JobKind.DELETE_OLD_COPY)
-
-    def _twins(self, tier: Tier, victim: Candidate) -> list[str]:
-        """Return the other models that share a victim's snapshot."""
-        row = self.library.row(victim.model_name)
-        same = [
-            other.model_name
-            for other in self.registry.models(repo_id=row.hf_path)
-            if other.commit_hash == row.commit_hash and self.library.base_of(other) == tier.base
-        ]
-        return [name for name in same if name != victim.model_name]
 
     def _drop(self, tier: Tier, model_name: str) -> None:
         """Remove a mirrored model that the hub still has: nobody registered it, and the next client brings it again."""
