@@ -213,9 +213,11 @@ def test_an_error_is_a_page_with_what_to_do(library: Home) -> None:
     """What can't be done is answered by a page with the sentence and hint of the command line."""
     with library.serve() as server:
         nothing, pinned = browse(server, "/models/nope"), browse(server, "/pin", {"model": "nope"})
+        whole = browse(server, "/models/m")
 
     assert (nothing.status, pinned.status) == (404, 404)
     assert "There is no model nope." in nothing.text
+    assert "Bearer" not in whole.text
     assert "shelf ls lists them." in nothing.text
 
 
@@ -231,13 +233,16 @@ def test_a_foreign_page_can_send_no_form(library: Home, origin: str) -> None:
 
 
 def test_a_server_with_a_key_asks_a_browser_for_it(library: Home) -> None:
-    """A page sends to the form; the key becomes a cookie that scripts can't read, which a log-out ends."""
+    """A page sends to the form; the key becomes a cookie that scripts can't read, which a log-out ends.
+
+    What programs are shown to send has the key too, by its variable.
+    """
     with library.serve(SHELF_API_KEY=KEY) as server:
         sent_away = browse(server, "/models?q=a")
         wrong = browse(server, "/login", {"key": "wrong", "next": "/models"})
         entered = browse(server, "/login", {"key": KEY, "next": "//evil.example"})
         cookie = entered.headers["set-cookie"].partition(";")[0]
-        inside = browse(server, "/models", Cookie=cookie)
+        inside = browse(server, "/models/m", Cookie=cookie)
         changed = browse(server, "/pin", {"model": "m", "pinned": "1"}, Cookie=cookie)
         api = browse(server, "/api/models", Accept="application/json", Cookie=cookie)
         left = browse(server, "/logout", {}, Cookie=cookie)
@@ -255,6 +260,8 @@ def test_a_server_with_a_key_asks_a_browser_for_it(library: Home) -> None:
         *(200, 303, 200, 303, 303, 401),
     ]
     assert KEY not in cookie + log
+    assert "Authorization: Bearer $SHELF_API_KEY" in inside.text
+    assert "os.environ[" in inside.text
 
 
 def test_who_may_only_read_logs_out(library: Home) -> None:

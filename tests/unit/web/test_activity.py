@@ -11,7 +11,7 @@ from tests.unit.web.looks import GB, NOW_S, job, look, row
 
 
 def test_an_eviction_stands_below_the_pull_that_caused_it() -> None:
-    """Running jobs are first, and each is followed by what it caused."""
+    """Running jobs are first, and each is followed by what it caused, which is paused and cancelled with it alone."""
     params = {"cache_location": "secondary", "cache_path": None, "keep_source": False, "makes_room": True}
     jobs = [
         job("move", id=3, parent_id=2, params=json.dumps(params), reason="Makes room."),
@@ -23,6 +23,7 @@ def test_an_eviction_stands_below_the_pull_that_caused_it() -> None:
 
     assert [(one.id, one.is_kid) for one in page.jobs] == [(1, False), (2, False), (3, True)]
     assert page.jobs[2].tiers == [("t2", "secondary")]
+    assert [len(one.verbs) for one in page.jobs] == [2, 2, 0]
 
 
 def test_a_stalled_job_has_no_estimate() -> None:
@@ -59,7 +60,7 @@ def test_history_says_what_was_done() -> None:
 
     (shown,) = activity_page(look(), past).history
 
-    assert (shown.what, shown.size, shown.took, shown.ended) == ("verified", f"1.0{NBSP}GB", f"6.0{NBSP}s", "just now")
+    assert (shown.what, shown.size, shown.after, shown.ended) == ("verified", f"1.0{NBSP}GB", f"6.0{NBSP}s", "just now")
 
 
 def test_broken_json_of_an_error_breaks_nothing() -> None:

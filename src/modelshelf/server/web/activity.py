@@ -42,12 +42,16 @@ _CANCEL = Verb("cancel", "close", "Cancel")
 _RETRY = Verb("retry", "again", "Retry now")
 
 
-def verbs_of(state: str) -> list[Verb]:
-    """Return what a person may do with a job that isn't over.
+def verbs_of(state: str, *, is_part: bool = False) -> list[Verb]:
+    """Return what a person may do with a job that isn't over; a part of another one ends or pauses with that.
 
     >>> [verb.name for verb in verbs_of("waiting")], [verb.name for verb in verbs_of("paused")]
     (['retry', 'pause', 'cancel'], ['resume', 'cancel'])
+    >>> verbs_of("running", is_part=True)
+    []
     """
+    if is_part:
+        return {PAUSED: [_RESUME], WAITING: [_RETRY]}.get(state, [])
     if state == PAUSED:
         return [_RESUME, _CANCEL]
     return [_RETRY, _PAUSE, _CANCEL] if state == WAITING else [_PAUSE, _CANCEL]
@@ -90,7 +94,8 @@ class Past:
     path: str
     what: str
     size: str
-    took: str
+    after: str
+    """From when it was asked for until it ended, pauses included."""
     why: str
     ended: str
     exact: str
@@ -197,7 +202,7 @@ def _job(look: Look, job: Job, rows: Mapping[int, ModelRow], *, is_kid: bool) ->
         + (f", {job.phase}" if job.phase else ""),
         share=words.percent(job.done_bytes, job.total_bytes) if job.total_bytes else "",
         is_kid=is_kid,
-        verbs=verbs_of(job.state),
+        verbs=verbs_of(job.state, is_part=is_kid),
     )
 
 
@@ -238,7 +243,7 @@ def _past(job: Job, now_s: float) -> Past:
         path=f"/models/{quote(job.model_name, safe='')}" if job.model_id else "",
         what=jobs_words.verb(job.kind, 2) if done else f"{jobs_words.verb(job.kind)} {job.state}",
         size=words.size(job.done_bytes) if job.done_bytes else "–",
-        took=words.seconds((job.finished_at or now_s) - job.created_at),
+        after=words.seconds((job.finished_at or now_s) - job.created_at),
         why=job.reason or ("" if done else job.detail),
         ended=words.ago(job.finished_at, now_s),
         exact=words.exact(job.finished_at),

@@ -102,6 +102,8 @@ def model_page(
     address: str,
     now_s: float,
     used_at: float | None,
+    *,
+    asks_key: bool,
 ) -> ModelPage:
     """Return a model's page.
 
@@ -114,6 +116,7 @@ def model_page(
         address: The server's address, `http://HOST:PORT`.
         now_s: Seconds since 1970.
         used_at: When it was last used, likewise.
+        asks_key: Whether the server asks programs for a key.
     """
     return ModelPage(
         model=model,
@@ -126,7 +129,7 @@ def model_page(
         memory=_memory(facts),
         files=[(file.path, words.size(file.size_bytes), file.digest) for file in model.files],
         moves=[_moved(one, now_s) for one in model.moves],
-        ways=_ways(model, address),
+        ways=_ways(model, address, asks_key=asks_key),
         engine=engine,
         uses=[_used(one, now_s) for one in uses],
     )
@@ -187,16 +190,21 @@ def _used(one: Recorded, now_s: float) -> Used:
     return Used(words.ago(one.at, now_s), words.exact(one.at), kind, by, tokens, speed, "bad-t" if failed else "")
 
 
-def _ways(model: ModelWithFilesJson, address: str) -> list[Way]:
+def _ways(model: ModelWithFilesJson, address: str, *, asks_key: bool) -> list[Way]:
     name, path, base = model.model_name, model.path or "", model.cache_path
     said = json.dumps({"model": name, "messages": [{"role": "user", "content": "Hi"}]})
+    imports, key = ("import os\n\n", "os.environ['SHELF_API_KEY']") if asks_key else ("", "'none'")
+    header = ' -H "Authorization: Bearer $SHELF_API_KEY" \\\n' if asks_key else ""
     openai = (
-        f"from openai import OpenAI\n\nclient = OpenAI(base_url={address + '/v1'!r}, api_key='none')\n"
+        f"{imports}from openai import OpenAI\n\nclient = OpenAI(base_url={address + '/v1'!r}, api_key={key})\n"
         f"answer = client.chat.completions.create(\n    model={name!r},"
         " messages=[{'role': 'user', 'content': 'Hi'}],\n)\n"
         "print(answer.choices[0].message.content)"
     )
-    curl = f"curl {address}/v1/chat/completions \\\n -H 'Content-Type: application/json' \\\n -d {shlex.quote(said)}"
+    curl = (
+        f"curl {address}/v1/chat/completions \\\n{header}"
+        f" -H 'Content-Type: application/json' \\\n -d {shlex.quote(said)}"
+    )
     docker = f"docker run --rm -e HF_HUB_OFFLINE=1 \\\n -v {shlex.quote(base)}:/root/.cache/huggingface:ro IMAGE"
     return [
         Way("curl", "curl", curl),

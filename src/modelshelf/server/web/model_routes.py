@@ -67,6 +67,7 @@ def _add_model(router: APIRouter, site: Site) -> None:
             address,
             look.now_s,
             model.row.last_used_at,
+            asks_key=site.login is not None,
         )
         twins = (("Terminal", f"shelf show {model_name} --json"), ("HTTP", f"GET /api/models/{model_name}"))
         card = card_html(readme_of(model, files))

@@ -38,6 +38,7 @@ async function answer() {
   running = new AbortController();
   stop.hidden = false;
   send.disabled = true;
+  const asked = messages; // a new chat begins another list
   const { turn, words } = said("assistant", "");
   const began = performance.now();
   let first;
@@ -58,7 +59,7 @@ async function answer() {
   } catch (err) {
     if (err.name !== "AbortError") fail(turn, err.message);
   }
-  if (text) messages.push({ role: "assistant", content: text });
+  if (text) asked.push({ role: "assistant", content: text });
   measure(turn, began, first, tokens);
   stop.hidden = true;
   send.disabled = false;
@@ -124,7 +125,8 @@ document.querySelector("[data-new]")?.addEventListener("click", () => {
   messages = [];
   talk?.replaceChildren();
 });
-document.querySelector("[data-curl]")?.addEventListener("click", async () => {
+document.querySelector("[data-curl]")?.addEventListener("click", async (event) => {
+  const key = "key" in event.currentTarget.dataset ? ' -H "Authorization: Bearer $SHELF_API_KEY"' : "";
   const text = JSON.stringify({ ...body(), stream: false }).replaceAll("'", "'\\''");
-  await navigator.clipboard.writeText(`curl ${location.origin}/v1/chat/completions -H 'Content-Type: application/json' -d '${text}'`).then(() => tell("Copied as curl."), () => tell("Copying isn’t allowed here."));
+  await navigator.clipboard.writeText(`curl ${location.origin}/v1/chat/completions${key} -H 'Content-Type: application/json' -d '${text}'`).then(() => tell("Copied as curl."), () => tell("Copying isn’t allowed here."));
 });
