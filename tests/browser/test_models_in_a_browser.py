@@ -51,6 +51,18 @@ def test_several_models_are_moved_at_once(library: Server, look: Callable[..., P
     expect(page.locator("#m-cherry .tier")).to_have_text("primary")
 
 
+def test_a_model_that_a_filter_hides_is_not_selected(library: Server, look: Callable[..., Page]) -> None:
+    """Where a filter hides a selected model, what is done with the selection leaves it alone."""
+    page = look(f"{library.url}/models?sort=name")
+    page.get_by_role("checkbox", name="Select apple").check()
+    page.get_by_role("searchbox", name="Filter models").fill("banana")
+    expect(page.locator("#m-apple")).to_have_count(0)
+    expect(page.get_by_role("toolbar")).to_be_hidden()
+    page.get_by_role("checkbox", name="Select banana").check()
+    page.get_by_role("toolbar").get_by_role("button", name="Remove", exact=False).click()
+    expect(page.get_by_role("dialog")).to_contain_text("Remove banana?")
+
+
 def test_a_model_is_dragged_to_a_tier(library: Server, look: Callable[..., Page]) -> None:
     """A row that is dropped on a tier shows the plan of that move."""
     page = look(f"{library.url}/models?sort=name")
