@@ -258,7 +258,8 @@ def test_what_ctrl_c_left_is_not_copied_again(home: Home, shelf: Shelf) -> None:
     again, beside = Hooked(lambda: None), beside_bytes(shelf.services.library.files(shelf.services.library.row("m")))
     move_with(shelf, again, "m", "secondary")
     shelf.services.runner.run_due(JobKind.DELETE_OLD_COPY)
-    assert again.promised_bytes == TOTAL - len(WEIGHTS) + beside
+    rest_bytes = TOTAL - len(WEIGHTS) + beside
+    assert again.promised_bytes in (rest_bytes, rest_bytes - len(FILES["config.json"]))  # which may be there, too
     assert (tree(shelf.path("m")), files_of(home.primary)) == (FILES, [])
     assert violations(shelf) == []
 
@@ -294,7 +295,7 @@ def test_a_move_is_cancelled_from_elsewhere(home: Home, shelf: Shelf) -> None:
             lambda: shelf.model("m").state == "moving" and shelf.services.registry.reservations.all(),
             "the move to begin",
         )
-        shelf.services.runner.cancel(shelf.model("m").row.job_id or 0)
+        shelf.services.steering.cancel(shelf.model("m").row.job_id or 0)
         assert child.finish(timeout_s=20).code == 130
 
     assert (shelf.model("m").state, shelf.model("m").base) == ("ready", str(home.primary))

@@ -199,7 +199,7 @@ def test_a_cancelled_pull_stops_and_keeps_what_arrived(hub: FakeHub, home: Home,
     child = paused_pull(hub, home, SEGMENT_BYTES + MIB)
     waiter = Waiter(home)
 
-    job = shelf.services.runner.cancel(shelf.model("m").row.job_id or 0)
+    job = shelf.services.steering.cancel(shelf.model("m").row.job_id or 0)
     ended = child.finish(timeout_s=20)
 
     assert (ended.code, ended.out, job.state) == (130, "", "cancelled")

@@ -387,7 +387,7 @@ def test_a_model_that_was_removed_leaves_its_parts_to_gc(
     hub.resume()
     recover_dead_owners(shelf.services.registry)
     for job in shelf.services.registry.jobs(state=UNFINISHED):
-        shelf.services.runner.cancel(job.id)
+        shelf.services.steering.cancel(job.id)
     base = Base(home.primary)
     blobs = base.repo(REPO).blobs
     put(blobs / digest_of("config.json", FILES["config.json"]), FILES["config.json"])
