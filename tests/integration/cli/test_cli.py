@@ -64,8 +64,8 @@ def test_ls_and_show_tell_the_facts(cli: Cli, added: Path, commit: str) -> None:
     listed, shown = cli("ls").checked(), cli("show", "m").checked()
 
     header, row = listed.out.splitlines()
-    assert header.split() == ["NAME", "REPO", "TIER", "SIZE", "STATE", "LAST", "USE"]
-    assert row.split() == ["m", REPO, "primary", "300.0", "kB", "ready", "never"]
+    assert header.split() == ["NAME", "REPO", "FORMAT", "TIER", "SIZE", "STATE", "LAST", "USE"]
+    assert row.split() == ["m", REPO, "safetensors", "primary", "300.0", "kB", "ready", "never"]
     assert (listed.err, shown.err) == ("", "")
     assert all(fact in shown.out for fact in (commit, str(added), *FILES))
 
