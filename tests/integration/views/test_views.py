@@ -170,8 +170,8 @@ def test_adopt_reads_the_same_model_from_a_copy_of_a_view(library: Shelf, home: 
     copy = home.root / "copy"
     shutil.copytree(root, copy)
 
-    (found,) = other_tools.find(copy) or []
-    own = other_tools.find(Path(root)) or []
+    (found,) = other_tools.find(copy).models
+    own = other_tools.find(Path(root)).models
 
     (_, place), *others = found.sources
     assert (found.trouble, others) == ("", [])
