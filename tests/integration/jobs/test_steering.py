@@ -71,9 +71,8 @@ def test_a_request_pauses_the_download_of_a_shell(stuck: FakeHub, home: Home) ->
     with home.open() as shelf:
         job = wait_until(lambda: next(iter(shelf.jobs(unfinished=True)), None), "the job")
         shelf.services.steering.pause(job.id)
+    ended = shell.finish()  # it notices within a second, though nothing arrives
     go_on(stuck)
-
-    ended = shell.finish()
 
     assert ended.code == 5, ended.err
     assert f"hint: shelf jobs resume {job.id}" in ended.err
