@@ -216,4 +216,4 @@ def test_downloads_wait_for_their_turn(stuck: FakeHub, home: Home) -> None:
 
         server.wait_for_state("m", "ready")
         server.wait_for_state("other", "ready")
-        assert job_of(server)["detail"] == ""
+        wait_until(lambda: job_of(server)["detail"] == "", "its row to say nothing of a wait")
