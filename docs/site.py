@@ -19,6 +19,7 @@ FROM_ROOT = {
     "CHANGELOG.md": "changelog.md",
 }
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)#\s:]+)(#[^)\s]*)?\)")
+IMAGE = re.compile(r"!\[([^\]]*)\]\(([^)\s:]+)\)")
 OUTSIDE = re.compile(r"<(?:script|link|img|iframe)[^>]+(?:src|href)=[\"']?(?:https?:)?//[^>]*>")
 log = logging.getLogger("mkdocs.hooks.site")
 
@@ -34,7 +35,13 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Return the page with its links as the site needs them."""
     here = page.file.src_uri
     source = next((ROOT / name for name, uri in FROM_ROOT.items() if uri == here), DOCS / here)
-    return LINK.sub(lambda link: _link(link, source, here), markdown)
+    linked = LINK.sub(lambda link: _link(link, source, here), markdown)
+    return IMAGE.sub(lambda image: f"![{image[1]}]({_beside(source.parent / image[2], here)})", linked)
+
+
+def _beside(file: Path, here: str) -> str:
+    """Return where a file of the documents is, seen from a page."""
+    return os.path.relpath(file.resolve(), (DOCS / here).parent)
 
 
 def _link(link: re.Match[str], source: Path, here: str) -> str:
