@@ -174,6 +174,8 @@ class Relay:
         headers = {"Content-Type": "application/json", "Accept": "*/*"}
         if served.key:
             headers["Authorization"] = f"Bearer {served.key}"
+        if self.asked.stream:  # llama.cpp closes the connection behind a stream though it says that it stays open
+            headers["Connection"] = "close"
         body = self.asked.body_for(served)
         # Never sent twice: the engine may have begun to answer, and nobody tells whether it has.
         upstream = await self.door.session.post(url, headers=headers, allow_redirects=False, data=_payload(body))

@@ -195,6 +195,13 @@ def test_a_picture_fits_and_more_than_64_mib_does_not(door: Serving, engine: Ups
     assert (reply.status, reply.json["error"]["type"]) == (413, "request_too_large")
 
 
+def test_no_connection_is_used_after_a_stream(door: Serving, engine: Upstream) -> None:
+    """llama.cpp closes the connection behind a stream, so a request that came at once would be lost with it."""
+    assert [ask(door, chat(stream=stream)).status for stream in (True, False)] == [200, 200]
+
+    assert [head.get("Connection", "") for head in engine.heads] == ["close", ""]
+
+
 def test_a_field_that_the_backend_ignores_is_refused(door: Serving, engines: OneEngine, engine: Upstream) -> None:
     """The answer names field, model and backend; a value that asks for nothing passes."""
     engines.ignores = frozenset({"response_format", "tools"})
