@@ -98,7 +98,7 @@ class ModelStats:
     """Empty: the requests that named no model of the library."""
     requests: int
     errors: int
-    """Those that failed; a client that leaves is no error."""
+    """Those that failed; a client that leaves isn't an error."""
     prompt_tokens: int
     completion_tokens: int
     first_token_p50_s: float | None

@@ -27,7 +27,7 @@ class UseJson(JsonObject):
     duration_s: float
     """The seconds that it took, with the wait for the model."""
     status: int | None
-    """The HTTP status of the answer; 499 where the client left; null for what is no request."""
+    """The HTTP status of the answer; 499 if the client left; null if it wasn't a request."""
     error: str
     """The kind of error that it ended with; empty for none."""
     engine: str
@@ -70,7 +70,7 @@ class ModelStatsJson(JsonObject):
     requests: int
     """How many."""
     errors: int
-    """How many of them failed; a client that leaves is no error."""
+    """How many of them failed; a client that leaves isn't an error."""
     prompt_tokens: int
     """Tokens in, as far as engines said."""
     completion_tokens: int

@@ -85,20 +85,7 @@ def create_app(
     keys, sessions = KeyRing(shelf.services.registry.keys, api_key), Sessions()
     app.add_middleware(Gate, host=host, keys=keys, sessions=sessions)
     errors.install(app)
-    door = PathDoor(shelf, custom_roots)
-    app.include_router(v1.create_router(gateway))
-    app.include_router(ollama_routes.create_router(gateway, shelf.services.clock))
-    app.include_router(models.create_router(shelf, door))
-    app.include_router(engine_routes.create_router(shelf.services.library, gateway.engines, ledger))
-    app.include_router(uses.create_router(shelf, ledger))
-    app.include_router(metrics.create_router(shelf, gateway.engines, ledger, meters))
-    app.include_router(cache.create_router(shelf, door))
-    app.include_router(views.create_router(shelf, door))
-    app.include_router(jobs.create_router(shelf))
-    app.include_router(events.create_router(watcher))
-    app.include_router(doctor.create_router(open_doctor))
-    app.include_router(status.create_router(open_status))
-    app.include_router(routes.create_router(shelf.services.hub_face()))
+    _add_api(app, shelf, PathDoor(shelf, custom_roots), gateway, meters, watcher)
     _add_health(app, shelf)
     login = Login(keys, sessions) if needs_key(host, keys) else None
     app.include_router(
@@ -106,6 +93,23 @@ def create_app(
     )
     pages.install(app)
     return app
+
+
+def _add_api(app: FastAPI, shelf: Shelf, door: PathDoor, gateway: Door, meters: Meters, watcher: Watcher) -> None:
+    """Add the routes that programs use."""
+    app.include_router(v1.create_router(gateway))
+    app.include_router(ollama_routes.create_router(gateway, shelf.services.clock))
+    app.include_router(models.create_router(shelf, door))
+    app.include_router(engine_routes.create_router(shelf.services.library, gateway.engines, gateway.ledger))
+    app.include_router(uses.create_router(shelf, gateway.ledger))
+    app.include_router(metrics.create_router(shelf, gateway.engines, gateway.ledger, meters))
+    app.include_router(cache.create_router(shelf, door))
+    app.include_router(views.create_router(shelf, door))
+    app.include_router(jobs.create_router(shelf))
+    app.include_router(events.create_router(watcher))
+    app.include_router(doctor.create_router(open_doctor))
+    app.include_router(status.create_router(open_status))
+    app.include_router(routes.create_router(shelf.services.hub_face()))
 
 
 def describe() -> dict[str, Any]:
