@@ -6,15 +6,11 @@ pydantic-settings alone takes as long.
 
 from __future__ import annotations
 
-import io
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
-
-from dotenv.parser import parse_stream
 
 from modelshelf import setting_values
 from modelshelf.domain.download_hours import DownloadHours
@@ -29,13 +25,12 @@ from modelshelf.domain.tiers import PRIMARY, SECONDARY, Tier, Tiers
 from modelshelf.domain.tool_environment import SECRETS, VARIABLES, is_offline, usual_hub
 from modelshelf.domain.uses import USES_DAYS
 from modelshelf.errors import BadInput
+from modelshelf.setting_lines import Problems, Reading, expand, parse_env_text, read_env_file
 from modelshelf.setting_values import HUB_ENDPOINT, Value
 from modelshelf.store import settings_file
 from modelshelf.store.mounts import mount_at
 from modelshelf.store.probe import is_file
-from modelshelf.store.settings_file import home, usual_base
-
-T = TypeVar("T")
+from modelshelf.store.settings_file import usual_base
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,24 +99,6 @@ class Settings:
     """What names the library: `environment`, `file`, or nothing: the primary is where other tools keep their models."""
 
 
-class _Problems:
-    """Collects problems, so that all are reported at once."""
-
-    def __init__(self) -> None:
-        self.found: list[dict[str, str]] = []
-
-    def add(self, name: str, origin: str, detail: str) -> None:
-        self.found.append({"name": name, "origin": origin, "detail": detail})
-
-    def raise_any(self) -> None:
-        if not self.found:
-            return
-        lines = "".join(f"\n  {p['origin']}: {p['name']}: {p['detail']}" for p in self.found)
-        count = f"{len(self.found)} settings are" if len(self.found) > 1 else "A setting is"
-        hint = "Correct them; .env.example in the repository explains each setting."
-        raise BadInput(f"{count} wrong:{lines}", hint=hint, problems=self.found)
-
-
 def load_settings(env_file: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
     """Read the settings.
 
@@ -143,16 +120,16 @@ def load_what_is_right(environ: Mapping[str, str] | None = None) -> tuple[Settin
     return settings, problems.found
 
 
-def _load(env_file: Path | None, environ: Mapping[str, str] | None) -> tuple[Settings, _Problems]:
+def _load(env_file: Path | None, environ: Mapping[str, str] | None) -> tuple[Settings, Problems]:
     environ = os.environ if environ is None else environ
-    problems = _Problems()
+    problems = Problems()
     here = settings_file.working_directory()
     path = _env_file(env_file, environ, here)
-    values = _read_env_file(path, problems) if path else {}
+    values = read_env_file(path, problems) if path else {}
     values |= {name: Value(text.strip(), "environment", here) for name, text in environ.items() if text.strip()}
     _check_spelling(values, problems)
     network = {name: value for name, value in values.items() if name.upper() in _NETWORK}  # a password may hold a $
-    values = {name: _expand(value, values, environ) for name, value in values.items() if name in _NAMES} | network
+    values = {name: expand(value, values, environ) for name, value in values.items() if name in _NAMES} | network
     return _build(values, environ, path, problems), problems
 
 
@@ -170,7 +147,7 @@ _NETWORK = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", *_CE
 """Every program's; the first four in lower case too."""
 
 
-def _check_spelling(values: Mapping[str, Value], problems: _Problems) -> None:
+def _check_spelling(values: Mapping[str, Value], problems: Problems) -> None:
     """Report a mistyped limit, because the tier would have no limit and nobody would know.
 
     In our own .env a near-miss is a typo too. In the environment it may belong to another program.
@@ -222,7 +199,7 @@ def places(environ: Mapping[str, str] | None = None) -> Places:
     here, exported = settings_file.working_directory(), {}
     for name in sorted(_NAMES | {"XDG_STATE_HOME", "XDG_CONFIG_HOME"}):
         if text := environ.get(name, "").strip():
-            text = _expand(Value(text, "environment", here), {}, environ).text
+            text = expand(Value(text, "environment", here), {}, environ).text
             exported[name] = os.path.normpath(here / text) if name.endswith(("_CACHE_PATH", "_HOME")) else text
     usual = exported.get("HF_HOME") or usual_base(environ)
     if usual_hub(environ) and "PRIMARY_CACHE_PATH" not in exported:
@@ -232,10 +209,10 @@ def places(environ: Mapping[str, str] | None = None) -> Places:
 
 def check_settings(path: Path, text: str) -> None:
     """Raise BadInput if a text isn't valid as the settings file at a path, whatever is in the environment."""
-    problems = _Problems()
-    values = _parse_env_text(text, path, problems)
+    problems = Problems()
+    values = parse_env_text(text, path, problems)
     environ = {name: value for name, value in os.environ.items() if name not in _NAMES}
-    _build({name: _expand(value, values, environ) for name, value in values.items()}, environ, path, problems)
+    _build({name: expand(value, values, environ) for name, value in values.items()}, environ, path, problems)
     problems.raise_any()
 
 
@@ -254,73 +231,10 @@ def _env_file(env_file: Path | None, environ: Mapping[str, str], here: Path) -> 
     return env_file.absolute()
 
 
-def _read_env_file(path: Path, problems: _Problems) -> dict[str, Value]:
-    """Return the variables of a `.env`."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        problems.add(path.name, str(path), "is not UTF-8 text")
-        return {}
-    except OSError as err:
-        problems.add(path.name, str(path), f"cannot be read ({err.strerror})")
-        return {}
-    return _parse_env_text(text, path, problems)
-
-
-def _parse_env_text(text: str, path: Path, problems: _Problems) -> dict[str, Value]:
-    """Return the variables of a `.env`: a BOM, CRLF, quotes, comments and `export` are accepted."""
-    values: dict[str, Value] = {}
-    for binding in parse_stream(io.StringIO(text.replace("\r\n", "\n"))):
-        said = binding.original.string
-        blank_lines = said[: len(said) - len(said.lstrip())].count("\n")  # before the one that the parser counted
-        origin = f"{path}:{binding.original.line + blank_lines}"
-        if binding.error:
-            name = re.match(r"(?:export\s+)?[^=\s]*", said.strip())
-            problems.add(name[0] if name else "", origin, "isn't a line NAME=value")  # the value may be a secret
-        elif binding.key and binding.value and binding.value.strip():
-            values[binding.key] = Value(binding.value.strip(), origin, path.parent)
-    return values
-
-
-def _expand(value: Value, values: Mapping[str, Value], environ: Mapping[str, str]) -> Value:
-    """Replace `~`, `$NAME` and `${NAME}`; an unset name stays as it is, and is refused in a path."""
-
-    def lookup(match: re.Match[str]) -> str:
-        name = match[1] or match[2]
-        if environ.get(name):
-            return environ[name]
-        return values[name].text if name in values else match[0]
-
-    text = re.sub(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))", lookup, value.text)
-    if text == "~" or text.startswith("~/"):
-        text = home(environ) + text[1:]
-    return Value(text, value.origin, value.folder)
-
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """Reads one setting after the other; an invalid one is recorded and gets its default."""
-
-    values: Mapping[str, Value]
-    problems: _Problems
-
-    def __call__(self, name: str, parse: Callable[[Value], T], default: T) -> T:
-        value = self.values.get(name)
-        if value is None:
-            return default
-        try:
-            return parse(value)
-        except BadInput as err:
-            self.problems.add(name, value.origin, f"{err.detail} {err.hint}".strip())
-        except ValueError as err:
-            self.problems.add(name, value.origin, f"{err}")
-        return default
-
-
 def _build(
-    values: Mapping[str, Value], environ: Mapping[str, str], env_file: Path | None, problems: _Problems
+    values: Mapping[str, Value], environ: Mapping[str, str], env_file: Path | None, problems: Problems
 ) -> Settings:
-    read = _Reading(values, problems)
+    read = Reading(values, problems)
     primary_name = "PRIMARY_CACHE_PATH" if "PRIMARY_CACHE_PATH" in values else "HF_HOME"
     primary_base = read(primary_name, setting_values.base, None) or BasePath(usual_base(environ))
     primary = Tier(PRIMARY, primary_base, read("PRIMARY_CACHE_LIMIT_GB", setting_values.limit, None))
@@ -367,7 +281,7 @@ def _named_by(values: Mapping[str, Value]) -> str:
     return "environment" if "environment" in origins else "file" if origins else ""
 
 
-def _network(read: _Reading, environ: Mapping[str, str]) -> Network:
+def _network(read: Reading, environ: Mapping[str, str]) -> Network:
     def name(upper: str) -> str:
         """Return the spelling that is set: the environment's first, lower case first."""
         found = [name for name in (upper.lower(), upper) if name in read.values]
@@ -383,7 +297,7 @@ def _network(read: _Reading, environ: Mapping[str, str]) -> Network:
     )
 
 
-def _check_apart(primary: Tier, secondary: Tier | None, values: Mapping[str, Value], problems: _Problems) -> None:
+def _check_apart(primary: Tier, secondary: Tier | None, values: Mapping[str, Value], problems: Problems) -> None:
     """Report two tiers in one folder, or one inside the other, which would count the same bytes twice."""
     if secondary is None:
         return

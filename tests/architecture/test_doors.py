@@ -19,7 +19,7 @@ DIR_ENTRY = {"entry", "e"}
 """Names for an `os.DirEntry` in the package, whose methods of the same names are safe."""
 HELPERS = {"store/probe.py", "store/small_files.py", "store/os_errors.py", "store/fs.py"}
 OWN_FILES = {
-    "settings.py": "the .env that this user wrote, which may be a link",
+    "setting_lines.py": "the .env that this user wrote, which may be a link",
     "store/settings_file.py": "the same",
     "services/setup/systemd.py": "the systemd unit of this user",
     "store/gc/open_files.py": "what the kernel says in /proc",
