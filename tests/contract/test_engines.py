@@ -17,8 +17,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from modelshelf.domain.backends import BACKENDS, LaunchValues, command_of
+from modelshelf.domain.backends import BACKENDS
 from modelshelf.domain.engine_wishes import EngineSettings
+from modelshelf.domain.launch_command import LaunchValues, command_of
 from modelshelf.domain.names import ModelName
 from modelshelf.domain.serving import EngineKind, Served
 from modelshelf.engines.child import Launch

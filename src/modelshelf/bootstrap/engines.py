@@ -11,7 +11,7 @@ from modelshelf.settings import Settings, child_environment, load_settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from modelshelf.domain.backends import FoundBackend
+    from modelshelf.domain.backend_choice import FoundBackend
     from modelshelf.domain.engine_wishes import EngineWish
     from modelshelf.domain.models import Model, ModelRow
     from modelshelf.domain.names import ModelName
@@ -63,7 +63,7 @@ def memory_now(device: str) -> DeviceMemory:
     """Return the memory of a device, or that of the machine where the device doesn't answer.
 
     Args:
-        device: See `domain.backends.FoundBackend`.
+        device: See `domain.backend_choice.FoundBackend`.
     """
     from modelshelf.engines.memory import device_memory
 

@@ -21,7 +21,7 @@ from modelshelf.cli.terminal import Styled
 from modelshelf.units import format_size
 
 if TYPE_CHECKING:
-    from modelshelf.domain.backends import Choice
+    from modelshelf.domain.backend_choice import Choice
     from modelshelf.domain.engine_wishes import EngineChange
     from modelshelf.domain.model_facts import ModelFacts
     from modelshelf.schemas.engines import BackendJson, ModelEngineJson
@@ -86,7 +86,7 @@ def _choose(name: str | None, change: EngineChange) -> None:
 def _of_model(name: str) -> ModelEngineJson:
     from modelshelf.bootstrap.engines import installed_engines
     from modelshelf.bootstrap.read_only import open_library
-    from modelshelf.domain.backends import verdicts
+    from modelshelf.domain.backend_choice import verdicts
     from modelshelf.schemas.engines import ModelEngineJson
 
     library = open_library()
@@ -102,7 +102,7 @@ def chosen_for(library: Library, name: str) -> tuple[ModelFacts, Choice]:
         BadInput: Nothing serves it.
     """
     from modelshelf.bootstrap.engines import installed_engines, wished_engine
-    from modelshelf.domain.backends import choose_backend
+    from modelshelf.domain.backend_choice import choose_backend
     from modelshelf.services.catalog.facts import facts_of
 
     model = library.model(name)

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
-from modelshelf.domain.backends import BACKENDS, check_arguments
+from modelshelf.domain.backends import BACKENDS
 from modelshelf.domain.engine_choice import EngineChoice
+from modelshelf.domain.launch_command import check_arguments
 from modelshelf.domain.names import ModelName
 from modelshelf.errors import BadInput
 

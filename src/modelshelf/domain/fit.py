@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modelshelf.domain.backends import Choice
+from modelshelf.domain.backend_choice import Choice
 from modelshelf.domain.model_facts import ModelFacts
 from modelshelf.domain.model_memory import Memory, largest_context, rough_bytes
 from modelshelf.domain.serving import DeviceMemory

@@ -11,7 +11,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from modelshelf.domain.backends import BACKENDS, FoundBackend
+from modelshelf.domain.backend_choice import FoundBackend
+from modelshelf.domain.backends import BACKENDS
 from modelshelf.domain.engine_wishes import EngineSettings
 
 _WORKER = Path(__file__).with_name("llama_worker.py")

@@ -10,7 +10,7 @@ from modelshelf.domain.backends import BACKENDS
 from modelshelf.schemas.json_object import JsonObject
 
 if TYPE_CHECKING:
-    from modelshelf.domain.backends import Choice, FoundBackend, Verdict
+    from modelshelf.domain.backend_choice import Choice, FoundBackend, Verdict
     from modelshelf.domain.fit import Fit
     from modelshelf.domain.model_facts import ModelFacts
     from modelshelf.domain.models import Model

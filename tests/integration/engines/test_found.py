@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.domain.backends import FoundBackend
+from modelshelf.domain.backend_choice import FoundBackend
 from modelshelf.domain.engine_wishes import EngineSettings
 from modelshelf.engines.found import found_backends
 

@@ -18,7 +18,7 @@ import httpx2
 import pytest
 
 from modelshelf.bootstrap.engines import make_starter
-from modelshelf.domain.backends import FoundBackend
+from modelshelf.domain.backend_choice import FoundBackend
 from modelshelf.domain.ports import RunningEngine
 from modelshelf.domain.serving import EngineKind, EngineState
 from modelshelf.engines.child import MARK, Child

@@ -6,15 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from modelshelf.domain.backends import (
-    BACKENDS,
-    FoundBackend,
-    LaunchValues,
-    check_arguments,
-    choose_backend,
-    command_of,
-    verdicts,
-)
+from modelshelf.domain.backend_choice import FoundBackend, choose_backend, verdicts
+from modelshelf.domain.backends import BACKENDS
+from modelshelf.domain.launch_command import LaunchValues, check_arguments, command_of
 from modelshelf.domain.model_facts import Found, ModelFacts, judge
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import Digest, FilePath

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from modelshelf.domain.backends import choose_backend
+from modelshelf.domain.backend_choice import choose_backend
 from modelshelf.domain.fit import Fit, fit_of
 from modelshelf.domain.model_memory import KvShape
 from modelshelf.domain.serving import DeviceMemory

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from modelshelf.domain.backends import FoundBackend
+from modelshelf.domain.backend_choice import FoundBackend
 from modelshelf.domain.engine_choice import NOTHING_CHOSEN, EngineChoice
 from modelshelf.domain.engine_wishes import EngineChange
 from modelshelf.domain.models import Model

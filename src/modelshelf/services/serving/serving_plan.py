@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelshelf.domain.backends import Choice, FoundBackend, LaunchValues, choose_backend
+from modelshelf.domain.backend_choice import Choice, FoundBackend, choose_backend
 from modelshelf.domain.engine_wishes import EngineWish
+from modelshelf.domain.launch_command import LaunchValues
 from modelshelf.domain.model_facts import USUAL_CONTEXT, ModelFacts
 from modelshelf.domain.model_memory import rough_bytes
 from modelshelf.domain.models import Model, ModelRow, State

@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from modelshelf.domain.backends import BACKENDS, command_of
+from modelshelf.domain.backends import BACKENDS
 from modelshelf.domain.engine_wishes import EngineWish
+from modelshelf.domain.launch_command import command_of
 from modelshelf.domain.models import Model, State
 from modelshelf.domain.ports import RunningEngine
 from modelshelf.domain.serving import DeviceMemory, EngineState, Served, Wanted
