@@ -173,7 +173,7 @@ def test_the_oldest_job_that_is_due_comes_first(registry: Registry, row: ModelRo
 
     assert [job and job.id for job in claimed] == [jobs[1].id, None]
     assert later is not None
-    assert (later.id, later.attempts, later.detail) == (jobs[0].id, 2, "The hub is away.")
+    assert (later.id, later.attempts, later.detail) == (jobs[0].id, 2, "")
 
 
 def test_a_job_that_waits_can_be_taken_by_its_id(registry: Registry, row: ModelRow) -> None:
@@ -332,6 +332,70 @@ def test_a_paused_job_is_nobodys_until_it_is_resumed(registry: Registry, row: Mo
     assert registry.requeue_job(paused)
     assert [due.id for due in registry.due()] == [job.id]
     assert not registry.requeue_job(paused)
+
+
+def test_what_a_job_caused_is_steered_with_it(registry: Registry, row: ModelRow) -> None:
+    """A pull's eviction is paused, resumed and cancelled with the pull, and the deletion of an old copy is not."""
+    pull = registry.enqueue("pull", row)
+    registry.claim("me", pull.id)
+    move = registry.enqueue("move", row, cause=Cause("Makes room.", pull.id))
+    registry.claim("me", move.id)
+    old_copy = registry.enqueue("delete_old_copy", row, cause=Cause("Deletes what the move left.", pull.id))
+
+    def states() -> list[str]:
+        return [registry.job(job.id).state for job in (pull, move, old_copy)]
+
+    registry.pause_job(pull.id)
+    assert (states(), registry.claim("you", move.id)) == ([PAUSED, PAUSED, QUEUED], None)
+    registry.requeue_job(registry.job(pull.id))
+    assert states() == [QUEUED, QUEUED, QUEUED]
+    registry.cancel_job(pull.id)
+    assert states() == ["cancelled", "cancelled", QUEUED]
+    assert not registry.cancel_job(pull.id)
+
+
+def test_what_a_paused_job_causes_begins_paused(registry: Registry, row: ModelRow) -> None:
+    """An eviction that a pull queues in the instant in which it is paused doesn't begin."""
+    pull = registry.enqueue("pull", row)
+    registry.pause_job(pull.id)
+
+    assert registry.enqueue("move", row, cause=Cause("Makes room.", pull.id)).state == PAUSED
+    assert registry.enqueue("update", row, cause=Cause("Without a parent.")).state == QUEUED
+
+
+@pytest.mark.parametrize("is_resumed", [False, True], ids=["paused", "resumed"])
+def test_a_job_that_is_done_in_the_instant_of_a_pause_is_done(
+    registry: Registry, row: ModelRow, is_resumed: bool
+) -> None:
+    """A job whose work ended before it saw that it was paused is done, unless another process has it by now."""
+    job = registry.enqueue("pull", row)
+    registry.claim("me")
+    registry.pause_job(job.id)
+    if is_resumed:
+        registry.requeue_job(registry.job(job.id))
+
+    assert registry.finish_job(job.id, DONE, owner="me")
+
+    assert registry.job(job.id).state == DONE
+    other = registry.enqueue("move", row)
+    registry.claim("me", other.id)
+    registry.pause_job(other.id)
+    registry.requeue_job(registry.job(other.id))
+    registry.claim("you", other.id)
+    assert not registry.finish_job(other.id, DONE, owner="me")
+
+
+def test_a_claimed_job_says_nothing_of_before(registry: Registry, row: ModelRow) -> None:
+    """A job that begins doesn't show what it waited for, or the phase in which it was stopped."""
+    job = registry.enqueue("pull", row)
+    registry.claim("me")
+    registry.update_job(job.id, {"phase": "downloading"}, owner="me")
+    registry.postpone_job(job.id, 0, "The hub isn't reachable.", owner="me")
+
+    claimed = registry.claim("you", job.id)
+
+    assert claimed is not None
+    assert (claimed.state, claimed.detail, claimed.phase) == (RUNNING, "", "")
 
 
 def test_asking_for_a_paused_job_again_resumes_it(registry: Registry, row: ModelRow) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from modelshelf.cli import complete, output, render
-from modelshelf.cli.bars import pace, said
+from modelshelf.cli.bars import job_progress, pace, said
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson
 from modelshelf.cli.terminal import Styled, is_drawable, rows
@@ -20,6 +20,7 @@ from modelshelf.units import format_age, format_size
 
 if TYPE_CHECKING:
     from modelshelf.domain.jobs import Job
+    from modelshelf.services.shelf import Shelf
 
 _LOOK_EVERY_S = 1.0
 _SAY_EVERY_S = 10.0
@@ -27,6 +28,7 @@ _STYLES = {RUNNING: "cyan", WAITING: "yellow", PAUSED: "yellow", FAILED: "red"}
 
 
 _VERBS = ("pause", "resume", "cancel", "retry")
+_GO_ON = ("resume", "retry")
 
 
 def jobs(
@@ -42,7 +44,8 @@ def jobs(
 ) -> None:
     """List the jobs; pause, resume, cancel or retry one.
 
-    The newest come first. It doesn't matter which process runs a job.
+    The newest come first. It doesn't matter which process runs a job; one that is resumed or retried while no server
+    runs goes on in this shell.
 
     A job is queued, running, waiting, paused, done, failed or cancelled. What arrived stays, whatever is done with it.
 
@@ -146,13 +149,22 @@ def cancel(
 
 
 def _steer(verb: str, job_id: int, *, as_json: bool) -> None:
-    """Do something to a job, and print it as it is then."""
+    """Do something to a job, and print it as it is then; one that is to go on runs here if no server is there."""
+    from modelshelf.bootstrap.partner import server_url
     from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.schemas.jobs import JobJson
 
     with open_shelf() as shelf:
         job = shelf.services.runner.with_wait(getattr(shelf.services.steering, verb)(job_id))
+        if verb in _GO_ON and job.state in (QUEUED, WAITING) and not server_url(shelf.services):
+            job = _run(shelf, job)
     if as_json:
         output.as_json(JobJson.of(job))
     else:
         output.answer(f"Job {job.id} is {job.state}.{f' {job.detail}' if job.state == QUEUED else ''}")
+
+
+def _run(shelf: Shelf, job: Job) -> Job:
+    """Run a job in this process, and show its progress; return it finished."""
+    with job_progress(f"{job.kind} {job.model_name}".rstrip()) as show:
+        return shelf.services.runner.finish(job, show)

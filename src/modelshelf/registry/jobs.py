@@ -9,10 +9,11 @@ import sqlalchemy as sa
 
 from modelshelf.domain.job_params import JobParams
 from modelshelf.domain.job_rules import Turn
-from modelshelf.domain.jobs import A_PERSON, DONE, GOING_ON, PAUSED, QUEUED, RUNNING, UNFINISHED, WAITING, Cause, Job
+from modelshelf.domain.jobs import A_PERSON, PAUSED, QUEUED, RUNNING, UNFINISHED, WAITING, Cause, Job
 from modelshelf.domain.models import ModelRow
 from modelshelf.errors import NotFound
-from modelshelf.registry.database import db_now, keep_reserve
+from modelshelf.registry.database import db_now
+from modelshelf.registry.job_steering import SteeredJobs, owned_by, requeued, with_parent
 from modelshelf.registry.rows import JOB_COLUMNS, LEASE_S, has_params, new_job
 from modelshelf.registry.tables import jobs, leases, models, reservations
 
@@ -20,10 +21,8 @@ _CLAIMS = 7236109
 """The number of the advisory lock; any that nothing else takes."""
 
 
-class JobTable:
+class JobTable(SteeredJobs):
     """The registry's table of jobs."""
-
-    _engine: sa.Engine
 
     def enqueue(
         self, kind: str, row: ModelRow, params: Mapping[str, object] | None = None, cause: Cause = A_PERSON
@@ -43,9 +42,9 @@ class JobTable:
             values = new_job(kind, row.model_name, params, cause)
             if found is not None and (found.state, found.params) == (PAUSED, values["params"]):
                 # who asks for it again wants it to go on
-                found = connection.execute(_requeued(jobs.c.id == found.id).returning(*JOB_COLUMNS)).one()
+                found = connection.execute(requeued(jobs.c.id == found.id).returning(*JOB_COLUMNS)).one()
             if found is None:
-                values |= {"model_id": row.id, "total_bytes": row.size_bytes}
+                values |= {"model_id": row.id, "total_bytes": row.size_bytes} | with_parent(connection, cause)
                 found = connection.execute(sa.insert(jobs).values(**values).returning(*JOB_COLUMNS)).one()
         return Job(*found)
 
@@ -82,7 +81,8 @@ class JobTable:
             wanted = jobs.c.id == sa.select(sa.func.min(jobs.c.id)).where(due).scalar_subquery()
         else:
             wanted, due = jobs.c.id == job_id, due | (jobs.c.state == WAITING)
-        change = {"state": RUNNING, "owner": owner, "heartbeat_at": db_now(), "attempts": jobs.c.attempts + 1}
+        fresh = {"phase": "", "detail": ""}  # what it waited for, or did before a restart, is over
+        change = {"state": RUNNING, "owner": owner, "heartbeat_at": db_now(), "attempts": jobs.c.attempts + 1, **fresh}
         if turn is not None:
             due = due & (_running(turn) < turn.most)
         with self._engine.begin() as connection:
@@ -114,58 +114,16 @@ class JobTable:
             values: The columns.
             owner: Whose job it has to be: one that was paused, cancelled or taken over is another's. None: anybody's.
         """
-        return self._change_job(jobs.c.id == job_id if owner is None else _owned(job_id, owner), values)
+        return self._change_job(jobs.c.id == job_id if owner is None else owned_by(job_id, owner), values)
 
     def set_params(self, job: Job, params: JobParams) -> None:
         """Change what is left for a job to do, as long as it has the same owner."""
         self.update_job(job.id, {"params": json.dumps(params.to_json())}, owner=job.owner)
 
-    def finish_job(
-        self,
-        job_id: int,
-        state: str,
-        *,
-        detail: str = "",
-        error: str = "",
-        total_bytes: int = 0,
-        owner: str | None = None,
-    ) -> bool:
-        """End a job, successfully or not; return whether it hadn't ended, and was the owner's.
-
-        Args:
-            job_id: The job.
-            state: Its last state.
-            detail: Why, in a sentence.
-            error: The error as a problem document.
-            total_bytes: The bytes that a successful job handled, if its row has fewer.
-            owner: Whose job it has to be; None: anybody's.
-        """
-        over: dict[str, object] = {"owner": "", "rate_bytes_per_s": 0, "finished_at": db_now()}
-        values = over | {"state": state, "detail": detail, "error": error}
-        if state == DONE:
-            known = jobs.c.total_bytes
-            total = sa.case((known < total_bytes, total_bytes), else_=known)
-            values |= {"phase": "", "total_bytes": total, "done_bytes": total}
-        mine = _owned(job_id, owner) if owner is not None else (jobs.c.id == job_id) & jobs.c.state.in_(UNFINISHED)
-        was_open = self._change_job(mine, values)
-        keep_reserve(self._engine)
-        return was_open
-
     def postpone_job(self, job_id: int, wait_s: float, detail: str, *, owner: str | None = None) -> None:
         """Make a job wait for what it lacks, if it is the owner's; None: anybody's."""
         values = {"state": WAITING, "due_at": db_now() + wait_s, "detail": detail, "owner": "", "rate_bytes_per_s": 0}
         self.update_job(job_id, values, owner=owner)
-
-    def pause_job(self, job_id: int) -> bool:
-        """Make a job wait until a person resumes it; return whether it hadn't ended and wasn't paused."""
-        going = (jobs.c.id == job_id) & jobs.c.state.in_(GOING_ON)
-        values = {"state": PAUSED, "owner": "", "detail": "Paused.", "rate_bytes_per_s": 0, "due_at": 0.0}
-        return self._change_job(going, values)
-
-    def requeue_job(self, job: Job) -> bool:
-        """Put a job back into the queue, as if it was new; return whether it was still as in `job`."""
-        with self._engine.begin() as connection:
-            return bool(connection.execute(_requeued((jobs.c.id == job.id) & (jobs.c.state == job.state))).rowcount)
 
     def drop_old_jobs(self, days: int, most: int) -> int:
         """Delete finished jobs that ended so many days ago, the oldest first; return how many.
@@ -181,12 +139,6 @@ class JobTable:
             with self._engine.begin() as connection:
                 connection.execute(sa.delete(jobs).where(jobs.c.id.in_(found)))
         return len(found)
-
-    def _change_job(self, which: sa.ColumnElement[bool], values: Mapping[str, object]) -> bool:
-        with self._engine.begin() as connection:
-            return bool(
-                connection.execute(sa.update(jobs).where(which).values(**values, heartbeat_at=db_now())).rowcount
-            )
 
     def jobs(
         self,
@@ -242,16 +194,6 @@ def _running(turn: Turn) -> sa.ScalarSelect[int]:
     other = jobs.alias()
     like = (other.c.state == RUNNING) & other.c.kind.in_(turn.kinds) & other.c.parent_id.is_(None)
     return sa.select(sa.func.count()).select_from(other).where(like).scalar_subquery()
-
-
-def _owned(job_id: int, owner: str) -> sa.ColumnElement[bool]:
-    return (jobs.c.id == job_id) & (jobs.c.owner == owner)
-
-
-def _requeued(which: sa.ColumnElement[bool]) -> sa.Update:
-    """Return the statement that queues jobs again."""
-    fresh = {"state": QUEUED, "owner": "", "detail": "", "error": "", "attempts": 0, "due_at": 0.0, "finished_at": None}
-    return sa.update(jobs).where(which).values(**fresh, rate_bytes_per_s=0, heartbeat_at=db_now())
 
 
 def _due() -> sa.ColumnElement[bool]:

@@ -9,6 +9,7 @@ import pytest
 
 from modelshelf.domain.jobs import Cause, JobKind
 from modelshelf.domain.plans import SEGMENT_BYTES
+from modelshelf.errors import Cancelled
 from modelshelf.services.jobs.running import Running, run_quietly
 from modelshelf.services.shelf import Shelf
 from tests.disks import kept_segments
@@ -78,6 +79,31 @@ def test_a_request_pauses_the_download_of_a_shell(stuck: FakeHub, home: Home) ->
     assert f"hint: shelf jobs resume {job.id}" in ended.err
     assert home.run("jobs", "--json").checked().json[0]["state"] == "paused"
     assert home.run("pull", "m").checked().code == 0  # asking again resumes it
+
+
+def test_a_resumed_job_runs_in_the_shell_that_resumes_it(stuck: FakeHub, home: Home, shelf: Shelf) -> None:
+    """Without a server `shelf jobs resume` runs the job to its end, and so it does with one that nobody runs."""
+    first = home.start("add", "m", REPO)
+    stuck.wait_for_bytes(SEGMENT_BYTES)
+    number = str(wait_until(lambda: next(iter(shelf.jobs(unfinished=True)), None), "the job").id)
+    home.run("jobs", "pause", number).checked()
+    first.finish()
+    go_on(stuck)
+
+    resumed = home.run("jobs", "resume", number).checked()
+
+    assert resumed.out == f"Job {number} is done.\n"
+    assert shelf.model("m").state == "ready"
+    assert violations(shelf) == []
+
+
+def test_a_queued_job_is_run_by_a_shell_that_resumes_it(hub: FakeHub, home: Home, shelf: Shelf) -> None:
+    """A job that nobody took runs where it is resumed; with --json its end is the answer."""
+    hub.add_repo(REPO, {"config.json": b"{}"})
+    row = shelf.register("m", REPO, download=False).row
+    job = shelf.services.registry.enqueue("pull", row)
+
+    assert home.run("jobs", "resume", str(job.id), "--json").checked().json["state"] == "done"
 
 
 def test_a_failed_job_is_retried(hub: FakeHub, home: Home) -> None:
@@ -155,7 +181,7 @@ def test_a_resumed_job_waits_until_its_thread_has_left(shelf: Shelf) -> None:
         runs.append(running.job.id)
         began.set()
         leave.wait(DEADLINE_S)
-        running.progress.check()
+        raise Cancelled
 
     runner.handle({JobKind.GC: slow})
     job = registry.add_job(JobKind.GC, "", {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from modelshelf.store.layout import Base
 from tests.disks import FarHome, far_home, files_of
 from tests.fakes.hub import FakeHub
 from tests.invariants import violations
-from tests.world import MIB, Home, random_bytes, tree, wait_until
+from tests.world import DEADLINE_S, MIB, Home, random_bytes, tree, wait_until
 
 SIZE = 6 * MIB
 LIMIT = 24_000_000
@@ -129,6 +130,40 @@ def test_an_eviction_names_the_pull_that_caused_it(home: Home, full: Shelf) -> N
     assert moved["reason"] == "Makes room for the pull of d."
     assert over_http["moves"] == view["moves"]
     assert jobs[moved["job_id"]]["parent_id"] == pull.id
+
+
+def test_pausing_a_pull_pauses_its_eviction(full: Shelf, home: Home) -> None:
+    """A pull that is paused while it makes room stops within a second, and resumed it makes the room and goes on."""
+    runner, began = full.services.runner, threading.Event()
+    move, ended = runner.handlers[JobKind.MOVE], list[Conflict]()
+
+    def held(running: Running) -> None:
+        began.set()
+        while True:
+            running.progress.check()
+            full.services.clock.sleep(0.02)
+
+    def pull() -> None:
+        with pytest.raises(Conflict) as refused:
+            full.pull("d")
+        ended.append(refused.value)
+
+    runner.handle({JobKind.MOVE: held})
+    thread = threading.Thread(target=pull)
+    thread.start()
+    assert began.wait(DEADLINE_S)
+    job = full.jobs(kind=JobKind.PULL, unfinished=True)[0]
+    full.services.steering.pause(job.id)
+    thread.join(DEADLINE_S)
+    paused = [(other.kind, other.state) for other in full.jobs(unfinished=True)]
+    runner.handle({JobKind.MOVE: move})
+    runner.finish(full.services.steering.resume(job.id))
+
+    assert paused == [("move", "paused"), ("pull", "paused")]
+    assert ended[0].hint == f"shelf jobs resume {job.id}"
+    assert full.jobs(unfinished=True) == []
+    assert places(full, home)["d"] == "primary"
+    assert violations(full) == []
 
 
 def test_the_plan_is_shown_first(hub: FakeHub, home: Home, full: Shelf) -> None:

@@ -180,7 +180,7 @@ class JobRunner:
     def _run_unless_paused(self, running: Running) -> None:
         try:
             self.run(running)
-        except Cancelled:
+        except (Cancelled, Conflict):  # a job may be stopped itself, or find that a part of it is paused
             _check_not_paused(self.registry.job(running.job.id))
             raise
 

@@ -20,7 +20,7 @@ class Steering:
     registry: Registry
 
     def pause(self, job_id: int) -> Job:
-        """Pause a job until it is resumed, through restarts too; what arrived stays.
+        """Pause a job until it is resumed, through restarts too; what arrived stays. Its evictions pause with it.
 
         Raises:
             Conflict: It has ended, or is a part of another job.
@@ -47,13 +47,13 @@ class Steering:
         return self.registry.job(job_id)
 
     def cancel(self, job_id: int) -> Job:
-        """Cancel a job; what arrived stays for the next try. One that has ended stays as it is.
+        """Cancel a job and its evictions; what arrived stays for the next try. One that has ended stays as it is.
 
         Raises:
             Conflict: It is a part of another job.
         """
         self._check_whole(job_id, "cancel")
-        self.registry.finish_job(job_id, CANCELLED, detail="Cancelled.")
+        self.registry.cancel_job(job_id)
         return self.registry.job(job_id)
 
     def retry(self, job_id: int) -> Job:
