@@ -32,6 +32,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -199,3 +200,15 @@ def _tree_entry(file: FileEntry) -> dict[str, object]:
         return {"size": file.size_bytes, "blob_id": file.digest}
     pointer = hashlib.sha1(file.digest.encode()).hexdigest()
     return {"size": file.size_bytes, "blob_id": pointer, "lfs_sha256": file.digest, "lfs_size": file.size_bytes}
+
+
+def view(target: Base, source: Base, repo_id: str) -> Repo:
+    """Lay out in one base a view of a repository in another: links to its blobs; return its folder."""
+    theirs, ours = source.repo(RepoId(repo_id)), target.repo(RepoId(repo_id))
+    for blob in theirs.blobs.iterdir():
+        ours.blobs.mkdir(parents=True, exist_ok=True)
+        ours.blob(Digest(blob.name)).symlink_to(blob)
+    for part in ("snapshots", "trees", "refs"):
+        if (theirs.path / part).exists():
+            shutil.copytree(theirs.path / part, ours.path / part, symlinks=True, dirs_exist_ok=True)
+    return ours

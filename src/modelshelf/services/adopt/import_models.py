@@ -321,11 +321,12 @@ class ModelImporter:
     def _bring_file(
         self, base: Base, repo_id: RepoId, file: FileEntry, source: Path, running: Running, reservation: Reservation
     ) -> None:
-        blob = base.repo(repo_id).blob(file.digest)
-        if needs.has_size(blob, file.size_bytes):
+        repo = base.repo(repo_id)
+        if scan.has_blob(repo, file.digest, file.size_bytes):
             running.progress.advance(file.size_bytes)
             reservation.wrote(file.size_bytes)
         else:
+            blob = repo.blob(file.digest)
             copy.bring(source, base, file.digest, file.size_bytes, blob, running.progress, reservation.wrote)
 
     def _lay_out(self, base: Base, found: FoundModel) -> None:

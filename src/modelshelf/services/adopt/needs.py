@@ -8,7 +8,6 @@ from modelshelf.domain.adopt import Act, AdoptMode, AdoptPlan
 from modelshelf.domain.adopt_inventory import Origin
 from modelshelf.domain.file_system_limits import BESIDE_ENTRIES, entries_of
 from modelshelf.store.layout import Base
-from modelshelf.store.probe import is_file
 from modelshelf.store.repos import scan
 
 
@@ -21,8 +20,8 @@ def size_bytes(plan: AdoptPlan) -> int:
     for adoption in plan.of(Act.MOVE, Act.BRING):
         found = adoption.found
         for file in found.files:
-            blob = target.repo(found.repo).blob(file.digest) if file.digest else None
-            if blob is None or not has_size(blob, file.size_bytes):
+            is_there = file.digest and scan.has_blob(target.repo(found.repo), file.digest, file.size_bytes)
+            if not is_there:
                 need[found.repo_id, file.digest or file.path] = file.size_bytes
     along = sum(other.thing.size_bytes for other in plan.others if other.act in ("move", "copy"))
     if plan.order.mode is AdoptMode.LINK:  # what isn't a model moves unchanged
@@ -44,8 +43,3 @@ def entries(plan: AdoptPlan) -> int:
         + sum(entries_of(a.found.files, scan.blob_sizes(target.repo(a.found.repo))) for a in moving)
         + (0 if order.is_home else sum(2 for path in going for _ in scan.walk_files(path)))
     )
-
-
-def has_size(path: Path, size_bytes: int) -> bool:
-    """Return whether this is a file of so many bytes."""
-    return is_file(path) and path.stat().st_size == size_bytes

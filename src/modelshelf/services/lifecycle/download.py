@@ -20,7 +20,7 @@ from modelshelf.domain.made_up_commits import check_real
 from modelshelf.domain.plans import MOST_RUN_SEGMENTS, SEGMENT_BYTES, BlobNeed, PullPlan, plan_runs, segment_count
 from modelshelf.domain.ports import ByteStream, Clock, Hub, Progress
 from modelshelf.errors import Cancelled, Corrupt, Unavailable
-from modelshelf.services.lifecycle.download_tasks import Download, Task, is_large, is_there
+from modelshelf.services.lifecycle.download_tasks import Download, Task, is_large
 from modelshelf.services.lifecycle.line import STALL_S, Line
 from modelshelf.services.lifecycle.open_hours import OpenHours
 from modelshelf.services.lifecycle.rate_limit import Throttle
@@ -28,6 +28,7 @@ from modelshelf.services.lifecycle.sources import Sources
 from modelshelf.store.blobs.partial import PIECE_BYTES, IncomingBlob, Run
 from modelshelf.store.layout import Base
 from modelshelf.store.locks import try_lock
+from modelshelf.store.repos import scan
 
 _log = logging.getLogger(__name__)
 
@@ -237,7 +238,7 @@ class Fetcher:
             return None
         with contextlib.ExitStack() as undo:
             undo.push(held)
-            if is_there(self.base.repo(self.plan.repo_id), need):
+            if scan.has_blob(self.base.repo(self.plan.repo_id), need.digest, need.size_bytes):  # since the plan
                 self.progress.skip(need.size_bytes)
                 self.on_written(need.size_bytes)
                 return None

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from modelshelf.domain.plans import SEGMENT_BYTES, BlobNeed
 from modelshelf.store.blobs.partial import IncomingBlob, Run
-from modelshelf.store.layout import Repo
 
 
 @dataclass(slots=True, eq=False)
@@ -46,11 +45,3 @@ class Task:
 def is_large(need: BlobNeed) -> bool:
     """Return whether a blob occupies the line for a while; a small one costs mostly the round trip."""
     return need.size_bytes > SEGMENT_BYTES
-
-
-def is_there(repo: Repo, need: BlobNeed) -> bool:
-    """Return whether another process published a blob since the plan."""
-    try:
-        return repo.blob(need.digest).stat().st_size == need.size_bytes
-    except OSError:
-        return False

@@ -204,6 +204,8 @@ class _Looking:
         lost = {} if fault else {found.commit_hash: found.files for found in lost_links.find(names)}
         commits = {CommitHash(e.name) for e in _entries(repo.snapshots) if COMMIT_HASH.fullmatch(e.name)} | lost.keys()
         for commit_hash in sorted(commits):
+            if names.is_view(commit_hash):
+                continue
             lost_here: dict[str, FileEntry] = {file.path: file for file in lost.get(commit_hash, ())}
             seen = _SnapshotLook(cache_dir, names, commit_hash, lost_here)
             trouble = fault or seen.trouble()

@@ -249,6 +249,8 @@ class _RepoInspection:
 
     def _look_at_link(self, path: Path, commit_hash: CommitHash, model_name: str, file: FileEntry | None) -> None:
         digest = scan.blob_of(self.repo, path) or ""
+        if digest in self.walked.viewed and not model_name:
+            return
         wanted = file.digest if file and model_name else digest
         kind = None if digest in self.plain else self._follow(path)[0]
         if kind is not None:
@@ -283,6 +285,8 @@ class _RepoInspection:
             if not is_digest(path.name) or not (self.whole or path.name in self.names):
                 continue
             digest = Digest(path.name)
+            if digest in self.walked.viewed and digest not in self.names:
+                continue
             plain = self.plain.get(path.name)
             kind, real = (None, Path(plain)) if plain else self._follow(path)
             if real is not None:

@@ -66,6 +66,16 @@ class RepoNames:
         return scan.blob_sizes(self.repo, self.listing)
 
     @cached_property
+    def viewed(self) -> frozenset[Digest]:
+        """The blobs that are a view's links; see `scan.viewed`."""
+        return scan.viewed(self.repo, self.listing)
+
+    def is_view(self, commit_hash: CommitHash) -> bool:
+        """Return whether a snapshot is a view's: each of its files is a link to bytes elsewhere."""
+        files = self.snapshot(commit_hash).files if self.viewed else ()
+        return bool(files) and all(file.digest in self.viewed for file in files)
+
+    @cached_property
     def plain_blobs(self) -> dict[str, os.DirEntry[str]]:
         """The blobs that are regular files themselves, by name; where `blobs` is a link, what lies behind it."""
         with contextlib.suppress(FileNotFoundError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from modelshelf.domain.names import Digest
@@ -11,6 +12,7 @@ from modelshelf.store.blobs import shared_store
 from modelshelf.store.blobs.partial import file_agrees
 from modelshelf.store.layout import Base
 from modelshelf.store.probe import is_link
+from modelshelf.store.repos import scan
 
 
 def is_damaged(path: Path, digest: Digest) -> bool:
@@ -27,7 +29,7 @@ def is_damaged(path: Path, digest: Digest) -> bool:
 
 
 def set_aside(base: Base, path: Path, digest: Digest) -> Path | None:
-    """Move damaged bytes into quarantine; return their new path, or None if nothing damaged is there any more.
+    """Move damaged bytes into quarantine; return their new path, or None if nothing damaged is here any more.
 
     A payload of the shared store is moved itself, so every link to it dangles. A link that leads into
     another repository is deleted, because the bytes are that repository's.
@@ -36,6 +38,8 @@ def set_aside(base: Base, path: Path, digest: Digest) -> Path | None:
         Conflict: The shared store has an unknown layout.
         Denied: It can't be moved.
     """
+    if is_link(path) and scan.leads_out(str(path), os.path.realpath(base.hub)):
+        return None  # a view's link: the bytes are another tier's
     payload = shared_store.payload_of(base, path)
     if payload is not None:
         why = shared_store.why_unknown(base)

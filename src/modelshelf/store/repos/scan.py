@@ -35,21 +35,64 @@ _REF_BYTES = 4096
 def blob_sizes(repo: Repo, listing: Listing | None = None) -> dict[Digest, int]:
     """Return the blobs of a repository, digest to size in bytes; a link into the shared store is followed.
 
-    A dangling link is left out.
+    A dangling link is left out, and so is one of a view, whose bytes are elsewhere.
 
     Args:
         repo: The repository.
         listing: What was seen of it already.
     """
     sizes: dict[Digest, int] = {}
+    hub = hub_of(repo)
     with contextlib.suppress(FileNotFoundError):
         for entry in (listing or Listing()).entries(str(repo.blobs)):
-            if is_digest(entry.name):
+            if is_digest(entry.name) and not (entry.is_symlink() and leads_out(entry.path, hub)):
                 with contextlib.suppress(OSError):
                     found = entry.stat()
                     if stat.S_ISREG(found.st_mode):
                         sizes[Digest(entry.name)] = found.st_size
     return sizes
+
+
+def has_blob(repo: Repo, digest: Digest, size_bytes: int) -> bool:
+    """Return whether a repository has a blob of this size in its own base."""
+    path = str(repo.blob(digest))
+    try:
+        found = os.stat(path)  # noqa: PTH116 - one string for both questions
+    except OSError:
+        return False
+    is_right = stat.S_ISREG(found.st_mode) and found.st_size == size_bytes
+    return is_right and not (os.path.islink(path) and leads_out(path, hub_of(repo)))  # noqa: PTH114
+
+
+def viewed(repo: Repo, listing: Listing | None = None) -> frozenset[Digest]:
+    """Return the digests whose blobs are links that lead out of the base: a view's, whoever made it.
+
+    Such a blob is never a copy: its bytes are another tier's, and may not be there.
+
+    Args:
+        repo: The repository.
+        listing: What was seen of it already.
+    """
+    with contextlib.suppress(OSError):
+        links = (entry for entry in (listing or Listing()).entries(str(repo.blobs)) if entry.is_symlink())
+        named = [entry for entry in links if is_digest(entry.name)]
+        hub = hub_of(repo) if named else ""
+        return frozenset(Digest(entry.name) for entry in named if leads_out(entry.path, hub))
+    return frozenset()
+
+
+def hub_of(repo: Repo) -> str:
+    """Return the real path of the folder that holds a repository's: no blob's bytes are outside of it."""
+    return os.path.realpath(repo.path.parent)
+
+
+def leads_out(link: str, hub: str) -> bool:
+    """Return whether a link leads out of a folder, a real path, to something or to nothing.
+
+    >>> leads_out("/proc/self/exe", "/proc"), leads_out("/proc/self", "/proc")
+    (True, False)
+    """
+    return not os.path.realpath(link).startswith(f"{hub}/")
 
 
 def arriving(repo: Repo) -> set[str]:
@@ -60,13 +103,14 @@ def arriving(repo: Repo) -> set[str]:
 
 
 def missing_files(repo: Repo, commit_hash: CommitHash, files: Iterable[FileEntry]) -> list[FileEntry]:
-    """Return a commit's files whose snapshot path doesn't lead to a file of their size."""
-    snapshot = str(repo.snapshot(commit_hash))
+    """Return a commit's files whose snapshot path doesn't lead to a file of their size in this base."""
+    snapshot, elsewhere = str(repo.snapshot(commit_hash)), viewed(repo)
     missing = []
     for file in files:
         try:
             found = os.stat(f"{snapshot}/{file.path}")  # noqa: PTH116 - a Path per file costs three times the call
-            there = stat.S_ISREG(found.st_mode) and found.st_size == file.size_bytes
+            is_right = stat.S_ISREG(found.st_mode) and found.st_size == file.size_bytes
+            there = is_right and file.digest not in elsewhere
         except OSError:
             there = False
         if not there:
