@@ -124,3 +124,4 @@ def test_what_is_no_repository_has_one_lock() -> None:
     """Bytes outside any repository have one lock, beside those of the repositories."""
     assert BASE.things_lock == Path("/mnt/fast/modelshelf/locks/things.lock")
     assert BASE.views_lock == Path("/mnt/fast/modelshelf/locks/views.lock")
+    assert BASE.mirror_lock == Path("/mnt/fast/modelshelf/locks/mirror.lock")

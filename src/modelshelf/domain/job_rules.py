@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from modelshelf.domain.jobs import Job, JobKind
 
-_DOWNLOADS, _MOVES = (JobKind.PULL, JobKind.UPDATE), (JobKind.MOVE,)
+_DOWNLOADS, _MOVES = (JobKind.PULL, JobKind.UPDATE, JobKind.MIRROR), (JobKind.MOVE,)
 _LEAST_THREADS = 2
 
 
@@ -28,7 +28,7 @@ class JobRules:
     days: int = 30
     """JOBS_DAYS: how long a finished job is kept."""
     max_downloads: int | None = None
-    """MAX_DOWNLOADS: how many pulls and updates run side by side; None: as many as are asked for."""
+    """MAX_DOWNLOADS: how many pulls, updates and fetches for clients of `/hf` run side by side; None: any number."""
     max_moves: int | None = None
     """MAX_MOVES: the same for moves."""
 

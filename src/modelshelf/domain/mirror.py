@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from modelshelf.domain.models import ModelRow
@@ -26,19 +26,23 @@ def share_bytes(limit_bytes: int | None, disk_bytes: int, share: float) -> int:
     return int((disk_bytes if limit_bytes is None else limit_bytes) * share)
 
 
-def leaving(over_bytes: int, idle: Iterable[ModelRow]) -> list[ModelRow] | None:
+def leaving(
+    over_bytes: int, rows: Iterable[ModelRow], may_leave: Callable[[ModelRow], bool] = lambda row: True
+) -> list[ModelRow] | None:
     """Return which mirrored models leave so that another fits; None if all of them aren't enough.
 
     Those that were used or came longest ago leave first, and none that isn't needed for it.
 
     Args:
         over_bytes: How many bytes are too many.
-        idle: The mirrored models that may leave.
+        rows: The other mirrored models.
+        may_leave: Returns whether a model may leave; asked in their order, and not more often than needed.
     """
     chosen: list[ModelRow] = []
-    for row in sorted(idle, key=lambda row: (row.last_used_at or row.arrived_at, row.id)):
+    for row in sorted(rows, key=lambda row: (row.last_used_at or row.arrived_at, row.id)):
         if over_bytes <= 0:
             break
-        chosen.append(row)
-        over_bytes -= row.size_bytes
+        if row.size_bytes and may_leave(row):
+            chosen.append(row)
+            over_bytes -= row.size_bytes
     return chosen if over_bytes <= 0 else None

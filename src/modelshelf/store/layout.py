@@ -203,6 +203,11 @@ class Base:
         """The lock for changing what views hold."""
         return self.locks / "views.lock"
 
+    @property
+    def mirror_lock(self) -> Path:
+        """The lock for registering what a client of `/hf` asked for."""
+        return self.locks / "mirror.lock"
+
     def repo_lock(self, repo_id: RepoId) -> Path:
         """The lock for laying out or deleting in a repository's folder."""
         return self.locks / f"{repo_folder_name(repo_id)}.lock"

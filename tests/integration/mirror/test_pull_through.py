@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from modelshelf.domain.jobs import DONE
+from modelshelf.domain.models import Mirrored, Registration
+from modelshelf.domain.names import ModelName, RefName, RepoId
+from modelshelf.domain.patterns import FilePattern
 from modelshelf.domain.references import parse_reference
 from modelshelf.services.lifecycle.register import registration
+from modelshelf.services.mirror.fetch import Wish
+from modelshelf.services.mirror.share import Share
 from modelshelf.services.shelf import Shelf
 from tests.fakes.hub import FakeHub
 from tests.invariants import violations
@@ -213,13 +219,13 @@ def test_mirrored_models_keep_to_their_share(home: Home, hub: FakeHub, commit: s
             assert mirror.ask("GET", "/hf/a/second/resolve/main/model.safetensors").status == 200
             finished(shelf)
             refused = mirror.ask("GET", "/hf/a/third/resolve/main/model.safetensors")
-            finished(shelf)
 
         assert (refused.status, "SHELF_MIRROR_SHARE" in refused.json["error"]) == (507, True)
-        assert {model.model_name: model.state for model in shelf.models() if model.size_bytes < 20 * MIB} == {
+        assert {model.model_name: model.state for model in shelf.models()} == {
             "own": "ready",
             "second-mirror": "ready",
         }
+        assert not [job for job in shelf.jobs(kind="mirror") if job.state != DONE]
         assert violations(shelf) == []
 
 
@@ -388,3 +394,122 @@ def test_a_paused_fetch_says_so(mirror: Serving, shelf: Shelf, hub: FakeHub, com
     shelf.services.steering.resume(job.id)
     hub.resume()
     assert mirror.ask("GET", MODEL).body == WEIGHTS
+
+
+def test_repositories_of_one_name_are_two_models(mirror: Serving, shelf: Shelf, hub: FakeHub) -> None:
+    """Clients that ask at once for repositories with the same name get them all, each under a name of its own."""
+    bodies = {f"org{number}/same": b"%d" % number for number in range(6)}
+    for repo_id, body in bodies.items():
+        hub.add_repo(repo_id, {"config.json": body})
+    got: dict[str, bytes] = {}
+
+    def ask(repo_id: str) -> None:
+        got[repo_id] = mirror.ask("GET", f"/hf/{repo_id}/resolve/main/config.json").body
+
+    clients = [threading.Thread(target=ask, args=(repo_id,)) for repo_id in bodies]
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.join()
+    finished(shelf)
+
+    assert got == bodies
+    assert {model.hf_path for model in shelf.models()} == set(bodies)
+
+
+def test_a_row_of_a_dead_process_is_used(mirror: Serving, shelf: Shelf, hub: FakeHub, commit: str) -> None:
+    """A row whose process died before it named the commit's files is the model of the next request."""
+    named = (FilePattern("config.json"),)
+    left = Registration(
+        ModelName("name-mirror"), RepoId("Org/Name"), "primary", revision=RefName(commit), allow_patterns=named
+    )
+    registry = shelf.services.registry
+    registry.add_model(replace(left, mirrored=Mirrored.OPEN), str(shelf.tiers()[0].tier.base))
+
+    assert mirror.ask("GET", MODEL).body == WEIGHTS
+    finished(shelf)
+    assert [(model.model_name, model.state) for model in shelf.models()] == [("name-mirror", "ready")]
+
+
+def test_the_default_branch_and_our_own_refs(mirror: Serving, shelf: Shelf, hub: FakeHub, commit: str) -> None:
+    """`HEAD` is kept as `main`, as the hub's clients know it; the name of a ref of ours is never asked of the hub."""
+    hub.set_ref("Org/Name", "refs/shelf/qwen", commit)
+
+    assert mirror.ask("GET", MODEL.replace("main", "HEAD")).status == 200
+    assert mirror.ask("GET", MODEL.replace("main", "refs%2Fshelf%2Fqwen")).status == 404
+    finished(shelf)
+    base = Path(shelf.tiers()[0].tier.base)
+    assert {path.name for path in (base / "hub/models--Org--Name/refs").iterdir() if path.is_file()} == {"main"}
+
+
+def test_a_list_that_names_too_much_is_not_followed(mirror: Serving, hub: FakeHub, commit: str, home: Home) -> None:
+    """A file that only a list on the disk names is 503: the hub has no such file to fetch."""
+    assert mirror.ask("GET", MODEL.replace("model.safetensors", "config.json")).status == 200
+    tree_of = home.primary / f"hub/models--Org--Name/trees/{commit}.json"
+    listed = tree_of.read_text().replace("tokenizer.json", "tokenizer.made-up")
+    tree_of.write_text(listed)
+
+    assert mirror.ask("GET", MODEL.replace("model.safetensors", "tokenizer.made-up")).status == 503
+
+
+def test_a_private_name_is_listed_for_nobody(mirror: Serving, shelf: Shelf, hub: FakeHub, gated: str) -> None:
+    """What a caller's own token brought isn't in the list of what is here."""
+    hub.add_repo("org/open", {"config.json": b"{}"})
+    own = ["Authorization: Bearer " + hub.token]
+    assert mirror.ask("GET", f"/hf/{GATED}/resolve/main/config.json", headers=own).status == 200
+    assert mirror.ask("GET", "/hf/org/open/resolve/main/config.json").status == 200
+    finished(shelf)
+
+    assert [one["id"] for one in mirror.ask("GET", "/hf/api/models?full=true").json] == ["org/open"]
+
+
+def test_a_gated_file_is_closed_from_its_first_byte(
+    mirror: Serving, shelf: Shelf, hub: FakeHub, gated: str, commit: str
+) -> None:
+    """However soon after its arrival another caller asks for a gated file, he is refused."""
+    path = f"/hf/{GATED}/resolve/main/config.json"
+    assert mirror.ask("GET", MODEL).status == 200  # the registry is asked, and not again for a second
+
+    assert mirror.ask("GET", path, headers=["Authorization: Bearer " + hub.token]).status == 200
+    assert [mirror.ask("GET", path).status, mirror.ask("HEAD", path).status] == [403, 403]
+
+
+def test_downloads_take_turns_with_mirrored_ones(home: Home, hub: FakeHub, commit: str) -> None:
+    """With MAX_DOWNLOADS=1 a client of `/hf` waits a few seconds for its turn, is told so, and gets it later."""
+    hub.add_repo("a/own", {"model.safetensors": random_bytes(9 * MIB)})
+    with home.serve(MAX_DOWNLOADS="1", SHELF_MIRROR="on") as server:
+        hub.pause(after_bytes=MIB)
+        server.ask("POST", "/api/models", {"model_name": "own", "hf_path": "a/own"})
+        hub.wait_for_bytes(MIB)
+        refused = server.ask("GET", MODEL)
+        hub.resume()
+        server.wait_for_state("own", "ready")
+        wait_until(lambda: server.ask("HEAD", MODEL).status == 200, "the hub to be there")
+        model = server.wait_for_state("name-mirror", "ready")
+
+    assert (refused.status, refused.headers["retry-after"]) == (503, "5")
+    assert refused.json["error"] == "Org/Name isn't here yet. Waits for its turn (MAX_DOWNLOADS=1). Ask again."
+    assert model["mirrored"] is True
+
+
+class Broken(Share):
+    """A share that can't be asked."""
+
+    def check(self, repo_id: RepoId, size_bytes: int) -> None:
+        """Fail as nothing of ours does."""
+        raise ZeroDivisionError
+
+
+def test_a_fetch_that_could_not_begin_holds_nobody(shelf: Shelf, hub: FakeHub, commit: str) -> None:
+    """When a fetch can't be begun for a reason that nobody foresaw, those who wait for it are told."""
+    jobs = shelf.services.mirror_jobs
+    known = jobs.upstream.resolve("Org/Name", "main", "")
+    files = jobs.upstream.files(known, "")
+    broken = replace(jobs, share=Broken(jobs.registry, jobs.tiers, jobs.share.remover, 0.2, jobs.share.hub_has))
+    wish = Wish(known, RefName("main"), files[0], files, jobs.upstream.hub(known, ""))
+
+    with pytest.raises(ZeroDivisionError):
+        broken.start(wish)
+
+    (fetch,) = broken._fetches.values()
+    assert (fetch.is_over, str(fetch.why_not(files[0].path))) == (True, "Fetching Org/Name couldn't begin.")

@@ -514,7 +514,8 @@ def test_lock_files_that_nobody_needs_go(drawn: Drawn) -> None:
     with try_lock(drawn.base.path, drawn.base.repo_lock(REPO), drawn.base.repo_lock("gone/one")):
         pass
     put(drawn.base.part_lock("d" * 64), b"")  # as a killed download leaves it
-    put(drawn.base.views_lock, b"")
+    for lock in (drawn.base.views_lock, drawn.base.mirror_lock):
+        put(lock, b"")
     part(drawn.base, "e")
     needs = Needs(active={"e" * 64})
     with try_lock(drawn.base.path, drawn.base.part_lock("e" * 64), drawn.base.repo_lock("gone/two")):
@@ -531,6 +532,7 @@ def test_lock_files_that_nobody_needs_go(drawn: Drawn) -> None:
     assert drawn.base.repo_lock("gone/two").exists()
     assert drawn.base.repo_lock(REPO).exists()
     assert drawn.base.views_lock.exists()
+    assert drawn.base.mirror_lock.exists()
 
 
 def test_the_hubs_locks_are_never_removed(drawn: Drawn) -> None:

@@ -19,11 +19,12 @@ def job_of(kind: JobKind, parent_id: int | None = None) -> Job:
     [
         (job_of(JobKind.PULL), 3),
         (job_of(JobKind.UPDATE), 3),
+        (job_of(JobKind.MIRROR), 3),
         (job_of(JobKind.MOVE), 1),
         (job_of(JobKind.MOVE, parent_id=7), None),
         (job_of(JobKind.GC), None),
     ],
-    ids=["pull", "update", "move", "eviction", "gc"],
+    ids=["pull", "update", "mirror", "move", "eviction", "gc"],
 )
 def test_downloads_and_moves_take_turns(job: Job, most: int | None) -> None:
     """A person's downloads and moves are limited; what another job caused is a part of it, and other work is free."""

@@ -30,6 +30,19 @@ def test_what_was_used_longest_ago_leaves_first() -> None:
     assert leaving(31, rows) is None
 
 
+def test_no_more_is_asked_than_needed() -> None:
+    """Whether one may leave is asked in order, until there is enough: it costs a question to the hub."""
+    asked: list[int] = []
+    rows = [row(number, 10, arrived_at=9 - number) for number in range(5)] + [row(7, 0, arrived_at=0)]
+
+    def may_leave(one: ModelRow) -> bool:
+        asked.append(one.id)
+        return one.id != 4
+
+    assert [one.id for one in leaving(15, rows, may_leave) or ()] == [3, 2]
+    assert asked == [4, 3, 2]
+
+
 @given(st.integers(-5, 200), SIZES)
 def test_enough_leaves_or_none(over_bytes: int, sizes: list[int]) -> None:
     """What leaves is enough, and without the last of it it wouldn't be; if all isn't enough, nothing leaves."""

@@ -22,8 +22,8 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 _log = logging.getLogger(__name__)
-_POLL_S = 0.02
-"""How often it is looked for more bytes, in seconds."""
+_POLL_S, _LONGEST_POLL_S = 0.02, 0.2
+"""How soon it is looked for more bytes, in seconds: rarer while none come, for many may wait."""
 
 
 class Following(Response):
@@ -86,11 +86,13 @@ class Following(Response):
 
     async def _next(self, at: int, gone: asyncio.Task[None]) -> bytes | BinaryIO | None:
         """Wait for the next bytes, or the whole file; None if the client is gone."""
+        pause_s = _POLL_S
         while not gone.done():
             found = await asyncio.to_thread(_known, self._arrival.read, at, self._span.stop)
             if found is not None:
                 return found
-            await asyncio.wait((gone,), timeout=_POLL_S)
+            await asyncio.wait((gone,), timeout=pause_s)
+            pause_s = min(1.2 * pause_s, _LONGEST_POLL_S)
         return None
 
 

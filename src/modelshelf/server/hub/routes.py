@@ -110,7 +110,7 @@ class _Answers:
         """List the models here, one page at a time, for `HfApi.list_models` and the JS client's `listModels`."""
         query = request.query_params
         wanted, author = query.get("search", "").lower(), query.get("author", "").lower()
-        ids = [repo_id for repo_id in self._face.here.repo_ids() if wanted in repo_id.lower()]
+        ids = [repo_id for repo_id in self._face.repo_ids() if wanted in repo_id.lower()]
         ids = [repo_id for repo_id in ids if author in ("", repo_id.lower().partition("/")[0])]
         first, count = _number(query.get("cursor"), 0), _page_size(request)
         is_full = _flag(request, "full") or "siblings" in query.getlist("expand") + query.getlist("expand[]")

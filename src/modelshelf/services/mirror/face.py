@@ -20,6 +20,9 @@ class Face(Protocol):
     def here(self) -> HubFace:
         """What the tiers hold."""
 
+    def repo_ids(self) -> list[str]:
+        """Return the ids of the repositories that have a snapshot here and are open to every caller, by name."""
+
     def resolve(self, repo_id: str, revision: str = "main") -> ResolvedRevision:
         """Return the commit of a revision; see `HubFace.resolve`."""
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from modelshelf.domain.models import FileEntry
-from modelshelf.domain.names import FilePath
+from modelshelf.domain.names import FilePath, RefName
 from modelshelf.domain.ports import Hub
 from modelshelf.errors import ShelfError
 from modelshelf.services.mirror.upstream import Known
@@ -18,8 +18,8 @@ class Wish:
     """A file that a client waits for."""
 
     known: Known
-    revision: str
-    """As the client asked."""
+    revision: RefName
+    """As the client asked: a branch, a tag or a commit."""
     file: FileEntry
     manifest: Sequence[FileEntry]
     """All files of the commit."""

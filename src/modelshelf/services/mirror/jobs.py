@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from modelshelf.domain.job_params import MirrorParams, params_of
-from modelshelf.domain.jobs import DOWNLOADING, PAUSED, JobKind
+from modelshelf.domain.jobs import DOWNLOADING, PAUSED, QUEUED, JobKind
 from modelshelf.domain.model_names import free_name
 from modelshelf.domain.models import FileEntry, ModelRow, Registration, select_files, total_size
 from modelshelf.domain.names import COMMIT_HASH, CommitHash, FilePath, RefName, RepoId
@@ -78,10 +78,11 @@ class MirrorJobs:
         """
         fetch, is_new = self._joined(wish)
         if is_new:
+            why = Unavailable(f"Fetching {wish.known.repo_id} couldn't begin.", hint="Ask again.", retry_after_s=1)
             try:
                 self._start_job(self._row(wish), fetch)
-            except ShelfError as err:
-                fetch.stop(err)
+            except BaseException as err:
+                fetch.stop(err if isinstance(err, ShelfError) else why)
                 raise
         return fetch
 
@@ -101,12 +102,21 @@ class MirrorJobs:
     def _row(self, wish: Wish) -> ModelRow:
         """Return the mirrored model of a commit, registered now if there is none."""
         known = wish.known
-        for row in self.registry.models(repo_id=known.repo_id):
-            if row.mirrored and row.commit_hash == known.commit_hash:
-                return row
         tier = self.tiers.settings.primary
         self.tiers.open_to_write(tier)
-        wanted = Registration(
+        base = Base(self.tiers.path(tier))
+        with locks.wait_lock(base.path, base.mirror_lock, self.puller.clock):
+            for row in self.registry.models(repo_id=known.repo_id):
+                if row.mirrored and row.revision == RefName(known.commit_hash):
+                    return row if row.commit_hash else self._with_files(row, wish)
+            self.share.check(known.repo_id, wish.file.size_bytes)
+            row = self.registry.add_model(self._registration(wish), self.tiers.settings.stored_path(tier.base))
+            _log.info("mirrored", extra={"model_name": row.model_name, "hf_path": row.hf_path})
+            return self._with_files(row, wish)
+
+    def _registration(self, wish: Wish) -> Registration:
+        known = wish.known
+        return Registration(
             free_name(known.repo_id, self.registry.names(), behind="mirror"),
             known.repo_id,
             PRIMARY,
@@ -114,10 +124,11 @@ class MirrorJobs:
             allow_patterns=(FilePattern(escape(wish.file.path)),),
             mirrored=known.mirrored,
         )
-        row = self.registry.add_model(wanted, self.tiers.settings.stored_path(tier.base))
-        self.registry.set_manifest(row, known.commit_hash, wish.manifest)
-        _log.info("mirrored", extra={"model_name": row.model_name, "hf_path": row.hf_path})
-        return row
+
+    def _with_files(self, row: ModelRow, wish: Wish) -> ModelRow:
+        """Store the commit's files for a new row, or one whose process died before it could."""
+        self.registry.set_manifest(row, wish.known.commit_hash, wish.manifest)
+        return next(iter(self.registry.models(model_id=row.id)), row)
 
     def _start_job(self, row: ModelRow, fetch: Fetch) -> None:
         """Let a thread of this process run the job that takes a fetch's wishes."""
@@ -127,13 +138,18 @@ class MirrorJobs:
             for job in self.registry.jobs(kind=JobKind.MIRROR, model_id=row.id, state=(PAUSED,)):
                 # asking again would resume it, and a client isn't the person who paused it
                 raise Unavailable(f"Fetching {row.hf_path} is paused.", hint=f"There: shelf jobs resume {job.id}")
-            mine = self.runner.claim(self.registry.enqueue(JobKind.MIRROR, row, params.to_json()))
+            job = self.registry.enqueue(JobKind.MIRROR, row, params.to_json())
+            mine = self.runner.claim(job)
             if mine is not None:
                 self.runner.background.start(self.runner.run, Running(mine))
                 return
             if fetch.is_run.wait(0.05):  # one of the server's workers was faster
                 return
-        raise Unavailable(f"Another process fetches files of {row.hf_path}.", hint="Ask again.", retry_after_s=2)
+        job = self.registry.job(job.id)
+        why = f"Another process fetches files of {row.hf_path}."
+        if job.state == QUEUED and job.detail:
+            why = f"{row.hf_path} isn't here yet. {job.detail}"
+        raise Unavailable(why, hint="Ask again.", retry_after_s=_TAKEN_S)
 
     def run(self, running: Running) -> None:
         """Run a job: fetch until nobody waits for more.
@@ -149,7 +165,7 @@ class MirrorJobs:
         fetch.is_run.set()
         try:
             _Carrying(self, running, row, fetch).carry_out()
-        except (ShelfError, Cancelled) as err:
+        except BaseException as err:
             fetch.stop(err if isinstance(err, ShelfError) else _stopped(row))
             raise
         finally:
@@ -262,7 +278,7 @@ class _Carrying:
             list_commit(repo, self._commit_hash, self._manifest)
             lay_out(base, repo, self._commit_hash, files, Counter(), symlinks=jobs.tiers.links(base))
             if not COMMIT_HASH.fullmatch(wish.revision):
-                snapshot.set_refs(repo, {RefName(wish.revision): self._commit_hash}, overwrite=True)
+                snapshot.set_refs(repo, {wish.revision: self._commit_hash}, overwrite=True)
         ownership.give_repo_to_group(base, row.hf_path)
 
     def _tell(self) -> None:

@@ -59,6 +59,9 @@ class Memo(Generic[T]):
                 if not isinstance(err, ShelfError):
                     self._forget(key, kept)
                 kept.answer.set_exception(err)
+        refused = kept.answer.exception()
+        if refused is not None:
+            raise refused.with_traceback(None)  # which would grow with each caller
         return kept.answer.result()
 
     def _is_old(self, kept: _Kept[T]) -> bool:

@@ -42,6 +42,11 @@ class MirroredRepos:
             key = repo_id.lower()
             return self._known.get(key, Mirrored.GATED if key in self._gated else Mirrored.NO) or None
 
+    def note_gated(self, repo_id: str) -> None:
+        """Record that a repository is gated, before the first of its files is here."""
+        with self._mutex:
+            self._gated.add(repo_id.lower())
+
     def note_asked(self, repo_id: str, commit_hash: str) -> None:
         """Record that a client asked for a mirrored model, once an hour: the one that nobody asks for leaves first."""
         key, now_s = (repo_id.lower(), commit_hash), time.monotonic()

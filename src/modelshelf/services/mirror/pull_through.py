@@ -21,7 +21,7 @@ from modelshelf.services.mirror.jobs import MirrorJobs
 from modelshelf.services.mirror.lookup import HubFace
 from modelshelf.services.mirror.mirrored import MirroredRepos
 from modelshelf.services.mirror.repositories import ResolvedRevision
-from modelshelf.services.mirror.upstream import Known, Upstream
+from modelshelf.services.mirror.upstream import Known, Upstream, branch_of
 from modelshelf.store.layout import Base
 
 _log = logging.getLogger(__name__)
@@ -45,6 +45,10 @@ class PullThrough:
     def for_caller(self, token: str) -> PullThrough:
         """Return the face for a caller with this token of the hub; empty for none."""
         return replace(self, token=token)
+
+    def repo_ids(self) -> list[str]:
+        """Return the ids of the repositories here that are open to every caller: a private name is for its owner."""
+        return [repo_id for repo_id in self.here.repo_ids() if self.mirrored.how(repo_id) is not Mirrored.GATED]
 
     def resolve(self, repo_id: str, revision: str = "main") -> ResolvedRevision:
         """Return the commit of a revision, on a tier or not.
@@ -142,8 +146,12 @@ class PullThrough:
         """
         known = self.upstream.resolve(repo_id, found.commit_hash, self.token)
         manifest = self.upstream.files(known, self.token)
-        file = next(file for file in manifest if file.path == found.path)
-        wish = Wish(known, revision, file, manifest, self.upstream.hub(known, self.token))
+        file = next((file for file in manifest if file.path == found.path), None)
+        if file is None:
+            raise Unavailable(f"A list here names {found.path} of {known.repo_id}, and the hub doesn't.")
+        if known.mirrored is Mirrored.GATED:
+            self.mirrored.note_gated(known.repo_id)
+        wish = Wish(known, branch_of(revision), file, manifest, self.upstream.hub(known, self.token))
         fetch = self.jobs.start(wish)
         tiers = self.jobs.tiers
 

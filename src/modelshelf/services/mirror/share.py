@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from modelshelf.domain.mirror import leaving, share_bytes
 from modelshelf.domain.models import ModelRow
+from modelshelf.domain.names import RepoId
 from modelshelf.domain.tiers import PRIMARY
 from modelshelf.errors import OutOfSpace, ShelfError
 from modelshelf.registry.registry import Registry
@@ -38,6 +39,16 @@ class Share:
     """What the models will hold for which files are being fetched, by id, in bytes."""
     _mutex: threading.Lock = field(default_factory=threading.Lock)
 
+    def check(self, repo_id: RepoId, size_bytes: int) -> None:
+        """Refuse a file that never fits, before anything is registered for it: strangers may ask for many.
+
+        Raises:
+            OutOfSpace: It is larger than the whole share.
+        """
+        allowed_bytes = self._allowed_bytes()
+        if size_bytes > allowed_bytes:
+            raise self._too_large(repo_id, size_bytes, allowed_bytes)
+
     def admit(self, row: ModelRow, size_bytes: int) -> None:
         """Let a model grow to a size, after removing those that no client asked for for longest, if needed.
 
@@ -49,21 +60,13 @@ class Share:
             OutOfSpace: The share is too small; nothing was removed.
         """
         with self._mutex:
-            tier = self.tiers.settings.primary
-            allowed_bytes = share_bytes(tier.limit_bytes, marker.disk_bytes(Base(self.tiers.path(tier))), self.fraction)
+            allowed_bytes = self._allowed_bytes()
             others = [other for other in self.registry.placements.mirrored_on(PRIMARY) if other.id != row.id]
             held_bytes = sum(max(other.size_bytes, self._promised.get(other.id, 0)) for other in others)
             over_bytes = size_bytes + held_bytes - allowed_bytes
-            victims = leaving(over_bytes, filter(self._may_leave, others)) if over_bytes > 0 else []
+            victims = leaving(over_bytes, others, self._may_leave)
             if victims is None:
-                raise OutOfSpace(
-                    f"{row.hf_path} would take {format_size(size_bytes)}, and mirrored models may hold"
-                    f" {format_size(allowed_bytes)} of {tier.location} ({self.fraction:.0%}).",
-                    hint="Raise SHELF_MIRROR_SHARE there, or register it: shelf add.",
-                    hf_path=row.hf_path,
-                    needed_bytes=size_bytes,
-                    limit_bytes=allowed_bytes,
-                )
+                raise self._too_large(row.hf_path, size_bytes, allowed_bytes)
             for victim in victims:
                 _log.info("mirrored_removed", extra={"model_name": victim.model_name, "for": row.model_name})
                 self.remover.remove(victim.model_name, delete_files=True)
@@ -73,6 +76,20 @@ class Share:
         """Forget what was promised to a model: what it holds is in the registry."""
         with self._mutex:
             self._promised.pop(row.id, None)
+
+    def _allowed_bytes(self) -> int:
+        tier = self.tiers.settings.primary
+        return share_bytes(tier.limit_bytes, marker.disk_bytes(Base(self.tiers.path(tier))), self.fraction)
+
+    def _too_large(self, repo_id: RepoId, size_bytes: int, allowed_bytes: int) -> OutOfSpace:
+        return OutOfSpace(
+            f"{repo_id} would take {format_size(size_bytes)}, and mirrored models may hold"
+            f" {format_size(allowed_bytes)} of {PRIMARY} ({self.fraction:.0%}).",
+            hint="Raise SHELF_MIRROR_SHARE there, or register it: shelf add.",
+            hf_path=repo_id,
+            needed_bytes=size_bytes,
+            limit_bytes=allowed_bytes,
+        )
 
     def _may_leave(self, row: ModelRow) -> bool:
         if row.id in self._promised:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from modelshelf.domain.models import FileEntry, Mirrored, ModelRow, Resolved
-from modelshelf.domain.names import CommitHash, RefName, RepoId
+from modelshelf.domain.names import CommitHash, RefName, RepoId, is_own_ref
 from modelshelf.domain.ports import Hub
 from modelshelf.errors import BadInput, Denied, NotFound, ShelfError
 from modelshelf.services.mirror.memo import Memo
@@ -33,6 +33,17 @@ class Known:
     commit_hash: CommitHash
     mirrored: Mirrored
     """Open, or gated: the caller's token opened it."""
+
+
+def branch_of(revision: str) -> RefName:
+    """Return the name that a client's revision has at the hub.
+
+    Raises:
+        BadInput: There can't be one: git doesn't take it, or it is how we protect our snapshots.
+    """
+    if is_own_ref(revision):
+        raise BadInput(f"{revision!r:.80} is no revision of the hub.")
+    return RefName("main" if revision == "HEAD" else revision)
 
 
 class Upstream:
@@ -62,7 +73,7 @@ class Upstream:
             Unavailable: The hub isn't reachable.
         """
         try:
-            asked, wanted = RepoId(repo_id), RefName("main" if revision == "HEAD" else revision)
+            asked, wanted = RepoId(repo_id), branch_of(revision)
         except BadInput as err:
             raise NotFound(err.detail, error_code="RepoNotFound", hf_path=repo_id) from err
         try:

@@ -114,7 +114,7 @@ def _locks(look: BaseState, going: Set[str]) -> Iterator[GcItem]:
     """Yield the lock files of blobs that aren't arriving, and of repositories that aren't here."""
     incoming = _list(look.base.incoming)
     used = {look.base.repo_lock(repo_id).name for repo_id in look.needs.digests.keys() | look.needs.busy}
-    used.add(look.base.views_lock.name)
+    used |= {look.base.views_lock.name, look.base.mirror_lock.name}
     for path, found in incoming.items():
         digest = digest_of(path.name)
         if digest is None:
