@@ -101,13 +101,14 @@ def test_a_manifest_is_kept_with_the_commit(library: tuple[Registry, Reader]) ->
     assert reader.files("Qwen/Qwen2.5-3B", "d" * 40) == reader.files("org/other", COMMIT) == []
 
 
-def test_all_manifests_are_read_at_once(registry: Registry) -> None:
+def test_all_manifests_are_read_at_once(library: tuple[Registry, Reader]) -> None:
     """Each commit has the files that it has when it is asked for alone."""
+    registry, reader = library
     other, their_files = Registration("other", "org/other", "primary"), [FileEntry("a.bin", 1, "a" * 64)]
     registry.set_manifest(registry.add_model(QWEN, "/mnt/fast"), COMMIT, FILES)
     registry.set_manifest(registry.add_model(other, "/mnt/fast"), COMMIT, their_files)
 
-    found = registry.manifests()
+    found = reader.manifests()
 
     assert found.keys() == {("Qwen/Qwen2.5-3B", COMMIT), ("org/other", COMMIT)}
     assert all(registry.files(*commit) == files for commit, files in found.items())

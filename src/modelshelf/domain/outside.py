@@ -74,9 +74,13 @@ def text_of(value: object, most_chars: int = 4096) -> str:
     Raises:
         BadInput: It isn't one, is too long, or holds half a character (a lone surrogate).
     """
-    if not isinstance(value, str) or len(value) > most_chars or any("\ud800" <= char <= "\udfff" for char in value):
+    if not isinstance(value, str) or len(value) > most_chars or not (value.isascii() or _is_whole(value)):
         raise BadInput(f"{value!r:.80} isn't a text of at most {most_chars} characters.")
     return value
+
+
+def _is_whole(text: str) -> bool:
+    return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def flag_of(value: object) -> bool:

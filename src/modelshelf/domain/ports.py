@@ -128,6 +128,9 @@ class Reader(Protocol):
     def files(self, repo_id: str, commit_hash: str) -> list[FileEntry]:
         """Return the manifest of a commit: all files, selected or not, by path."""
 
+    def manifests(self) -> dict[tuple[str, str], list[FileEntry]]:
+        """Return the manifests of all commits, by repository and commit: one statement for who asks about all."""
+
     def moves(self, model_id: int) -> list[Moved]:
         """Return a model's last finished moves, newest first."""
 

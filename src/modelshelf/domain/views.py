@@ -10,7 +10,6 @@ import enum
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
 
 from modelshelf.domain.gguf import GgufHeader
 from modelshelf.domain.names import BasePath, Digest, FilePath, ModelName, RepoId, ViewRoot
@@ -267,7 +266,9 @@ def plan_view(
             blocked.append(path)
     gone = [path for path in view.made if path not in holding.entries and path not in kept]
     drop = [path for path in reversed(gone) if view.is_ours(path, seen[path])]
-    needed = {folder for path in after for folder in folders_of(path)}
+    needed = {
+        folder for path in {path.rpartition("/")[0]: path for path in after}.values() for folder in folders_of(path)
+    }
     ours = view.folders | {folder for making in make for folder in folders_of(making.path) if folder in folders}
     then = replace(view, made=after, folders=frozenset(ours & needed), is_pending=False)
     if then == view and not (make or drop):
@@ -295,6 +296,7 @@ def folders_of(path: str) -> Iterator[str]:
     >>> list(folders_of("org/name/a.gguf"))
     ['org/name', 'org']
     """
-    for folder in PurePosixPath(path).parents:
-        if folder.name:
-            yield str(folder)
+    folder = path.rpartition("/")[0]
+    while folder:
+        yield folder
+        folder = folder.rpartition("/")[0]

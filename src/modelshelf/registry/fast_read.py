@@ -7,6 +7,7 @@ and over `registry.Registry`.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import re
@@ -160,6 +161,12 @@ def manifest(rows: Iterable[Sequence[object]]) -> list[FileEntry]:
         return []
 
 
+def manifests(rows: Iterable[Sequence[object]]) -> dict[tuple[str, str], list[FileEntry]]:
+    """Return the files of the rows of `MANIFESTS`, by repository and commit."""
+    by_commit = itertools.groupby(rows, key=lambda row: (str(row[0]), str(row[1])))
+    return {commit: manifest(row[2:] for row in files) for commit, files in by_commit}
+
+
 def library_id(path: Path) -> str:
     """Return the id of the registry in a SQLite file; empty if there is none."""
     return _ask(path, "SELECT id FROM library")
@@ -231,6 +238,10 @@ class EmptyReader:
     def files(self, repo_id: str, commit_hash: str) -> list[FileEntry]:
         """Return none."""
         return []
+
+    def manifests(self) -> dict[tuple[str, str], list[FileEntry]]:
+        """Return none."""
+        return {}
 
     def moves(self, model_id: int) -> list[Moved]:
         """Return none."""
@@ -309,6 +320,11 @@ class SqliteReader:
         with self._connect() as connection:
             rows = connection.execute(FILES, {"hf_path": repo_id, "commit": commit_hash})
             return manifest(rows)
+
+    def manifests(self) -> dict[tuple[str, str], list[FileEntry]]:
+        """Return the manifests of all commits, by repository and commit."""
+        with self._connect() as connection:
+            return manifests(connection.execute(MANIFESTS))
 
     def moves(self, model_id: int) -> list[Moved]:
         """Return a model's last finished moves, newest first."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
 import json
 from collections.abc import Collection, Sequence
 
@@ -151,8 +150,7 @@ class Registry(JobTable, UseTable):
 
     def manifests(self) -> dict[tuple[str, str], list[FileEntry]]:
         """Return the manifests of all commits, by repository and commit: one statement for who asks about all."""
-        rows = itertools.groupby(self._read(fast_read.MANIFESTS), key=lambda row: (str(row[0]), str(row[1])))
-        return {commit: fast_read.manifest(row[2:] for row in files) for commit, files in rows}
+        return fast_read.manifests(self._read(fast_read.MANIFESTS))
 
     def add_model(self, wanted: Registration, base: str) -> ModelRow:
         """Add a model; the same registration a second time returns the existing row.

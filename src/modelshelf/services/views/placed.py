@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 
 from modelshelf.domain.gguf import GgufHeader
 from modelshelf.domain.model_config import config_of
-from modelshelf.domain.models import FileEntry, Model, State
-from modelshelf.domain.names import ModelName
+from modelshelf.domain.models import FileEntry, Model, State, select_files
+from modelshelf.domain.names import ModelName, ViewRoot
 from modelshelf.domain.view_images import part_of
 from modelshelf.domain.view_layouts import holding_of
 from modelshelf.domain.views import Holding, View, ViewFile, ViewKind, ViewModel
@@ -25,6 +25,8 @@ _DESCRIBED = {
     **dict.fromkeys([ViewKind.COMFYUI, ViewKind.A1111], "image"),
 }
 """Kinds that depend on what a model's files say of it, and what is read of them."""
+_MANY = 50
+"""From so many models on the files of all are read in one statement."""
 _WHOLE = (State.READY, State.MOVING, State.DAMAGED)
 
 
@@ -34,6 +36,8 @@ class Placed:
     def __init__(self, library: Library) -> None:
         self._library = library
         self._seen: dict[tuple[ModelName, str], ViewModel] = {}
+        self._holdings: dict[tuple[ViewKind, ViewRoot, tuple[ModelName, ...] | None], Holding] = {}
+        self._all_files: dict[tuple[str, str], list[FileEntry]] | None = None
 
     @cached_property
     def _models(self) -> list[Model]:
@@ -46,7 +50,15 @@ class Placed:
 
     def holding(self, view: View) -> Holding:
         """Return what a view should hold."""
-        chosen = (model for model in self._models if view.takes(model.model_name) and model.state in _WHOLE)
+        key = view.kind, view.root, view.models
+        if key not in self._holdings:
+            self._holdings[key] = self._hold(view)
+        return self._holdings[key]
+
+    def _hold(self, view: View) -> Holding:
+        chosen = [model for model in self._models if view.takes(model.model_name) and model.state in _WHOLE]
+        if len(chosen) > _MANY and self._all_files is None:
+            self._all_files = self._library.reader.manifests()
         wanted = _DESCRIBED.get(view.kind, "")
         return holding_of(view.kind, view.root, [self._placed(model, wanted) for model in chosen])
 
@@ -56,9 +68,15 @@ class Placed:
             self._seen[key] = self._look(model, wanted)
         return self._seen[key]
 
+    def _files(self, model: Model) -> list[FileEntry]:
+        if self._all_files is None:
+            return self._library.files(model.row)
+        of_commit = self._all_files.get((model.row.hf_path, model.row.commit_hash or ""), [])
+        return select_files(of_commit, model.row.allow_patterns)
+
     def _look(self, model: Model, wanted: str) -> ViewModel:
         assert model.path is not None
-        files = self._library.files(model.row)
+        files = self._files(model)
         headers = Headers(Base(Path(model.base)), Path(model.path))
         return ViewModel(
             model_name=model.model_name,

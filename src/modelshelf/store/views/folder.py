@@ -16,7 +16,7 @@ from modelshelf.domain.views import NOTHING, OTHER, Link, Making, View, ViewPlan
 from modelshelf.errors import BadInput, Denied
 from modelshelf.store import fs
 from modelshelf.store.layout import Base
-from modelshelf.store.probe import is_link, is_real_folder, is_there
+from modelshelf.store.probe import is_real_folder, is_there
 from modelshelf.store.small_files import read_small_bytes
 from modelshelf.store.views import records
 
@@ -29,7 +29,13 @@ def look(root: Path, paths: Iterable[str]) -> tuple[dict[str, str], set[str]]:
     Below a link, or whatever else isn't a folder, everything is somebody else's.
     """
     folders: dict[str, str] = {}
-    marks = {path: _blocked_by(root, path, folders) or mark_at(root, path) for path in paths}
+    blocked: dict[str, str] = {}
+    marks: dict[str, str] = {}
+    for path in paths:
+        above = path.rpartition("/")[0]
+        if above not in blocked:
+            blocked[above] = _blocked_by(root, path, folders)
+        marks[path] = blocked[above] or mark_at(root, path)
     return marks, {folder for folder, what in folders.items() if what == NOTHING}
 
 
@@ -46,11 +52,15 @@ def _blocked_by(root: Path, path: str, folders: dict[str, str]) -> str:
 
 def mark_at(root: Path, path: str) -> str:
     """Return the mark of what is at a path below a root; see `domain.views`."""
-    place = root / path
+    place = f"{root}/{path}"
     try:
-        return f"-> {place.readlink()}" if is_link(place) else text_mark(read_small_bytes(place))
+        return f"-> {os.readlink(place)}"  # noqa: PTH115 - a view has thousands, and a Path for each costs more than this
     except (FileNotFoundError, NotADirectoryError):
         return NOTHING
+    except OSError:
+        pass  # it isn't a link
+    try:
+        return text_mark(read_small_bytes(Path(place)))
     except (OSError, BadInput):
         return OTHER
 
