@@ -23,6 +23,7 @@ from modelshelf.server.bodies import BoundedBodies
 from modelshelf.server.doors import PathDoor
 from modelshelf.server.gateway import ollama_routes
 from modelshelf.server.gateway import routes as v1
+from modelshelf.server.gateway.errors import shape_of
 from modelshelf.server.gateway.names import Names
 from modelshelf.server.gateway.ports import Engines, NoEngines
 from modelshelf.server.gateway.relay import Door
@@ -84,7 +85,7 @@ def create_app(
     app.add_middleware(BoundedBodies)
     keys, sessions = KeyRing(shelf.services.registry.keys, api_key), Sessions()
     app.add_middleware(Gate, host=host, keys=keys, sessions=sessions)
-    errors.install(app)
+    errors.install(app, shape_of)
     _add_api(app, shelf, PathDoor(shelf, custom_roots), gateway, meters, watcher)
     _add_health(app, shelf)
     login = Login(keys, sessions) if needs_key(host, keys) else None

@@ -11,11 +11,13 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from modelshelf.errors import Denied, ShelfError, Unavailable
+from modelshelf.errors import BadInput, Denied, NotFound, ShelfError, Unavailable
 from modelshelf.server.answers import Json
 from modelshelf.server.request_ids import current_request_id
 from modelshelf.store.os_errors import of_os_error
 
+Shape = Callable[[ShelfError], dict[str, Any]]
+"""Returns an error as the clients of a protocol read it."""
 _MOST_FAULTS = 20
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
@@ -68,12 +70,17 @@ def header_line(text: str) -> str:
     return "".join(char if " " <= char <= "~" else "?" for char in text)[:400]
 
 
-def install(app: FastAPI) -> None:
-    """Make the app answer every error as a problem document."""
-    answers: dict[type[Exception], Callable[[Request, Any], ProblemResponse]] = {
+def install(app: FastAPI, shape_of: Callable[[str], Shape | None]) -> None:
+    """Make the app answer every error as a problem document.
+
+    Args:
+        app: The app.
+        shape_of: Returns what shapes the framework's refusals below a path, for clients of another protocol.
+    """
+    answers: dict[type[Exception], Callable[[Request, Any], Json]] = {
         ShelfError: lambda request, err: problem(err),
         RequestValidationError: lambda request, err: _malformed(err.errors()),
-        HTTPException: _refused,
+        HTTPException: lambda request, err: _refused(request, err, shape_of(request.url.path)),
         OSError: lambda request, err: problem(of_os_error(err)),
         Exception: lambda request, err: _broken(err),
     }
@@ -81,8 +88,8 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, _handler(answer))
 
 
-def _handler(answer: Callable[[Request, Any], ProblemResponse]) -> Callable[[Request, Exception], Any]:
-    async def handle(request: Request, err: Exception) -> ProblemResponse:
+def _handler(answer: Callable[[Request, Any], Json]) -> Callable[[Request, Exception], Any]:
+    async def handle(request: Request, err: Exception) -> Json:
         return answer(request, err)
 
     return handle
@@ -95,17 +102,26 @@ def _malformed(faults: Sequence[Mapping[str, Any]]) -> ProblemResponse:
     return plain_problem(422, detail, errors=named)
 
 
-def _refused(request: Request, err: HTTPException) -> ProblemResponse:
+def _refused(request: Request, err: HTTPException, shape: Shape | None) -> Json:
     """Return the answer to what the framework refuses."""
+    detail, headers = _why_refused(request, err)
+    if shape is None:
+        return plain_problem(err.status_code, detail, headers)
+    kind = NotFound if err.status_code == HTTPStatus.NOT_FOUND else BadInput
+    return Json(shape(kind(detail)), err.status_code, dict(headers))
+
+
+def _why_refused(request: Request, err: HTTPException) -> tuple[str, Mapping[str, str]]:
+    """Return the sentence, and the headers that go with it."""
     if err.status_code == HTTPStatus.NOT_FOUND:
         detail = (
             "There is no such page. This is a modelshelf server: the Hub's protocol is below /hf, also in HF_ENDPOINT."
         )
-        return plain_problem(404, detail, {"X-Error-Message": detail})
+        return detail, {"X-Error-Message": detail}
     if err.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         known = [method for method in _METHODS if _is_known(request, method)]
-        return plain_problem(405, f"This page accepts only {', '.join(known)}.", {"Allow": ", ".join(known)})
-    return plain_problem(err.status_code, str(err.detail).rstrip(".") + ".", err.headers)
+        return f"This page accepts only {', '.join(known)}.", {"Allow": ", ".join(known)}
+    return str(err.detail).rstrip(".") + ".", err.headers or {}
 
 
 def _is_known(request: Request, method: str) -> bool:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 from modelshelf.errors import BadInput, EngineFailed, ShelfError, TooMany
-from modelshelf.server.errors import retry_after
+from modelshelf.server.errors import Shape, retry_after
 
 _LAST_LINES = 5
 """How many of a failed engine's last lines a message has."""
@@ -74,11 +73,11 @@ OLLAMA_PATHS = frozenset(
     f"/api/{name}" for name in ("chat", "generate", "embed", "embeddings", "tags", "ps", "show", "version")
 )
 """Where Ollama's clients ask; no route of ours has such a path."""
-_SHAPES: dict[str, Callable[[ShelfError], dict[str, Any]]] = {"/v1/messages": anthropic_error, "/v1/": openai_error}
+_SHAPES: dict[str, Shape] = {"/v1/messages": anthropic_error, "/v1/": openai_error}
 """The shape of errors below a path; the first path that fits counts."""
 
 
-def shape_of(path: str) -> Callable[[ShelfError], dict[str, Any]] | None:
+def shape_of(path: str) -> Shape | None:
     """Return what shapes the errors of a path; None where they are problem documents."""
     if path in OLLAMA_PATHS:
         return ollama_error

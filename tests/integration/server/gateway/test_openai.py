@@ -158,6 +158,16 @@ def test_an_unknown_model_names_those_that_come_near(door: Serving) -> None:
     assert "smol" in reply.json["error"]["message"].partition("Did you mean")[2]
 
 
+@pytest.mark.parametrize("path", ["/v1/models/a%0Ab", "/v1/nothing", "/v1"], ids=["newline", "unknown", "bare"])
+def test_a_path_that_is_not_there_is_openais_404(door: Serving, path: str) -> None:
+    """Below /v1 the answer has OpenAI's shape also where no route fits; elsewhere it is a problem document."""
+    reply = door.ask("GET", path)
+
+    assert reply.status == 404
+    assert ("error" in reply.json) == path.startswith("/v1/")
+    assert "There is no such page." in str(reply.json)
+
+
 @pytest.mark.parametrize(
     ("body", "param"),
     [
