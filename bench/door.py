@@ -113,7 +113,7 @@ def request(text: str = "", **more: object) -> bytes:
 async def connected(url: str) -> Connection:
     """Return an open connection."""
     at = urlsplit(url)
-    _, connection = await asyncio.get_running_loop().create_connection(Connection, at.hostname, at.port)
+    _, connection = await asyncio.get_running_loop().create_connection(Connection, at.hostname or "", at.port or 80)
     return connection
 
 

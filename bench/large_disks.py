@@ -187,12 +187,12 @@ def lay_out(base: Path, name: str, files: int, seed: int) -> tuple[Path, str]:
     weights = len(header).to_bytes(8, "little") + header + seed.to_bytes(4, "little")
     contents = {"config.json": b"{}", "model.safetensors": weights}
     contents |= {f"file-{i:05}.txt": b"%d %d" % (seed, i) for i in range(files - 2)}
-    for path, content in contents.items():
+    for name, content in contents.items():
         digest = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-        if path.endswith(".safetensors"):
+        if name.endswith(".safetensors"):
             digest = hashlib.sha256(content).hexdigest()
         (repo / "blobs" / digest).write_bytes(content)
-        (snapshot / path).symlink_to(f"../../blobs/{digest}")
+        (snapshot / name).symlink_to(f"../../blobs/{digest}")
     (repo / "refs/main").write_text(commit_hash)
     return repo, commit_hash
 

@@ -125,7 +125,7 @@ def one(
         for file in manifest:
             with repo.blob(file["digest"]).open("wb") as blob:
                 os.posix_fallocate(blob.fileno(), 0, BLOB_BYTES)
-            (repo.snapshot(commit_hash) / file["path"]).symlink_to(f"../../blobs/{file['digest']}")
+            (repo.snapshot(commit_hash) / str(file["path"])).symlink_to(f"../../blobs/{file['digest']}")
         repo.ref("main").write_text(commit_hash)
         (repo.refs / "refs/shelf").mkdir(parents=True)
         (repo.refs / f"refs/shelf/model-{number:06}").write_text(commit_hash)

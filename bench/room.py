@@ -85,7 +85,8 @@ def contenders(environment: dict[str, str], models: int, need_bytes: int) -> lis
     """Return what is compared."""
 
     def makes_room(text: str) -> bool:
-        return sum(victim["free_bytes"] for victim in json.loads(text)["makes_room"]) >= 0.9 * need_bytes
+        freed_bytes: int = sum(victim["free_bytes"] for victim in json.loads(text)["makes_room"])
+        return freed_bytes >= 0.9 * need_bytes
 
     plan = ["shelf", "add", "big", "org/big", "--dry-run", "--json"]
     return [

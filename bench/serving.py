@@ -80,7 +80,7 @@ def serving(environment: Mapping[str, str]) -> Iterator[tuple[psutil.Process, st
     """Run a server; gives its process and its host, once it says that it listens."""
     command = [str(Path(sys.executable).parent / "shelf"), "serve", "--port", "0"]
     with subprocess.Popen(
-        command, env=_measure.environment() | environment, stderr=subprocess.PIPE, text=True
+        command, env={**_measure.environment(), **environment}, stderr=subprocess.PIPE, text=True
     ) as child:
         try:
             assert child.stderr is not None

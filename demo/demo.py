@@ -134,7 +134,7 @@ def server(environment: dict[str, str], folder: Path) -> Iterator[None]:
 
 def register(url: str, folder: Path) -> list[str]:
     """Register three models with the three bodies; returns their names."""
-    bodies = [
+    bodies: list[dict[str, Any]] = [
         {"model_name": "smol", "hf_path": DENSE, "cache_location": "primary", "cache_path": None},
         {"model_name": "smol-gguf", "hf_path": GGUF, "cache_location": "secondary", "cache_path": None},
         {"model_name": "smol-usb", "hf_path": DENSE, "cache_location": "custom", "cache_path": str(folder / "usb")},

@@ -16,6 +16,7 @@ from modelshelf.domain.plans import CLAIM_BYTES
 from modelshelf.services.jobs.progress import Counter
 from modelshelf.services.jobs.running import Running
 from modelshelf.services.shelf import Shelf
+from modelshelf.services.space.reservations import Reservation
 from modelshelf.store.layout import Base
 from modelshelf.store.repos import scan
 from tests.world import Home
@@ -103,7 +104,9 @@ class Hooked(Counter):
         """Begin a phase."""
         super().phase(name, total_bytes)
         if name == "moving" and self.running is not None:
-            self.promised_bytes = self.running.reservations[-1].remaining_bytes
+            held = self.running.reservations[-1]
+            assert isinstance(held, Reservation)
+            self.promised_bytes = held.remaining_bytes
         self._run("phase")
 
     def advance(self, done_bytes: int) -> None:

@@ -51,7 +51,7 @@ class Terminal:
             stderr=theirs,
         )
         os.close(theirs)
-        home.children.append(Child(self.process))  # type: ignore[arg-type]  # the home ends what a test left behind
+        home.children.append(Child(self.process))  # the home ends what a test left behind
         self.said = b""
         self._heard = 0
 

@@ -18,7 +18,8 @@ MORE = ("/tools", "/more", "/keys", "/move?model=apple", "/remove?model=apple", 
 
 def rows(page: Page) -> list[str]:
     """Return the names of the models in the table."""
-    return page.locator("tr[data-model]").evaluate_all("found => found.map(row => row.dataset.model)")
+    names: list[str] = page.locator("tr[data-model]").evaluate_all("found => found.map(row => row.dataset.model)")
+    return names
 
 
 def test_the_table_is_sorted_and_searched(library: Server, look: Callable[..., Page]) -> None:

@@ -43,7 +43,7 @@ class Environment:
             lower = next(one for one in PYTHON if one.name == self.beneath)
             lower.program("python")
             self._site(self.path).joinpath("beneath.pth").write_text(str(self._site(lower.path)))
-        pip = [self.path / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "--no-input", "install"]
+        pip = [str(self.path / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--no-input", "install"]
         subprocess.run([*pip, "--quiet", *self.packages], check=True)
 
     @staticmethod

@@ -233,7 +233,7 @@ def test_a_page_elsewhere_gets_no_token(hub: FakeHub) -> None:
 
 def test_encryption_is_not_given_up() -> None:
     """A redirect from https to http is refused, and one from http to https is followed."""
-    hub = http.Http("https://hub.example", lambda: None, None)  # type: ignore[arg-type]
+    hub = http.Http("https://hub.example", lambda: None, None)
 
     with pytest.raises(Unavailable, match="from https to http"):
         hub.follow("https://hub.example/a", "http://hub.example/b")

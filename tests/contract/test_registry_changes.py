@@ -113,8 +113,8 @@ def test_a_blob_that_is_found_damaged_is_a_change_of_its_models(registry: Regist
     """A blob that becomes damaged, or good again, is a change of its models."""
     stamps = {row_file.digest: "1:1" for row_file in registry.files("org/name", "c" * 40)}
 
-    assert noted(registry, lambda: registry.verified.add_damage("t" * 32, stamps)) == [("model", "m")]  # type: ignore[arg-type]
-    assert noted(registry, lambda: registry.verified.add("t" * 32, stamps)) == [("model", "m")]  # type: ignore[arg-type]
+    assert noted(registry, lambda: registry.verified.add_damage("t" * 32, stamps)) == [("model", "m")]
+    assert noted(registry, lambda: registry.verified.add("t" * 32, stamps)) == [("model", "m")]
 
 
 def test_how_far_a_job_is_is_not_noted(registry: Registry, row: ModelRow) -> None:

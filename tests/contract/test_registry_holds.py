@@ -19,7 +19,9 @@ def row(registry: Registry) -> ModelRow:
 
 def take(registry: Registry, row: ModelRow, ttl_s: float, owner: str = "me") -> int:
     """Take a lease."""
-    return registry.leases.take(row.id, "/mnt/fast", kind="load", holder="python", owner=owner, ttl_s=ttl_s)
+    taken = registry.leases.take(row.id, "/mnt/fast", kind="load", holder="python", owner=owner, ttl_s=ttl_s)
+    assert taken is not None
+    return taken
 
 
 def test_a_lease_is_seen_until_it_is_given_back(registry: Registry, row: ModelRow) -> None:

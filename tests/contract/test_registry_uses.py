@@ -15,7 +15,7 @@ AT = 1_800_000_000.0
 def use(model_name: str = "smol", at: float = AT, **more: object) -> Use:
     """Return a request that was answered, unless `more` says something else."""
     values: dict[str, object] = {"engine": "llama", "cache_location": "primary", "status": 200} | more
-    return Use(model_name, "chat/completions", at, 2.0, **values)  # type: ignore[arg-type]
+    return Use(model_name, "chat/completions", at, 2.0, **values)
 
 
 def test_a_request_is_read_as_it_was_written(registry: Registry) -> None:

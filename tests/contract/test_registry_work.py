@@ -65,8 +65,13 @@ def test_a_reservation_is_seen_by_all(registry: Registry, tier: str) -> None:
 def test_the_decision_sees_what_is_promised(registry: Registry, tier: str) -> None:
     """The decision gets every reservation of the moment in which it decides."""
     seen: list[Sequence[ReservedRow]] = []
-    for size_bytes in (5, 7):
-        registry.reservations.add(tier, "d", "me", lambda now, size=size_bytes: seen.append(list(now)) or size)
+
+    def decide(now: Sequence[ReservedRow]) -> int:
+        seen.append(list(now))
+        return 5
+
+    registry.reservations.add(tier, "d", "me", decide)
+    registry.reservations.add(tier, "d", "me", decide)
 
     assert [[reservation.remaining_bytes for reservation in now] for now in seen] == [[], [5]]
 

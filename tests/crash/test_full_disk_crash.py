@@ -15,8 +15,8 @@ from modelshelf.domain.jobs import JobKind
 from modelshelf.errors import OutOfSpace
 from modelshelf.services.shelf import Shelf
 from tests.crash.dying import Mortal
-from tests.crash.test_move_crash import CRASHES, FILES, REPO, STRIDE, files_of, steps
-from tests.disks import far_home
+from tests.crash.test_move_crash import CRASHES, FILES, REPO, STRIDE, steps
+from tests.disks import far_home, files_of
 from tests.fakes.hub import FakeHub
 from tests.invariants import violations
 from tests.world import Home, tree

@@ -10,6 +10,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -32,6 +33,10 @@ FILES = {
 }
 
 
+def _unmounted(path: str) -> bool:
+    return subprocess.run(["umount", path]).returncode == 0
+
+
 class Disk:
     """A disk whose power can be cut."""
 
@@ -50,8 +55,8 @@ class Disk:
 
     def unplug(self) -> None:
         """Unmount the disk, whoever was killed while using it."""
-        for path in (self.slow, self.mounted):
-            wait_until(lambda path=path: subprocess.run(["umount", str(path)]).returncode == 0, f"umount {path}")
+        for path in map(str, (self.slow, self.mounted)):
+            wait_until(partial(_unmounted, path), f"umount {path}")
 
     def cut(self, child: Child) -> None:
         """Cut the power while a process works, and restart with what the disk held by then."""

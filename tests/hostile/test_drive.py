@@ -211,7 +211,7 @@ def test_any_shape_of_a_file_is_taken_or_left_out(drive: Drive, what: str, data:
     drive.fresh()
     path = drive.files()[what]
     value = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps(data.draw(st.composite(changed)(value))), encoding="utf-8")  # type: ignore[call-arg]
+    path.write_text(json.dumps(data.draw(st.composite(changed)(value))), encoding="utf-8")
 
     with drive.open() as shelf:
         look(drive, shelf)

@@ -40,7 +40,8 @@ def test_what_is_offered_are_the_verbs_and_what_there_is(shelf: Shelf) -> None:
 
 def test_the_errors_can_be_caught_by_their_names(shelf: Shelf) -> None:
     """Every error class is exported, and the raised error is an instance of it."""
-    kinds = {kind.__name__ for kind in (errors.ShelfError, *errors.ShelfError.__subclasses__(), errors.Cancelled)}
+    classes: list[type] = [errors.ShelfError, *errors.ShelfError.__subclasses__(), errors.Cancelled]
+    kinds = {kind.__name__ for kind in classes}
 
     assert kinds <= set(modelshelf.__all__)
     assert all(getattr(modelshelf, name) is getattr(errors, name) for name in kinds)

@@ -233,7 +233,8 @@ def test_removing_a_lock_never_makes_two_owners(tmp_path: Path) -> None:
 def test_a_share_that_hangs_is_not_waited_for(tmp_path: Path) -> None:
     """A call that hangs on a network mount raises an error that names it, and is undone if the mount comes back."""
     with share(tmp_path) as mounted:
-        path, undone = mounted.path / "x", []
+        path = mounted.path / "x"
+        undone: list[object] = []
         os.kill(mounted.pid, signal.SIGSTOP)
         try:
             with pytest.raises(Unavailable, match=r"has not answered for 0\.1 s: fuse\.sshfs .* hangs"):

@@ -44,7 +44,7 @@ def inside_of(home: Home, uid: int, gid: int, **more: object) -> Side:
     points = home.root / "container"
     mounts = {home.primary: points / "root/.cache/huggingface", home.custom: points / "models/usb"}
     settings = {"CACHE_PATH_MAP": f"{home.custom}={points}/models/usb"}
-    return Side(home, "inside", uid, gid, mounts=mounts, settings=settings, **more)  # type: ignore[arg-type]
+    return Side(home, "inside", uid, gid, mounts=mounts, settings=settings, **more)
 
 
 def two_sides(home: Home, outside: int, inside: int) -> tuple[Side, Side]:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -128,7 +129,7 @@ def test_a_model_removed_while_a_program_runs_lets_the_program_end(library: Home
     assert (ended.code, ended.err) == (5, "")
 
 
-SPOIL = {
+SPOIL: dict[str, Callable[[Path], object]] = {
     "a text": lambda path: path.write_text("no database " * 1000),
     "a folder": lambda path: (path.unlink(), path.mkdir()),
     "a dangling link": lambda path: (path.unlink(), path.symlink_to("nowhere.db")),

@@ -12,7 +12,7 @@ def test_what_was_asked_is_a_line_for_each_model(home: Home) -> None:
         now_s = shelf.services.clock.now()
         fast = Use("smol", "chat/completions", now_s, 1.0, 200, engine="llama", cache_location="primary")
         told = {"prompt_tokens": 31, "completion_tokens": 8, "first_token_s": 0.25, "tokens_per_s": 46.2}
-        uses = [fast, Use("smol", "chat/completions", now_s - 7200, 2.0, 503, "engine-failed", "llama", **told)]  # type: ignore[arg-type]
+        uses = [fast, Use("smol", "chat/completions", now_s - 7200, 2.0, 503, "engine-failed", "llama", **told)]
         shelf.services.registry.add_uses([*uses, Use("nope", "embeddings", now_s, 0.1, 404, "not-found")])
 
     everything, lately = home.run("stats").checked().out, home.run("stats", "smol", "--since", "1h").checked().out

@@ -108,10 +108,11 @@ def test_download_false_takes_what_is_here_already(hub: FakeHub, home: Home, she
     shelf.register("first", REPO)
     before = hub.bytes_sent
 
-    ready = [shelf.register("second", REPO, download=False).state, home.run("add", "third", REPO, "--no-download")]
+    second = shelf.register("second", REPO, download=False)
+    third = home.run("add", "third", REPO, "--no-download")
 
-    assert ready[0] == "ready"
-    assert ready[1].checked().out.startswith("third: ready, ")
+    assert second.state == "ready"
+    assert third.checked().out.startswith("third: ready, ")
     assert hub.bytes_sent == before
 
 
@@ -146,7 +147,7 @@ def test_what_is_refused_leaves_nothing(hub: FakeHub, home: Home, shelf: Shelf, 
     change, kind = REFUSED[case]
 
     with pytest.raises(kind):
-        shelf.register(**({"model_name": "m", "hf_path": REPO} | change))  # type: ignore[arg-type]
+        shelf.register(**({"model_name": "m", "hf_path": REPO} | change))
 
     assert (shelf.models(), shelf.services.registry.jobs(), shelf.services.registry.reservations.all()) == ([], [], [])
     assert hub.bytes_sent == 0
@@ -243,12 +244,12 @@ def test_a_name_that_is_taken_is_a_conflict(
     hub.add_repo("org/other", FILES)
     hub.set_ref(REPO, "v1", commit)
     wanted = {"model_name": "m", "hf_path": REPO, "cache_location": "custom", "cache_path": str(home.custom)}
-    first = shelf.register(**wanted)  # type: ignore[arg-type]
+    first = shelf.register(**wanted)
     if change.get("cache_path"):
         change = {"cache_path": str(home.root / "another")}
 
     with pytest.raises(Conflict):
-        shelf.register(**(wanted | change))  # type: ignore[arg-type]
+        shelf.register(**(wanted | change))
 
     assert [model.row for model in shelf.models()] == [first.row]
     assert not (home.root / "another").exists()

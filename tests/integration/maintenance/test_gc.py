@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from modelshelf.domain.gc import DedupePlan, GcPlan
 from modelshelf.domain.job_params import DedupeParams, GcParams
 from modelshelf.domain.jobs import UNFINISHED
+from modelshelf.domain.tiers import Tier
 from modelshelf.errors import BadInput, Unavailable
 from modelshelf.services.jobs.recovery import recover_dead_owners
 from modelshelf.services.jobs.running import Running
@@ -277,7 +279,8 @@ def test_every_tier_that_is_there_is_tidied(hub: FakeHub, home: Home, shelf: She
         assert [tier.base for tier, _ in opened.services.collector.plan(GcParams(str(home.custom)))] == [
             str(home.custom)
         ]
-        planned = [opened.services.collector.plan(GcParams())[-1], opened.services.deduper.plan(DedupeParams())[-1]]
+        planned: list[tuple[Tier, GcPlan | DedupePlan]] = [opened.services.collector.plan(GcParams())[-1]]
+        planned += [opened.services.deduper.plan(DedupeParams())[-1]]
 
     *tidied, away = json.loads(job.result)["tiers"]
     assert [tier["cache_path"] for tier in tidied] == [str(home.primary), str(home.custom)]

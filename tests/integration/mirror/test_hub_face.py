@@ -32,12 +32,12 @@ from modelshelf.server.uvicorn_server import create_server, listen, url_of
 from modelshelf.services.mirror.contents import ServedFile
 from modelshelf.services.mirror.lookup import HubFace
 from modelshelf.store.layout import Base
+from tests.builders import digest_of
 from tests.integration.mirror.hub_face_tree import (
     Face,
     add_commit,
     add_sparse,
     ask,
-    digest_of,
     exchange,
     raw_request,
     running,
@@ -427,7 +427,7 @@ def test_the_stock_client_downloads_more_than_50_gb(face: Face, base: Path, monk
     assert metadata.size is None
     assert metadata.commit_hash == COMMIT
     with pytest.raises(Enough):
-        http_get(url, Sink(), expected_size=metadata.size)  # type: ignore[arg-type]
+        http_get(url, Sink(), expected_size=metadata.size)
     assert face.recorder.done.get(timeout=10).method == "HEAD"
     assert face.recorder.done.get(timeout=10).method == "GET"
 
@@ -516,6 +516,7 @@ def test_the_shared_store_and_a_linked_hub_are_part_of_the_tier(tmp_path: Path) 
 
     found = HubFace(lambda: [Base(tmp_path / "tier")]).file("org/name", "main", "a.bin")
 
+    assert found.disk_path is not None
     assert (found.etag, found.size_bytes, found.disk_path.read_bytes()) == (digest, 7, b"weights")
 
 

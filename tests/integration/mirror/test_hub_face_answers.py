@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.mirror.hub_face_tree import Face, add_commit, digest_of, running
+from tests.builders import digest_of
+from tests.integration.mirror.hub_face_tree import Face, add_commit, running
 from tests.stock_client import StockClient
 from tests.world import Server
 

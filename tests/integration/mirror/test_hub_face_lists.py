@@ -14,8 +14,8 @@ from modelshelf.domain.names import CommitHash, Digest, FilePath, RepoId
 from modelshelf.services.mirror.lookup import HubFace
 from modelshelf.store.layout import Base
 from modelshelf.store.repos import trees
-from tests.builders import AGED_S, age
-from tests.integration.mirror.hub_face_tree import Face, add_commit, digest_of, running
+from tests.builders import AGED_S, age, digest_of
+from tests.integration.mirror.hub_face_tree import Face, add_commit, running
 from tests.stock_client import StockClient
 from tests.world import Home
 

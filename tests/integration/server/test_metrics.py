@@ -114,7 +114,7 @@ def test_a_registry_that_is_away_leaves_the_rest(shelf: Shelf) -> None:
     meters = Meters()
     meters.count(Use("smol", "embeddings", 0.0, 1.0, 200, engine="llama"))
 
-    families = read(Sights(AwayRegistry()).text(meters, []).decode())  # type: ignore[arg-type]
+    families = read(Sights(AwayRegistry()).text(meters, []).decode())
 
     assert value(families, "modelshelf_registry_up") == 0
     assert value(families, "modelshelf_requests_total", model="smol") == 1

@@ -309,7 +309,7 @@ def test_a_plan_that_went_stale_is_shown_anew(hub: FakeHub, home: Home) -> None:
         stale = browse(server, "/make-room", {"tier": "primary", "room": "3 MB", "model": "zzz"})
         assert (stale.status, [m["cache_location"] for m in server.get("/api/models")]) == (409, ["primary"] * 3)
         body = [("tier", "primary"), ("room", "3 MB"), *(("model", victim) for victim in victims)]
-        assert browse(server, "/make-room", body).status == 303  # type: ignore[arg-type]
+        assert browse(server, "/make-room", body).status == 303
         wait_until(
             lambda: sum(m["cache_location"] == "secondary" for m in server.get("/api/models")) == len(victims),
             "the moves",

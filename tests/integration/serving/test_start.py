@@ -262,7 +262,7 @@ def test_a_cancelled_start_gives_everything_back(home: Home, hub: FakeHub) -> No
             start.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await start
-            return record.mark
+            return str(record.mark)
 
         mark = asyncio.run(story())
 

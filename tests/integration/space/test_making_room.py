@@ -81,7 +81,7 @@ def use(shelf: Shelf, *names: str) -> None:
 
 def places(shelf: Shelf, home: Home) -> dict[str, str]:
     """Return the tier of each whole model, and assert that its bytes are there."""
-    found = {}
+    found: dict[str, str] = {}
     for model in shelf.models():
         if model.state in ("ready", "moving"):
             assert tree(Path(model.path or "")) == files(model.row.model_name)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from modelshelf.domain.gc import MIN_AGE_S, RESUME_S, GcItem, GcPlan, Needs
-from modelshelf.domain.names import RepoId
+from modelshelf.domain.names import Digest, RepoId
 from modelshelf.domain.outcomes import Freed
 from modelshelf.domain.sidecars import Sidecar
 from modelshelf.services.jobs.progress import Counter
@@ -798,7 +798,7 @@ def test_a_link_of_a_repository_that_is_needed_whole_keeps_the_blob_of_another(t
     base = lay_out(tmp_path, f"{DRAWN_WITH_ORPHAN}\nmodel org/two\n commit b main\n config.json 20").base
     [orphan] = names(plan(base), "blob")
     needs = Needs(digests={REPO: {path.name for path in base.repo(REPO).blobs.iterdir()} - {Path(orphan).name}})
-    needs.digests["org/two"] = {path.name for path in base.repo("org/two").blobs.iterdir()}  # type: ignore[index]
+    needs.digests["org/two"] = {path.name for path in base.repo("org/two").blobs.iterdir()}
     assert names(plan(base, needs), "blob") == [orphan]
 
     (base.repo("org/two").snapshot(commit("b")) / "theirs.bin").symlink_to(tmp_path / orphan)
@@ -810,7 +810,7 @@ def test_a_repository_that_is_needed_whole_may_hold_what_was_never_finished(tmp_
     """Temporary files are found in each of its folders, and a file that has no business there is seen."""
     base = lay_out(tmp_path, f"model {REPO}\n commit a main\n config.json 20").base
     repo = base.repo(REPO)
-    needs = Needs(digests={REPO: {path.name for path in repo.blobs.iterdir()}})
+    needs = Needs(digests={REPO: {Digest(path.name) for path in repo.blobs.iterdir()}})
     assert plan(base, needs).items == ()
 
     for path in (repo.refs / "main.0a1b2c3d.tmp", repo.snapshot(commit("a")) / ".a.bin.0a1b2c3d.shelf-tmp"):

@@ -9,6 +9,7 @@ import pytest
 from huggingface_hub import try_to_load_from_cache
 
 from modelshelf.domain.models import FileEntry
+from modelshelf.domain.names import Digest
 from modelshelf.services.jobs.progress import Counter
 from modelshelf.store import fs
 from modelshelf.store.layout import Base
@@ -42,7 +43,7 @@ def test_a_file_is_given_by_its_name_as_long_as_it_stays_below_the_root(drawn: D
     assert snapshot.file_in(folder, "missing.json", root) is None
 
 
-def located(drawn: Drawn) -> dict[str, Path]:
+def located(drawn: Drawn) -> dict[Digest, Path]:
     """Return where each digest's bytes are."""
     repo = drawn.base.repo("org/name")
     return snapshot.locate(drawn.base, repo, commit("a"), drawn.of("org/name", "a"))

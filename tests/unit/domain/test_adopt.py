@@ -16,7 +16,8 @@ from modelshelf.domain.adopt import (
     plan_adopt,
     with_need,
 )
-from modelshelf.domain.adopt_inventory import FoundModel, FoundThing, Inventory, Origin, is_weights, why_partial
+from modelshelf.domain.adopt_inventory import FoundModel, FoundThing, Inventory, Origin, why_partial
+from modelshelf.domain.file_kinds import is_weights
 from modelshelf.domain.models import FileEntry
 from modelshelf.errors import BadInput
 
@@ -33,7 +34,7 @@ def found(repo_id: str = "Org/Name", commit: str = C1, kind: Origin = Origin.CAC
     """Return a whole snapshot."""
     files = (WEIGHTS, CONFIG)
     model = FoundModel(kind, f"{OLD}/hub", repo_id, commit, files, files, "main")
-    return replace(model, **more)  # type: ignore[arg-type]
+    return replace(model, **more)
 
 
 def row(name: str = "mine", base: str = OLD, *, complete: bool = True, busy: bool = False) -> Registered:

@@ -27,7 +27,7 @@ VALUES = LaunchValues("/m", "smol", 0, "secret", context=8192, slots=4)
 def facts_with(*paths: str, **changes: object) -> ModelFacts:
     """Return the facts of a model that has these files, whose names alone say what it is."""
     files = [FileEntry(FilePath(path), 100, Digest("0" * 64)) for path in paths]
-    return replace(judge(Found(files)), **changes)  # type: ignore[arg-type]
+    return replace(judge(Found(files)), **changes)
 
 
 GGUF = facts_with("model.gguf")

@@ -49,7 +49,7 @@ def row(name: str, **facts: object) -> ModelRow:
         "job_total_bytes": 0,
         "job_owner": "",
     }
-    return ModelRow(**(values | facts))  # type: ignore[arg-type]
+    return ModelRow(**(values | facts))
 
 
 def snapshot(repo_id: str, free_bytes: int = 5) -> UnneededSnapshot:

@@ -124,7 +124,7 @@ def test_a_good_base_is_one_line() -> None:
 )
 def test_each_fault_of_a_base_has_its_line(change: dict[str, object], severity: str, words: str, command: str) -> None:
     """Each fault of a base has a line with severity, sentence and the exact command."""
-    found = list(of_base(replace(GOOD, **change)))  # type: ignore[arg-type]
+    found = list(of_base(replace(GOOD, **change)))
 
     one = next(diagnosis for diagnosis in found if words in diagnosis.detail)
     assert one.severity.value == severity

@@ -34,7 +34,7 @@ def room(usage: int, limit: int | None = 100, *, reserved: int = 0, disk_free: i
 def model(name: str, size: int, used_s: float = 0.0, **facts: object) -> Candidate:
     """Return a placement of `size` GB that arrived long ago."""
     values: dict[str, object] = {"last_used_at": used_s, "arrived_at": OLD_S, "on_hub": True}
-    return Candidate(name, sum(name.encode()), size * GB, **(values | facts))  # type: ignore[arg-type]
+    return Candidate(name, sum(name.encode()), size * GB, **(values | facts))
 
 
 def names(plan: EvictionPlan) -> list[str]:
@@ -45,7 +45,7 @@ def names(plan: EvictionPlan) -> list[str]:
 def refusal(*arguments: object, **options: object) -> ShelfError:
     """Return the error that `plan_eviction` raises."""
     with pytest.raises(ShelfError) as caught:
-        plan_eviction(*arguments, **options)  # type: ignore[arg-type]
+        plan_eviction(*arguments, **options)
     return caught.value
 
 

@@ -101,7 +101,7 @@ def test_a_count_that_no_model_has_is_none() -> None:
 )
 def test_the_quantisation(metadata: dict[str, object], tensors: dict[str, object], quantisation: str | None) -> None:
     """A file's quantisation is the one it states, or else the one of most of its weights."""
-    assert read(gguf(metadata, tensors)).quantisation == quantisation  # type: ignore[arg-type]
+    assert read(gguf(metadata, tensors)).quantisation == quantisation
 
 
 HOSTILE: dict[str, bytes] = {

@@ -15,7 +15,7 @@ from modelshelf.domain.jobs import BACKOFF_LONGEST_S, DONE, QUEUED, RUNNING, Job
 def job(**values: Any) -> Job:
     """Return a job with some of its columns set."""
     blank = {field.name: "" if field.type == "str" else 0 for field in dataclasses.fields(Job)}
-    return Job(**(blank | values))  # type: ignore[arg-type]
+    return Job(**(blank | values))
 
 
 def test_a_running_job_says_how_long_it_still_takes() -> None:

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 import pytest
-from huggingface_hub.utils import filter_repo_objects
+from huggingface_hub.utils._paths import filter_repo_objects
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,7 +38,7 @@ def entries(*paths: str) -> list[FileEntry]:
 def row(**values: Any) -> ModelRow:
     """Return a model with these columns set; by default it has no job and isn't complete."""
     blank = {field.name: "" for field in dataclasses.fields(ModelRow)}
-    return ModelRow(**(blank | {"model_name": "qwen", "complete": False} | values))  # type: ignore[arg-type]
+    return ModelRow(**(blank | {"model_name": "qwen", "complete": False} | values))
 
 
 @given(st.lists(NAMES, max_size=8), st.lists(WANTED, min_size=1, max_size=3), st.lists(WANTED, max_size=2))

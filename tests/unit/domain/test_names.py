@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
+from huggingface_hub.errors import HFValidationError
 from huggingface_hub.file_download import repo_folder_name as hub_folder_name
-from huggingface_hub.utils import HFValidationError, validate_repo_id
+from huggingface_hub.utils._validators import validate_repo_id
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -24,7 +24,7 @@ def room(usage: int, *, disk_free: int = 1000) -> Room:
 def model(name: str, size: int, used_hours_ago: float, **facts: object) -> Candidate:
     """Return a placement of `size` GB on the primary that arrived long ago."""
     used_s = NOW_S - used_hours_ago * HOUR_S
-    return Candidate(name, ord(name), size * GB, used_s, arrived_at=0.0, **facts)  # type: ignore[arg-type]
+    return Candidate(name, ord(name), size * GB, used_s, arrived_at=0.0, **facts)
 
 
 def decide(
@@ -33,7 +33,7 @@ def decide(
     """Return the decision about a model of `size` GB on a primary with only these candidates."""
     held = options.pop("held", room(sum(c.free_bytes for c in candidates) // GB))
     uses_at = [NOW_S - hours * HOUR_S for hours in used_hours_ago]
-    return should_promote(mode, uses_at, NOW_S, size * GB, held, candidates, MARKS, **options)  # type: ignore[arg-type]
+    return should_promote(mode, uses_at, NOW_S, size * GB, held, candidates, MARKS, **options)
 
 
 def test_never_promotes_nothing() -> None:

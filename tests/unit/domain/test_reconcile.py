@@ -20,7 +20,7 @@ FILES = (FileEntry("a.bin", 7, "a" * 64), FileEntry("b.txt", 3, "b" * 40))
 def sidecar_of(name: str = "m", commit: str = C1, **more: object) -> Sidecar:
     """Return a sidecar."""
     sidecar = Sidecar(name, REPO, "main", commit, (), False, "", FILES)
-    return replace(sidecar, **more)  # type: ignore[arg-type]
+    return replace(sidecar, **more)
 
 
 def row_of(name: str = "m", **more: object) -> ModelRow:
@@ -31,7 +31,7 @@ def row_of(name: str = "m", **more: object) -> ModelRow:
         format="", quantisation="", created_at=1.0, arrived_at=2.0, last_used_at=None, uses=0, job_id=None, job_kind="",
         job_state="", job_detail="", job_done_bytes=0, job_total_bytes=0, job_owner="",
     )  # fmt: skip
-    return replace(row, **more)  # type: ignore[arg-type]
+    return replace(row, **more)
 
 
 def seen_row(row: ModelRow, *whole_on: str, base: str = FAST, **more: object) -> RowSeen:
@@ -40,14 +40,14 @@ def seen_row(row: ModelRow, *whole_on: str, base: str = FAST, **more: object) ->
     seen = RowSeen(
         row, base, "", sidecar if row.commit_hash else None, True, whole_on, 0 if base in whole_on else 2, None
     )
-    return replace(seen, **more)  # type: ignore[arg-type]
+    return replace(seen, **more)
 
 
 def base_of(path: str, *sidecars: SidecarSeen, refs: dict[str, str] | None = None, **more: object) -> BaseSeen:
     """Return an online base whose ref `main` is right."""
     location = {FAST: "primary", SLOW: "secondary"}.get(path, "custom")
     seen = BaseSeen(path, location, f"id{path}", "", True, sidecars, {REPO: {"main": C1} if refs is None else refs})
-    return replace(seen, **more)  # type: ignore[arg-type]
+    return replace(seen, **more)
 
 
 def said(plan: ReconcilePlan) -> list[tuple[str, str, str]]:

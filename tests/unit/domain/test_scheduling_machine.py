@@ -58,8 +58,8 @@ class SchedulerMachine(RuleBasedStateMachine):
     def begin(self, max_loaded: int, queue_limit: int, keep_alive_s: float, measures_at_once: bool) -> None:
         """Make a scheduler."""
         self.measures_at_once = measures_at_once
-        self.rules = Rules(max_loaded, queue_limit, keep_alive_s, fair_s=3)
-        self.scheduler = Scheduler(self.rules)
+        self.allowed = Rules(max_loaded, queue_limit, keep_alive_s, fair_s=3)
+        self.scheduler = Scheduler(self.allowed)
         self.models = {model.model_id: model for model in MODELS}
         self.now_s, self.last_ticket, self.others_gb = 0.0, 0, 0
         self.waiting: dict[int, int] = {}
@@ -221,7 +221,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         """There are never more engines of a kind than may be, and none answers more than its slots."""
         kinds = [self.models[model_id].kind for model_id in self.starting | self.ready | self.stopping]
         for kind in EngineKind:
-            assert kinds.count(kind) <= self.rules.max_loaded
+            assert kinds.count(kind) <= self.allowed.max_loaded
         for model_id in self.ready:
             assert list(self.granted.values()).count(model_id) <= self.models[model_id].slots
 
@@ -229,7 +229,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     def queues_are_bounded(self) -> None:
         """No more requests wait for a model than may."""
         for model_id in self.models:
-            assert list(self.waiting.values()).count(model_id) <= self.rules.queue_limit
+            assert list(self.waiting.values()).count(model_id) <= self.allowed.queue_limit
 
     @invariant()
     def nobody_waits_for_nothing(self) -> None:

@@ -12,7 +12,7 @@ PATH = "/b/hub/models--org--name/blobs/" + "a" * 64
 
 def finding(kind: Fault, path: str = PATH, **values: object) -> Finding:
     """Return a finding of the repository org/name."""
-    return Finding(kind, "/b", path, repo_id="org/name", **values)  # type: ignore[arg-type]
+    return Finding(kind, "/b", path, repo_id="org/name", **values)
 
 
 @pytest.mark.parametrize("kind", list(Fault))

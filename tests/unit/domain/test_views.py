@@ -46,7 +46,7 @@ OLD, NEW = Link("/mnt/a/f"), Link("/mnt/b/f")
 def model(*paths: str, name: str = "m", repo: str = "org/name", **more: object) -> ViewModel:
     """Return a model with these files."""
     files = tuple(ViewFile(FilePath(p), 10, Digest(f"{n:064x}"), f"/mnt/a/{p}") for n, p in enumerate(paths))
-    return ViewModel(ModelName(name), RepoId(repo), files, **more)  # type: ignore[arg-type]
+    return ViewModel(ModelName(name), RepoId(repo), files, **more)
 
 
 def held(*paths: str, entry: Entry = OLD, owner: ModelName = M) -> Holding:

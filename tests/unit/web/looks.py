@@ -33,7 +33,7 @@ def tier(location: str = "primary", **facts: object) -> TierJson:
         "breakdown": {"models": 50 * GB},
         "capabilities": CapabilitiesJson(True, True, False, True, True, True, False, None, "ext4", []),
     }
-    return TierJson(**(values | facts))  # type: ignore[arg-type]
+    return TierJson(**(values | facts))
 
 
 def row(name: str, **facts: object) -> ModelRow:
@@ -66,7 +66,7 @@ def row(name: str, **facts: object) -> ModelRow:
         "job_total_bytes": 0,
         "job_owner": "",
     }
-    return ModelRow(**(values | facts))  # type: ignore[arg-type]
+    return ModelRow(**(values | facts))
 
 
 def job(kind: str = "pull", **facts: object) -> Job:
@@ -94,7 +94,7 @@ def job(kind: str = "pull", **facts: object) -> Job:
         "parent_id": None,
         "reason": "",
     }
-    return Job(**(values | facts))  # type: ignore[arg-type]
+    return Job(**(values | facts))
 
 
 def look(*rows: ModelRow, tiers: Sequence[TierJson] = (), jobs: Sequence[Job] = ()) -> Look:

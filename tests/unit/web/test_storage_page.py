@@ -13,7 +13,7 @@ from tests.unit.web.looks import DAY_S, GB, NOW_S, job, look, row, tier
 
 def page_of(*rows: object, **more: object) -> StoragePage:
     """Return the home page of a library."""
-    return storage_page(look(*rows, **more), "", lambda one: (), [])  # type: ignore[arg-type]
+    return storage_page(look(*rows, **more), "", lambda one: (), [])
 
 
 def test_a_bar_ends_at_what_is_held() -> None:

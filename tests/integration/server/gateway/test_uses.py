@@ -174,7 +174,7 @@ def a_use(at: float) -> Callable[[], Use]:
 def test_what_cannot_be_written_waits_within_bounds(error: Exception) -> None:
     """Rows wait while they can't be written, at most ten thousand of them; then they are written in order, once."""
     table = Table(error)
-    ledger = Ledger(table, 30)  # type: ignore[arg-type]
+    ledger = Ledger(table, 30)
     for number in range(9_000):
         ledger.add(a_use(number))
     ledger.write()
@@ -193,7 +193,7 @@ def test_what_cannot_be_written_waits_within_bounds(error: Exception) -> None:
 def test_rows_that_no_registry_takes_hold_up_none_behind_them() -> None:
     """A batch that is at fault itself is dropped, and the next one is written."""
     table = Table(ValueError("half a character"))
-    ledger = Ledger(table, 30)  # type: ignore[arg-type]
+    ledger = Ledger(table, 30)
     ledger.add(a_use(1))
     ledger.write()
     table.error = None
@@ -215,7 +215,7 @@ def test_a_name_that_is_no_text_is_refused(door: Serving, name: str) -> None:
 def test_who_counts_is_told_though_nothing_is_written() -> None:
     """Without a day to keep them no request is written, and who counts them is told of each."""
     table, told = Table(), list[Use]()
-    ledger = Ledger(table, 0, [told.append])  # type: ignore[arg-type]
+    ledger = Ledger(table, 0, [told.append])
     ledger.add(a_use(1))
 
     ledger.write()
