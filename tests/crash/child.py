@@ -87,6 +87,36 @@ def _creates(path: Any, flags: int = 0, *_: object, dir_fd: int | None = None, *
     return False
 
 
+def read_through(shelf: Shelf, repo_id: str, path: str) -> None:
+    """Read a file to its end, as the answer to a client of `/hf` does."""
+    face = shelf.services.hub_face()
+    found = face.file(repo_id, "main", path)
+    if found.disk_path is not None:
+        return
+    at = 0
+    with face.follow(repo_id, "main", found) as arrival:
+        while True:
+            part = arrival.read(at, found.size_bytes)
+            if part is None:
+                threading.Event().wait(0.01)
+            elif isinstance(part, bytes):
+                at += len(part)
+            else:
+                part.close()
+                return
+
+
+def change_view(shelf: Shelf, name: str, kind: str, root: str, *models: str) -> None:
+    """Add, remove or sync a view."""
+    views, place = shelf.services.views, ViewRoot(root)
+    if name == "view add":
+        views.add(kind_of(kind), place, [ModelName(model) for model in models])
+    elif name == "view rm":
+        views.remove(kind_of(kind), place)
+    else:
+        views.sync(kind_of(kind), place)
+
+
 def work(shelf: Shelf, name: str, *words: str) -> None:
     """Do one thing with a library."""
     if name == "move":
@@ -102,10 +132,13 @@ def work(shelf: Shelf, name: str, *words: str) -> None:
             pass
         shelf.services.runner.background.wait()
         shelf.services.runner.run_due(JobKind.DELETE_OLD_COPY)
-    elif name == "view add":
-        shelf.services.views.add(kind_of(words[0]), ViewRoot(words[1]), [ModelName(word) for word in words[2:]])
-    elif name == "view rm":
-        shelf.services.views.remove(kind_of(words[0]), ViewRoot(words[1]))
+    elif name == "mirror":
+        for path in words[1:]:
+            read_through(shelf, words[0], path)
+        shelf.services.runner.run_due(JobKind.MIRROR)  # as a server does with what a dead one left
+        shelf.services.runner.background.wait()
+    elif name.startswith("view "):
+        change_view(shelf, name, *words)
     else:
         getattr(shelf, name)(*words)
 

@@ -1,7 +1,8 @@
 """A view has no dangling link at any instant, whatever dies, and nothing of anybody else's is touched.
 
-A process dies just before its k-th change of a disk, for every k with `SHELF_CRASHES=300`. Without it every ninth of a
-view's own commands and every 41st of a move or a removal, which change views in a few steps of many.
+A process dies just before its k-th change of a disk, for every k with `SHELF_CRASHES=300`, and at as many random
+instants. Without it every ninth k of a view's own commands and every 41st of a move or a removal, which change views in
+a few steps of many, and a few instants.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import time
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -139,3 +142,38 @@ def test_a_removal_with_a_view_survives_a_kill_at_every_step(
         library.register("m", REPO)
 
     assert (code, at > LONG_STRIDE) == (0, True)
+
+
+def test_views_survive_a_kill_at_any_instant(library: Shelf, home: Home, root: Path, mortal: Mortal) -> None:
+    """After kills at random instants of every command that changes a view nothing dangles, and it can be finished."""
+    place, before, random = ViewRoot(str(root)), tree(root), Random(29)
+    took_s: dict[str, float] = {}
+    views = library.services.views
+
+    def die(work: str, *words: str) -> None:
+        """Do it in a process that dies somewhere in it; the first one lives, and tells how long it takes."""
+        begun_s = time.monotonic()
+        after_s = random.uniform(0, took_s[work]) if work in took_s else None
+        assert mortal.do(0, work, *words, after_s=after_s) in ((0, DIED) if after_s else (0,))
+        took_s.setdefault(work, time.monotonic() - begun_s)
+        check(library, root)
+
+    for _ in range(CRASHES):
+        kind = random.choice(KINDS)
+        die("view add", kind, place, "m")
+        views.add(kind, place, [ModelName("m")])
+        check_true(library, root, home.primary)
+        next(path for path in scan.walk_files(root) if path.is_symlink()).unlink()
+        die("view sync", kind, place)
+        views.sync(kind, place)
+        check_true(library, root, home.primary)
+        die("move", "m", "secondary")
+        with contextlib.suppress(ShelfError):  # it is there already: only its old copy was left
+            library.move("m", "secondary")
+        library.reconcile()
+        check_true(library, root, home.secondary)
+        die("view rm", kind, place)
+        with contextlib.suppress(ShelfError):  # the killed one had finished
+            views.remove(kind, place)
+        assert (tree(root), views.all()) == (before, [])
+        library.move("m", "primary")
