@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import ClassVar, Self, TypeVar
 
 from modelshelf.domain.jobs import Job, JobKind
-from modelshelf.domain.models import FileEntry, file_entry
+from modelshelf.domain.models import FileEntry, file_entries
 from modelshelf.domain.names import BasePath, CommitHash, FilePath, RepoId
 from modelshelf.domain.outside import flag_of, list_of, maybe, number_of, object_of, parse_json, size_of, text_of
 from modelshelf.errors import BadInput
@@ -116,7 +116,7 @@ class OldCopy(JobParams):
             tier_id=text_of(said["tier_id"]),
             hf_path=RepoId(said["hf_path"]),
             commit_hash=maybe(said["commit_hash"], CommitHash),
-            files=list_of(said["files"], file_entry),
+            files=file_entries(said["files"]),
         )
 
 

@@ -61,16 +61,24 @@ class FileEntry(NamedTuple):
     """64 hex of sha256 (LFS files) or 40 hex of the git blob's sha1: the name of its blob."""
 
 
-def file_entry(row: object) -> FileEntry:
-    """Return a file from a list of path, size and digest, as sidecars, jobs and the registry store it.
+def file_entries(rows: object) -> tuple[FileEntry, ...]:
+    """Return the files in a list of path, size and digest each, as sidecars, jobs and the registry store them.
 
     Raises:
         BadInput: It isn't one.
+
+    >>> file_entries([["a.bin", 7, "0" * 40]])
+    (FileEntry(path='a.bin', size_bytes=7, digest='0000000000000000000000000000000000000000'),)
     """
-    if not isinstance(row, list | tuple) or len(row) != 3:
-        raise BadInput(f"{row!r:.80} isn't a file.")
-    path, size_bytes, digest = row
-    return FileEntry(FilePath(path), size_of(size_bytes), Digest(digest))
+    if not isinstance(rows, list):
+        raise BadInput(f"{rows!r:.80} isn't a list.")
+    for row in rows:
+        if not isinstance(row, list) or len(row) != 3:
+            raise BadInput(f"{row!r:.80} isn't a file.")
+    paths, sizes, digests = zip(*rows, strict=True) if rows else ((), (), ())
+    return tuple(
+        map(FileEntry._make, zip(FilePath.each(paths), map(size_of, sizes), Digest.each(digests), strict=True))
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from pathlib import Path
 from modelshelf.domain.engine_choice import EngineChoice
 from modelshelf.domain.jobs import Cause, Moved
 from modelshelf.domain.listing import Listing, Order
-from modelshelf.domain.models import FileEntry, Mirrored, ModelRow, file_entry
+from modelshelf.domain.models import FileEntry, Mirrored, ModelRow, file_entries
 from modelshelf.domain.names import CommitHash, ModelName, RefName, RepoId
 from modelshelf.domain.outside import list_of, object_of, parse_json, text_of
 from modelshelf.domain.patterns import FilePattern, patterns_of
@@ -155,7 +155,7 @@ def model_names(rows: Iterable[Sequence[object]]) -> dict[str, str]:
 def manifest(rows: Iterable[Sequence[object]]) -> list[FileEntry]:
     """Return the rows' files; none if one is invalid, because a part of a manifest isn't a manifest."""
     try:
-        return [file_entry(tuple(row)) for row in rows]
+        return list(file_entries([list(row) for row in rows]))
     except BadInput as err:
         _log.warning("manifest_left_out", extra={"detail": err.detail})
         return []

@@ -17,7 +17,7 @@ from modelshelf.domain.models import (
     ModelRow,
     State,
     blob_sizes,
-    file_entry,
+    file_entries,
     select_files,
     state_of,
     total_size,
@@ -146,7 +146,14 @@ def test_a_model_without_a_commit_is_registered() -> None:
 def test_what_is_no_file_of_a_list_is_refused(row: object) -> None:
     """A file of a list has a valid path, size and digest; anything else is bad input."""
     with pytest.raises(BadInput):
-        file_entry(row)
+        file_entries([["good.bin", 1, "0" * 40], row])
+
+
+def test_what_is_no_list_of_files_is_refused() -> None:
+    """Files come in a list, which may be empty; anything else is bad input."""
+    assert file_entries([]) == ()
+    with pytest.raises(BadInput):
+        file_entries({"a": 1})
 
 
 @pytest.mark.parametrize(("missing", "state"), [(3, State.MISSING), (1, State.PARTIAL)])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from huggingface_hub.errors import HFValidationError
@@ -265,3 +267,30 @@ def test_what_is_no_id_of_a_tier_is_refused(text: object) -> None:
     assert names.TierId("0" * 32) == "0" * 32
     with pytest.raises(BadInput):
         names.TierId(text)
+
+
+_PART = st.sampled_from(["a", "b.bin", "", ".", "..", "...", "é", "x" * 255, "y" * 256, "\0", "\\", "a\n", "\ud800"])
+_PATHS = st.lists(_PART, min_size=1, max_size=3).map("/".join) | st.text(max_size=8)
+_DIGESTS = st.sampled_from(
+    ["0" * 40, "ab" * 32, "0" * 39, "0" * 64, "A" * 40, "0" * 40 + "\n", "0" * 40 + "\n" + "1" * 40]
+)
+
+
+@given(st.lists(_PATHS | st.none() | st.just(b"a"), max_size=4))
+def test_paths_read_together_are_those_read_alone(texts: list[object]) -> None:
+    """Paths that are parsed together are accepted, or refused with the same words, as they are one by one."""
+    assert _outcome(lambda: names.FilePath.each(texts)) == _outcome(lambda: [names.FilePath(text) for text in texts])
+
+
+@given(st.lists(_DIGESTS | st.text(max_size=3) | st.none(), max_size=4))
+def test_digests_read_together_are_those_read_alone(texts: list[object]) -> None:
+    """Digests that are parsed together are accepted, or refused with the same words, as they are one by one."""
+    assert _outcome(lambda: names.Digest.each(texts)) == _outcome(lambda: [names.Digest(text) for text in texts])
+
+
+def _outcome(parse: Callable[[], list[Any]]) -> object:
+    try:
+        found = parse()
+    except BadInput as err:
+        return str(err)
+    return [(type(value), value) for value in found]

@@ -10,9 +10,9 @@ import json
 from collections.abc import Iterable, Mapping
 
 from modelshelf.domain import lfs
-from modelshelf.domain.models import FileEntry
-from modelshelf.domain.names import CommitHash, Digest, FilePath
-from modelshelf.domain.outside import object_of, size_of
+from modelshelf.domain.models import FileEntry, file_entries
+from modelshelf.domain.names import CommitHash
+from modelshelf.domain.outside import object_of
 from modelshelf.errors import BadInput
 from modelshelf.store import fs
 from modelshelf.store.layout import Repo
@@ -38,8 +38,8 @@ def parse(value: object) -> tuple[FileEntry, ...]:
     listing = object_of(value, "format_version", "files")
     if listing["format_version"] != _FORMAT:
         return ()
-    files = (_entry(path, object_of(info)) for path, info in object_of(listing["files"]).items())
-    return tuple(sorted(files, key=lambda file: file.path))
+    files = object_of(listing["files"])
+    return file_entries([[path, *_size_and_digest(object_of(files[path]))] for path in sorted(files)])
 
 
 def write(repo: Repo, commit_hash: CommitHash, files: Iterable[FileEntry]) -> None:
@@ -76,8 +76,8 @@ def _info(file: FileEntry) -> dict[str, object]:
     return {"size": file.size_bytes, "blob_id": git_name, "lfs_sha256": file.digest, "lfs_size": file.size_bytes}
 
 
-def _entry(path: str, info: Mapping[str, object]) -> FileEntry:
+def _size_and_digest(info: Mapping[str, object]) -> tuple[object, object]:
     digest, size_bytes = info.get("lfs_sha256"), info.get("lfs_size")
     if digest is None:
         digest, size_bytes = info.get("blob_id"), info.get("size")
-    return FileEntry(FilePath(path), size_of(size_bytes), Digest(digest))
+    return size_bytes, digest

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from modelshelf.domain.models import FileEntry, Mirrored, file_entry
+from modelshelf.domain.models import FileEntry, Mirrored, file_entries
 from modelshelf.domain.names import BasePath, CommitHash, ModelName, RefName, RepoId, holder_of, is_own_ref, own_ref
 from modelshelf.domain.outcomes import Freed
 from modelshelf.domain.outside import flag_of, list_of, object_of, text_of
@@ -141,7 +141,7 @@ def _parse(value: object, known: Known) -> Sidecar:
         allow_patterns=patterns_of(list_of(said["allow_patterns"], FilePattern)),
         pinned=flag_of(said["pinned"]),
         pin_reason=text_of(said["pin_reason"]),
-        files=parsed if said["files"] == list(map(list, parsed)) else list_of(said["files"], file_entry),
+        files=parsed if said["files"] == list(map(list, parsed)) else file_entries(said["files"]),
         arriving_from=None if came_from is None else BasePath(came_from),
         mirrored=Mirrored.parse(said["mirrored"]),
     )
