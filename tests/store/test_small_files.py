@@ -74,3 +74,8 @@ def test_a_closed_file_is_an_os_error(tmp_path: Path) -> None:
     """A missing file and one that can't be parsed raise different errors."""
     with pytest.raises(FileNotFoundError):
         read_small_text(tmp_path / "nothing")
+
+
+def test_a_file_that_says_it_is_empty_is_read_whole() -> None:
+    """A file whose size isn't known before it is read, as in /proc, is read to its end."""
+    assert read_small_text(Path("/proc/version")) == Path("/proc/version").read_text()

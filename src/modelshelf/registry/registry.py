@@ -134,10 +134,16 @@ class Registry(JobTable, UseTable):
         rows = self._read(f"{fast_read.MODEL_ROWS} WHERE m.model_name = :name", name=model_name)
         return next(iter(fast_read.model_rows(rows)), None)
 
-    def strange_models(self) -> list[str]:
-        """Return, in words, the models' rows with invalid values, which all other methods leave out."""
+    def strange_models(self, understood: Collection[int]) -> list[str]:
+        """Return, in words, the models' rows with invalid values, which all other methods leave out.
+
+        Args:
+            understood: The ids of the models that were read.
+        """
         found = []
         for row in self._read(f"{fast_read.MODEL_ROWS} ORDER BY m.id"):
+            if row[0] in understood:
+                continue
             try:
                 fast_read.model_row(row)
             except BadInput as err:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from operator import attrgetter
+
+_NAME = attrgetter("name")
 
 
 class Listing:
@@ -22,7 +25,7 @@ class Listing:
         found = self._folders.get(folder)
         if found is None:
             with os.scandir(folder) as entries:
-                found = sorted(entries, key=lambda entry: entry.name)
+                found = sorted(entries, key=_NAME)
             self._folders[folder] = found
         return found
 

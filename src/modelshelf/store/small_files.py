@@ -16,11 +16,12 @@ from modelshelf.errors import BadInput
 
 SMALL_BYTES = 2**20
 """The maximum for a marker, a ref or a journal."""
+_WITHOUT_BLOCKING = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
 LIST_BYTES = 256 * 2**20
 """The maximum for a list of files, a sidecar or the meter's results: some million files."""
 
 
-def read_small_text(path: Path, most_bytes: int = SMALL_BYTES) -> str:
+def read_small_text(path: Path | str, most_bytes: int = SMALL_BYTES) -> str:
     """Return the text of a small regular file.
 
     Args:
@@ -47,18 +48,21 @@ def read_small_json(path: Path, most_bytes: int = SMALL_BYTES) -> object:
     return parse_json(read_small_text(path, most_bytes))
 
 
-def read_small_bytes(path: Path, most_bytes: int = SMALL_BYTES) -> bytes:
+def read_small_bytes(path: Path | str, most_bytes: int = SMALL_BYTES) -> bytes:
     """Return the bytes of a small regular file; see `read_small_text`.
 
     Raises:
         OSError: It doesn't exist, is a link or a socket, or can't be read.
         BadInput: It isn't a regular file, or is too large.
     """
-    with open_regular(path) as file:
-        size_bytes = os.fstat(file.fileno()).st_size
+    fd = os.open(path, _WITHOUT_BLOCKING)
+    try:
+        size_bytes = _size_of_regular(fd, path)
         if size_bytes > most_bytes:
             raise BadInput(f"{path} has {size_bytes} bytes; at most {most_bytes} are read.", path=str(path))
-        return _read_all(file.fileno(), most_bytes)
+        return _read_all(fd, size_bytes, most_bytes)
+    finally:
+        os.close(fd)
 
 
 def open_regular(path: Path) -> FileIO:
@@ -68,16 +72,28 @@ def open_regular(path: Path) -> FileIO:
         OSError: It doesn't exist, is a link or a socket, or can't be read.
         BadInput: It isn't a regular file.
     """
-    file = FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY))
-    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        return file
-    file.close()
-    raise BadInput(f"{path} isn't a regular file.", path=str(path))
+    file = FileIO(os.open(path, _WITHOUT_BLOCKING))
+    try:
+        _size_of_regular(file.fileno(), path)
+    except BadInput:
+        file.close()
+        raise
+    return file
 
 
-def _read_all(fd: int, most_bytes: int) -> bytes:
+def _size_of_regular(fd: int, path: Path | str) -> int:
+    found = os.fstat(fd)
+    if not stat.S_ISREG(found.st_mode):
+        raise BadInput(f"{path} isn't a regular file.", path=str(path))
+    return found.st_size
+
+
+def _read_all(fd: int, size_bytes: int, most_bytes: int) -> bytes:
     """Return the file's bytes; one that grows meanwhile is cut off at the limit."""
-    chunks, left = [], most_bytes
+    first = os.read(fd, min(size_bytes + 1, most_bytes, SMALL_BYTES))
+    if len(first) == size_bytes < SMALL_BYTES:
+        return first  # all of it: more was asked for, and there was no more
+    chunks, left = [first], most_bytes - len(first)
     while left and (chunk := os.read(fd, min(left, SMALL_BYTES))):
         chunks.append(chunk)
         left -= len(chunk)

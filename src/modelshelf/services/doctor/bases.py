@@ -47,7 +47,7 @@ class Examination(Look):
     @cached_property
     def models(self) -> list[Model]:
         """The registered models as they are now; none where the library can't be opened."""
-        return self._shelf.models() if self._shelf is not None else []
+        return self._shelf.services.library.at(self.rows) if self._shelf is not None else []
 
 
 def hung_bases(paths: Iterable[str]) -> dict[str, str]:
@@ -157,9 +157,10 @@ class Bases:
         """Return what is wrong with the names in a base; of blobs only the sizes are compared."""
         found = inspect.look_at_hub(base)
         models = [model for model in self.look.models if model.base == str(base.path)]
-        ids = {("model", model.row.hf_path): base.repo(model.row.hf_path) for model in models}
         seen = self.look.base(base)
-        ids |= {(kind, repo_id): repo for kind, repo_id, repo in seen.repos}
+        ids = {(kind, repo_id): repo for kind, repo_id, repo in seen.repos}
+        gone = {model.row.hf_path for model in models if ("model", model.row.hf_path) not in ids}
+        ids |= {("model", repo_id): base.repo(repo_id) for repo_id in gone}
         ours: dict[tuple[str, RepoId], list[Model]] = {}
         for model in models:
             ours.setdefault(("model", model.row.hf_path), []).append(model)

@@ -124,7 +124,8 @@ class Doctor:
         facts = self.registry
         if self.bases.shelf is not None:
             facts = self._ask_registry(self.bases.shelf)
-            for row in self.bases.shelf.services.registry.strange_models():
+            understood = {row.id for row in self.bases.look.rows}
+            for row in self.bases.shelf.services.registry.strange_models(understood):
                 yield Diagnosis(Severity.WARNING, "registry", f"The registry's {row} It is left out.", path=facts.path)
         lost = (
             []

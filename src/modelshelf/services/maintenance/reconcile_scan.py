@@ -182,7 +182,7 @@ class _Scan:
     def _holds(self, place: _ScannedBase, sidecar: Sidecar, signature: str = "") -> bool:
         if place.offline or not sidecar.selected:
             return False
-        folder = place.base.repo(sidecar.hf_path).snapshot(sidecar.commit_hash)
+        folder = self._names(place, sidecar.hf_path).repo.snapshot(sidecar.commit_hash)
         return is_folder(folder) and not self._missing(place, sidecar, signature)
 
     def _missing(self, place: _ScannedBase, sidecar: Sidecar, signature: str) -> int:
@@ -196,7 +196,7 @@ class _Scan:
         return known[1]
 
     def _names(self, place: _ScannedBase, repo_id: RepoId) -> RepoNames:
-        return self._look.base(place.base).names(place.base.repo(repo_id))
+        return self._look.base(place.base).names_of(repo_id)
 
 
 def _whole_snapshots(seen_base: SeenBase, rows: Iterable[RowSeen]) -> Iterator[Unregistered]:

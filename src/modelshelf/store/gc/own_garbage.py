@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,11 +26,12 @@ def stale_sidecars(look: BaseState, found: Iterable[Sidecar]) -> list[GcItem]:
         look: What is known.
         found: The sidecars of the base.
     """
-    listed = _list(look.base.sidecars)
+    loose = [sidecar for sidecar in found if sidecar.model_name not in look.needs.models]
+    listed = _list(look.base.sidecars) if loose else {}
     items = []
-    for sidecar in found:
+    for sidecar in loose:
         path = look.base.sidecar(sidecar.model_name)
-        if sidecar.model_name in look.needs.models or path not in listed or not look.is_dead(listed[path]):
+        if path not in listed or not look.is_dead(listed[path]):
             continue
         if sidecar.model_name in look.needs.elsewhere:
             items.append(GcItem("sidecar", str(path), freed_by(listed[path]), "its model is in another base"))
@@ -74,19 +75,19 @@ def in_own(look: BaseState) -> Iterator[GcItem]:
     yield from _probes(look)
     parts = list(_parts(look))
     yield from parts
-    listed = {p: s for p, s in _list(look.base.path, is_root=True).items() if p.name.startswith(".probe")}
+    listed = _list(look.base.path, is_root=True, wanted=_is_probe_file)
     for folder in (look.base.own, look.base.incoming, look.base.sidecars, look.base.locks):
-        listed |= _list(folder)
+        listed |= _list(folder, wanted=_is_unfinished)
     for path, found in listed.items():
-        if is_temporary("", path.name) and look.is_dead(found):
+        if look.is_dead(found):
             yield GcItem("partial", str(path), freed_by(found), "a write that was never finished")
     yield from _locks(look, {item.path for item in parts})
 
 
 def _probes(look: BaseState) -> Iterator[GcItem]:
     """Yield the folders beside the repositories that a killed probe for links left."""
-    for folder, status in _list(look.base.hub, folders=True).items():
-        if not (is_probe(folder.name) and stat.S_ISDIR(status.st_mode) and look.is_old(status)):
+    for folder, status in _list(look.base.hub, folders=True, wanted=is_probe).items():
+        if not (stat.S_ISDIR(status.st_mode) and look.is_old(status)):
             continue
         inside = _list(folder, folders=True)
         if all(is_temporary(folder.name, path.name) and look.is_dead(found) for path, found in inside.items()):
@@ -113,8 +114,6 @@ def _parts(look: BaseState) -> Iterator[GcItem]:
 def _locks(look: BaseState, going: Set[str]) -> Iterator[GcItem]:
     """Yield the lock files of blobs that aren't arriving, and of repositories that aren't here."""
     incoming = _list(look.base.incoming)
-    used = {look.base.repo_lock(repo_id).name for repo_id in look.needs.digests.keys() | look.needs.busy}
-    used |= {look.base.views_lock.name, look.base.mirror_lock.name}
     for path, found in incoming.items():
         digest = digest_of(path.name)
         if digest is None:
@@ -123,9 +122,11 @@ def _locks(look: BaseState, going: Set[str]) -> Iterator[GcItem]:
         is_idle = part not in incoming or str(part) in going
         if path == look.base.part_lock(digest) and is_idle and look.is_old(found):
             yield GcItem("lock", str(path), freed_by(found), "its blob is not arriving")
-    for path, found in _list(look.base.locks).items():
-        is_lock = path.suffix == ".lock" and path.name not in used
-        if is_lock and look.is_old(found) and not is_there(look.base.hub / path.stem):
+    locks = _list(look.base.locks, wanted=_is_lock)
+    repos = look.needs.digests.keys() | look.needs.busy if locks else frozenset()
+    used = {look.base.views_lock, look.base.mirror_lock, *map(look.base.repo_lock, repos)}
+    for path, found in locks.items():
+        if path not in used and look.is_old(found) and not is_there(look.base.hub / path.stem):
             yield GcItem("lock", str(path), freed_by(found), "its repository is not here")
 
 
@@ -144,17 +145,39 @@ def _size(path: Path, found: os.stat_result) -> int:
     return sum(_size(child, status) for child, status in _list(path, folders=True).items()) + found.st_size
 
 
-def _list(folder: Path, *, folders: bool = False, is_root: bool = False) -> dict[Path, os.stat_result]:
+def _is_unfinished(name: str) -> bool:
+    return is_temporary("", name)
+
+
+def _is_probe_file(name: str) -> bool:
+    return name.startswith(".probe") and _is_unfinished(name)
+
+
+def _is_lock(name: str) -> bool:
+    return name.endswith(".lock") and name != ".lock"
+
+
+def _any(name: str) -> bool:
+    return True
+
+
+def _list(
+    folder: Path, *, folders: bool = False, is_root: bool = False, wanted: Callable[[str], bool] = _any
+) -> dict[Path, os.stat_result]:
     """Return an own folder's entries by name; nothing if it is a link or can't be read.
 
-    The root of a base may be reached through links.
+    Args:
+        folder: The folder.
+        folders: Return the folders in it as well.
+        is_root: It is the root of a base, which may be reached through links.
+        wanted: Says of a name whether it is asked for.
     """
     listed: dict[Path, os.stat_result] = {}
     if not is_root and (is_link(folder) or is_link(folder.parent)):
         return listed
     try:
         with os.scandir(folder) as entries:
-            found = sorted(entries, key=lambda entry: entry.name)
+            found = sorted((entry for entry in entries if wanted(entry.name)), key=lambda entry: entry.name)
     except OSError:
         return listed
     for entry in found:

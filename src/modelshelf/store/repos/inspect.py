@@ -203,7 +203,7 @@ class _RepoInspection:
         followed = {model.revision: model for model in self.wanted}
         for revision, text in self.walked.ref_texts.items():
             commit = CommitHash(text) if COMMIT_HASH.fullmatch(text) else None
-            if commit is not None and not _is_missing(self.repo.snapshot(commit)):
+            if commit is not None and not _is_missing(f"{self.repo.snapshots}/{commit}"):
                 continue
             model = followed.get(revision)
             if model is None and scan.arriving(self.repo):

@@ -124,7 +124,8 @@ def signature(repo: Repo, commit_hash: CommitHash) -> str:
     With it a listing can trust an earlier full scan; empty if the folders don't exist.
     """
     try:
-        times = [path.stat().st_mtime_ns for path in (repo.snapshot(commit_hash), repo.blobs)]
+        folders = (f"{repo.snapshots}/{commit_hash}", repo.blobs)
+        times = [os.stat(folder).st_mtime_ns for folder in folders]  # noqa: PTH116 - asked for each model of a library
     except OSError:
         return ""
     return ":".join(map(str, times))
@@ -215,11 +216,11 @@ def ref_texts(repo: Repo, listing: Listing | None = None) -> dict[RefName, str]:
         is_ref = not (entry.is_dir(follow_symlinks=False) or entry.name.endswith(fs.TEMPORARY))
         with contextlib.suppress(BadInput):
             if is_ref and not CLUTTER.fullmatch(entry.name):
-                found[RefName(entry.path.removeprefix(above))] = _ref_text(Path(entry.path))
+                found[RefName(entry.path.removeprefix(above))] = _ref_text(entry.path)
     return found
 
 
-def _ref_text(path: Path) -> str:
+def _ref_text(path: str) -> str:
     with contextlib.suppress(OSError, BadInput):
         return read_small_text(path, _REF_BYTES).strip()
     return ""

@@ -27,6 +27,7 @@ class SeenBase:
         self._known = known
         self.listing = Listing()
         self._names: dict[Path, RepoNames] = {}
+        self._of_models: dict[RepoId, RepoNames] = {}
 
     @cached_property
     def repos(self) -> list[tuple[str, RepoId, Repo]]:
@@ -42,6 +43,13 @@ class SeenBase:
     def sidecars(self) -> list[Sidecar]:
         """The sidecars that can be understood, by name."""
         return [sidecar for sidecar in self.sidecar_files.values() if sidecar is not None]
+
+    def names_of(self, repo_id: RepoId) -> RepoNames:
+        """Return the names of a model's repository, whose paths are built once."""
+        found = self._of_models.get(repo_id)
+        if found is None:
+            found = self._of_models[repo_id] = self.names(self.base.repo(repo_id))
+        return found
 
     def names(self, repo: Repo) -> RepoNames:
         """Return the names of a repository."""
