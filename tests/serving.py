@@ -16,7 +16,6 @@ from modelshelf.server.app import create_app
 from modelshelf.server.connections import Limits
 from modelshelf.server.gateway.ports import Engines
 from modelshelf.server.uvicorn_server import create_server, listen
-from modelshelf.services.events.watch import Watcher
 from modelshelf.services.shelf import Shelf
 
 LOGGERS = ("uvicorn.error", "modelshelf", "asyncio")
@@ -111,7 +110,7 @@ def serving(
     preload: Sequence[str] = (),
 ) -> Iterator[Serving]:
     """Serve a library."""
-    watcher, said = Watcher(shelf.services.registry, shelf.services.library, shelf.services.tiers), Said()
+    watcher, said = shelf.services.watcher(), Said()
     app = create_app(
         shelf,
         host="127.0.0.1",

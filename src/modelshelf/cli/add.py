@@ -17,13 +17,14 @@ from modelshelf.cli.options import (
     AllowPickle,
     AsJson,
     ChosenEngine,
+    Detach,
     DryRun,
     EngineArguments,
     Now,
     TrustRemoteCode,
     engine_change,
 )
-from modelshelf.cli.pull import pull_missing
+from modelshelf.cli.pull import pull_detached, pull_missing
 from modelshelf.units import format_size
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def add(
     trust_remote_code: TrustRemoteCode = None,
     allow_pickle: AllowPickle = None,
     now: Now = False,
+    detach: Detach = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -98,7 +100,9 @@ def add(
             if not change.is_empty:
                 shelf.services.engine_chooser.choose(wanted.model_name, change)
             render.print_evictions(plan.makes_room, to)
-            if download or plan.is_here:
+            if download and detach and not plan.is_here:
+                pull_detached(shelf, wanted.model_name, now=now)
+            elif download or plan.is_here:
                 with _told_as_registered(wanted.model_name):
                     pull_missing(shelf, wanted.model_name, now=now)
             render.print_model(shelf, wanted.model_name, as_json=as_json)

@@ -148,7 +148,7 @@ _OPTIONS |= dict.fromkeys(("--branch", "--tag", "--ref"), ("it is called --revis
 _OPTIONS |= dict.fromkeys(("--parameters", "--template", "--modelfile"), _OPTIONS["--license"])
 _OPTIONS["shelf add --tier"] = ("it is called --to", "--to primary, --to secondary or --to PATH")
 _OPTIONS["shelf add --name"] = ("the name stands first", "shelf add NAME ORG/MODEL")
-_OPTIONS |= dict.fromkeys((f"shelf jobs {it}" for it in ("-f", "-w", "--follow")), ("it is called --watch", "--watch"))
+_OPTIONS |= dict.fromkeys((f"shelf jobs {it}" for it in ("-w", "--live")), ("it is called --watch", "--watch"))
 _ONE_MORE = {
     "shelf ls": "Those that match: shelf ls --filter WORDS",
     "shelf path": 'A file of a model: "$(shelf path NAME)"/WORDS',

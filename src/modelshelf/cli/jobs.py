@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from modelshelf.cli import complete, output, render
-from modelshelf.cli.bars import job_progress, pace, said
+from modelshelf.cli.bars import job_progress, pace
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson
 from modelshelf.cli.terminal import Styled, is_drawable, rows
-from modelshelf.domain.jobs import DONE, FAILED, PAUSED, QUEUED, RUNNING, UNFINISHED, WAITING, Cause
-from modelshelf.errors import BadInput
+from modelshelf.domain.jobs import DONE, FAILED, PAUSED, QUEUED, RUNNING, WAITING, Cause
+from modelshelf.errors import BadInput, Unavailable
 from modelshelf.units import format_age, format_size
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from modelshelf.services.shelf import Shelf
 
 _LOOK_EVERY_S = 1.0
-_SAY_EVERY_S = 10.0
 _STYLES = {RUNNING: "cyan", WAITING: "yellow", PAUSED: "yellow", FAILED: "red"}
 
 
@@ -40,6 +39,15 @@ def jobs(
         typer.Argument(metavar="[JOB]", help="Its number, as shelf jobs lists it.", autocompletion=complete.jobs),
     ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Go on showing them until Ctrl-C.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Print a line for each change until Ctrl-C; with --json as JSON.")
+    ] = False,
+    after: Annotated[
+        int | None, typer.Option(metavar="ID", help="Follow from this change on: the last id that was read as JSON.")
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Resume or retry: wait with a job for the hub, its hours or its tier.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """List the jobs; pause, resume, cancel or retry one.
@@ -53,30 +61,32 @@ def jobs(
     """
     with at_the_edge(as_json=as_json):
         if job_id is not None and verb in _VERBS:
-            _steer(verb, job_id, as_json=as_json)
+            _steer(verb, job_id, wait=wait, as_json=as_json)
         elif job_id is not None or verb != "ls":
             raise BadInput(
                 "shelf jobs needs a verb and a number.", hint="shelf jobs pause 7, resume 7, cancel 7, retry 7"
             )
         else:
-            _list(watch=watch, as_json=as_json)
+            _list(watch=watch, follow=follow or after is not None, after=after, as_json=as_json)
 
 
-def _list(*, watch: bool, as_json: bool) -> None:
+def _list(*, watch: bool, follow: bool, after: int | None, as_json: bool) -> None:
     """Print the jobs, once or until Ctrl-C."""
     from modelshelf.bootstrap.shelf import open_shelf
+    from modelshelf.cli import follow_jobs
     from modelshelf.schemas.jobs import JobJson
 
     if watch and as_json:
-        raise BadInput("--watch and --json exclude each other.", hint="A program listens to GET /api/events.")
+        raise BadInput(
+            "--watch and --json exclude each other.", hint="shelf jobs --follow --json prints a line for each change."
+        )
     with open_shelf(read_only=True) as shelf:
-        told: dict[int, tuple[str, str, int]] = {}
+        if follow or (watch and not is_drawable(sys.stdout)):
+            follow_jobs.follow(shelf, after=after, as_json=as_json)
         while True:
-            found = shelf.services.runner.all(limit=rows(sys.stdout) if watch and is_drawable(sys.stdout) else None)
+            found = shelf.services.runner.all(limit=rows(sys.stdout) if watch else None)
             if as_json:
                 output.as_json([JobJson.of(job) for job in found])
-            elif watch and not is_drawable(sys.stdout):
-                _tell(found, told, time.monotonic())
             else:
                 _show(found, render.now_s(), redrawn=watch)
             if not watch:
@@ -119,23 +129,6 @@ def _going(job: Job) -> tuple[str, ...]:
     return (", ".join(filter(None, (job.phase, *pace(job, job.eta_s)))),) if job.state == RUNNING else (job.detail,)
 
 
-def _tell(found: Sequence[Job], told: dict[int, tuple[str, str, int]], now_s: float) -> None:
-    """Print a line for each job that is new, changed or has run for another ten seconds.
-
-    Args:
-        found: The jobs, newest first.
-        told: What was last printed, by the job's number; nothing is printed for jobs that had ended before.
-        now_s: The time in seconds, by any clock.
-    """
-    is_first = not told
-    for job in reversed(found):
-        now = (job.state, job.phase, int(now_s // _SAY_EVERY_S) if job.state == RUNNING else 0)
-        if told.get(job.id) != now and (job.state in UNFINISHED or not is_first):
-            output.line(said(f"{job.id} {job.kind} {job.model_name}".rstrip(), job, job.eta_s))
-        told[job.id] = now
-    sys.stdout.flush()
-
-
 def cancel(
     job_id: Annotated[
         int,
@@ -145,26 +138,41 @@ def cancel(
 ) -> None:
     """Cancel a job; what arrived stays for the next try."""
     with at_the_edge(as_json=as_json):
-        _steer("cancel", job_id, as_json=as_json)
+        _steer("cancel", job_id, wait=False, as_json=as_json)
 
 
-def _steer(verb: str, job_id: int, *, as_json: bool) -> None:
+def _steer(verb: str, job_id: int, *, wait: bool, as_json: bool) -> None:
     """Do something to a job, and print it as it is then; one that is to go on runs here if no server is there."""
     from modelshelf.bootstrap.partner import server_url
     from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.schemas.jobs import JobJson
+    from modelshelf.services.jobs.recovery import recover_dead_owners
 
     with open_shelf() as shelf:
+        recover_dead_owners(shelf.services.registry)
         job = shelf.services.runner.with_wait(getattr(shelf.services.steering, verb)(job_id))
         if verb in _GO_ON and job.state in (QUEUED, WAITING) and not server_url(shelf.services):
-            job = _run(shelf, job)
+            job = _run(shelf, job, wait=wait)
     if as_json:
         output.as_json(JobJson.of(job))
     else:
         output.answer(f"Job {job.id} is {job.state}.{f' {job.detail}' if job.state == QUEUED else ''}")
 
 
-def _run(shelf: Shelf, job: Job) -> Job:
-    """Run a job in this process, and show its progress; return it finished."""
+def _run(shelf: Shelf, job: Job, *, wait: bool) -> Job:
+    """Run a job in this process, and show its progress; return it finished.
+
+    Args:
+        shelf: The library.
+        job: The job.
+        wait: Wait with it, where it has to wait.
+    """
     with job_progress(f"{job.kind} {job.model_name}".rstrip()) as show:
-        return shelf.services.runner.finish(job, show)
+        while True:
+            try:
+                return shelf.services.runner.finish(job, show)
+            except Unavailable:
+                if not wait:
+                    raise
+            while (now := shelf.job(job.id)).state == WAITING and now.due_at > render.now_s():
+                shelf.services.clock.sleep(_LOOK_EVERY_S)

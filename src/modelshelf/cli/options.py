@@ -39,6 +39,9 @@ NoColor = Annotated[
 NoTruncate = Annotated[bool, typer.Option("--no-truncate", callback=_wish, help="Shorten nothing to fit the terminal.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", callback=_wish, help="Show no progress.")]
 Now = Annotated[bool, typer.Option("--now", help="Download at once, whatever SHELF_DOWNLOAD_HOURS says.")]
+Detach = Annotated[
+    bool, typer.Option("--detach", help="Leave the download to a running server, or to a process of its own.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: do what the other options say.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would happen; change nothing.")]

@@ -56,6 +56,11 @@ def _folded(text: str, indent: int) -> list[str]:
     return [shown] if most is None else fold(shown, max(most - indent, _NARROWEST), _ellipsis())
 
 
+def json_line(value: Any) -> None:
+    """Print a value as JSON in one line, at once: programs read answers that go on."""
+    print(visible(to_json(value, ensure_ascii=False)), flush=True)
+
+
 def note(text: str, end: str = "\n", style: str = "") -> None:
     """Print something beside the answer."""
     said = paint(visible(text, lines=True), style, sys.stderr)

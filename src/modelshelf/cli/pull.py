@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from modelshelf.cli import output, render, several
 from modelshelf.cli.bars import job_progress
 from modelshelf.cli.errors import at_the_edge
-from modelshelf.cli.options import AsJson, Now, SomeNames
+from modelshelf.cli.options import AsJson, Detach, Now, SomeNames
 
 if TYPE_CHECKING:
     from modelshelf.domain.jobs import Job
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _LOOK_AT_CLOCK_S = 15.0
 
 
-def pull(names: SomeNames, now: Now = False, as_json: AsJson = False) -> None:
+def pull(names: SomeNames, now: Now = False, detach: Detach = False, as_json: AsJson = False) -> None:
     """Download the missing files of models.
 
     A stopped download goes on where it was.
@@ -28,8 +28,11 @@ def pull(names: SomeNames, now: Now = False, as_json: AsJson = False) -> None:
     with at_the_edge(as_json=as_json), open_shelf() as shelf:
 
         def pull_one(name: str) -> ModelJson:
-            pull_missing(shelf, name, now=now)
-            if not as_json:
+            if detach:
+                pull_detached(shelf, name, now=now)
+            else:
+                pull_missing(shelf, name, now=now)
+            if not (as_json or detach):
                 render.print_model(shelf, name, as_json=False)
             return ModelJson.of(shelf.model(name))
 
@@ -44,6 +47,25 @@ def pull_missing(shelf: Shelf, name: str, *, now: bool) -> None:
         while not _pulled(shelf, name, show):
             while shelf.services.hours.closed_s():
                 shelf.services.clock.sleep(_LOOK_AT_CLOCK_S)
+
+
+def pull_detached(shelf: Shelf, name: str, *, now: bool) -> None:
+    """Leave the pull of a model to a process that outlives this one, and say how to follow it.
+
+    Raises:
+        BadInput: It is to run now, which is this shell's wish and no other process knows of.
+    """
+    from modelshelf.bootstrap.detached import detach
+    from modelshelf.errors import BadInput
+
+    if now:
+        raise BadInput("--now and --detach exclude each other.", hint="Without --detach: shelf pull NAME --now")
+    job = shelf.services.registrar.enqueue_pull(name)
+    url = detach(shelf.services, job)
+    by = f"The server at {url}" if url else "A process in the background"
+    output.note(
+        f"{by} downloads {name}: job {job.id}. Follow it: shelf jobs --follow. Stop it: shelf jobs pause {job.id}"
+    )
 
 
 def _pulled(shelf: Shelf, name: str, show: Callable[[Job], None]) -> bool:

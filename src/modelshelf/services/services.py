@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from modelshelf.services.adopt.adopt import Adopter
     from modelshelf.services.catalog.leases import Leaser
     from modelshelf.services.catalog.models import Library
-    from modelshelf.services.events.watch import Watcher
+    from modelshelf.services.events.watch import Watch, Watcher
     from modelshelf.services.jobs.runner import JobRunner
     from modelshelf.services.jobs.steering import Steering
     from modelshelf.services.lifecycle.choose_engine import EngineChooser
@@ -155,11 +155,17 @@ class Services:
         """Return when and why a model was moved or evicted, as far as the registry remembers."""
         return self.library.moves(model.row)
 
+    def watch(self) -> Watch:
+        """Return what reads changes for one listener in this process."""
+        from modelshelf.services.events.watch import Watch
+
+        return Watch(self.registry, self.library, self.tiers)
+
     def watcher(self) -> Watcher:
         """Return the watcher that tells listeners of changes; not started."""
         from modelshelf.services.events.watch import Watcher
 
-        return Watcher(self.registry, self.library, self.tiers)
+        return Watcher(self.watch())
 
     def hub_face(self) -> Face:
         """Return the look-ups for clients that speak the Hub's protocol."""

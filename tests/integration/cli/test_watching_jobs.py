@@ -78,7 +78,7 @@ def test_watching_has_no_json(home: Home) -> None:
     """--watch with --json is refused with what to use instead."""
     refused = home.run("jobs", "--watch", "--json")
 
-    assert (refused.code, refused.problem["hint"]) == (2, "A program listens to GET /api/events.")
+    assert (refused.code, refused.problem["hint"]) == (2, "shelf jobs --follow --json prints a line for each change.")
 
 
 def test_the_age_of_a_job_is_said_in_words(home: Home) -> None:

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Literal
 
 from modelshelf.domain.changes import Change, newest_of_each
-from modelshelf.domain.jobs import RUNNING
+from modelshelf.domain.jobs import RUNNING, UNFINISHED
 from modelshelf.domain.tiers import TierStatus
 from modelshelf.errors import NotFound, Unavailable
 from modelshelf.registry.registry import Registry
@@ -52,6 +52,11 @@ class Event:
 Listener = Callable[[Event], None]
 
 
+def resync(position: int) -> Event:
+    """Return the event that changes up to one are missing."""
+    return Event("resync", {}, position)
+
+
 class Watch:
     """Reads the table of changes.
 
@@ -83,7 +88,7 @@ class Watch:
         changes = self._registry.changes.after(self.position)
         if changes is None:
             position = self._registry.changes.newest()
-            events = [Event("resync", {}, position)]
+            events = [resync(position)]
         else:
             position = changes[-1].id if changes else self.position
             events = self._events(changes)
@@ -98,6 +103,10 @@ class Watch:
         """Return the changes after one and up to another; None if they aren't known any more."""
         changes = self._registry.changes.after(change_id)
         return None if changes is None else self._events([change for change in changes if change.id <= position])
+
+    def unfinished_jobs(self) -> list[Event]:
+        """Return the jobs that aren't over, oldest first, as if each had just changed."""
+        return [Event("job", vars(JobJson.of(job))) for job in reversed(self._registry.jobs(state=UNFINISHED))]
 
     def look_at_tiers(self, *, measure: bool) -> list[Event]:
         """Return the tiers that crossed their warning threshold, went offline or came back; each is logged too.
@@ -169,13 +178,11 @@ class Watcher:
     """A thread that reads changes and tells the listeners.
 
     Args:
-        registry: The registry.
-        library: The models.
-        tiers: The tiers.
+        watch: What reads them.
     """
 
-    def __init__(self, registry: Registry, library: Library, tiers: TierService) -> None:
-        self._watch = Watch(registry, library, tiers)
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
         self._position = 0
         """The newest change that listeners were told of."""
         self._listeners: set[Listener] = set()
@@ -227,7 +234,7 @@ class Watcher:
         If that isn't known any more, it is one event, `resync`.
         """
         found = self._watch.since(change_id, position)
-        return [Event("resync", {}, position)] if found is None else found
+        return [resync(position)] if found is None else found
 
     def _run(self) -> None:
         turn = 0
