@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from modelshelf.domain.eviction import EvictionPlan
 from modelshelf.domain.models import FileEntry, Registration, blob_sizes, total_size
 from modelshelf.domain.names import BasePath, CommitHash, Digest, FilePath, ModelName, RefName, RepoId
 from modelshelf.domain.tiers import Tier
+from modelshelf.domain.views import Entry
 
 SEGMENT_BYTES = 256 * 2**10
 """A download is kept in segments of this size; what a killed stream had of its segment is lost."""
@@ -230,6 +231,8 @@ class RemovalPlan:
     """Payloads of the shared store whose link is among `blobs`: swept by the store's own rules."""
     free_bytes: int = 0
     """Bytes that this will free."""
+    views: Mapping[str, Entry] = field(default_factory=dict)
+    """By path, what a view has there: it takes the place of what goes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,8 @@ _NO_ORG = "huggingface"
 def holding_of(kind: ViewKind, root: str, models: Sequence[ViewModel]) -> Holding:
     """Return what a view of this kind holds for these models; of two entries for one path the first counts."""
     entries, owners, refused = dict[str, Entry](), dict[str, ModelName](), dict[ModelName, str]()
-    for model in models:
+    here = [model for model in models if model.base == root] if kind is ViewKind.HF else []
+    for model in [model for model in models if model.base != root] if here else models:
         laid_out = _LAYOUTS[kind](model, root)
         if isinstance(laid_out, str):
             refused[model.model_name] = laid_out
@@ -38,7 +39,10 @@ def holding_of(kind: ViewKind, root: str, models: Sequence[ViewModel]) -> Holdin
             refused[model.model_name] = "A name of its files is too long here."
         else:
             owners |= dict.fromkeys(found, model.model_name)
-    return Holding(entries, owners, refused)
+    own = {path for model in here for path, _ in _hf(model, root)}
+    own -= {path for path, entry in entries.items() if isinstance(entry, Link) and entry.target.startswith("/")}
+    entries = {path: entry for path, entry in entries.items() if path not in own}
+    return Holding(entries, {path: owners[path] for path in entries}, refused, frozenset(own), kind is ViewKind.HF)
 
 
 def _folder(model: ViewModel, root: str) -> Iterator[tuple[str, Entry]]:
@@ -71,7 +75,10 @@ def _flat(folder: str, files: Sequence[ViewFile]) -> Iterator[tuple[str, Entry]]
 
 
 def _hf(model: ViewModel, root: str) -> Iterator[tuple[str, Entry]]:
-    """Lay out an HF_HOME: a repository whose blobs are links to the files, wherever they are."""
+    """Lay out an HF_HOME: a repository whose blobs are links to the files, wherever they are.
+
+    In a base it holds the models of the others: one of its own needs the same paths, and has them.
+    """
     repo = f"hub/{repo_folder_name(model.repo_id)}"
     for file in model.files:
         yield f"{repo}/blobs/{file.digest}", Link(file.place)
@@ -79,7 +86,7 @@ def _hf(model: ViewModel, root: str) -> Iterator[tuple[str, Entry]]:
         above = "../" * (2 + file.path.count("/"))
         yield f"{repo}/snapshots/{model.commit_hash}/{file.path}", Link(f"{above}blobs/{file.digest}")
     if model.tree:
-        yield f"{repo}/trees/{model.commit_hash}.json", Link(model.tree)
+        yield f"{repo}/trees/{model.commit_hash}.json", Text(model.tree)
     if model.revision != model.commit_hash:
         yield f"{repo}/refs/{model.revision}", Text(model.commit_hash)
 

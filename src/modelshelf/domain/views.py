@@ -117,7 +117,7 @@ class ViewModel:
     commit_hash: str = ""
     revision: str = ""
     tree: str = ""
-    """The list of its commit's files; empty without one."""
+    """The text of the list of its commit's files, for kinds that have one; empty without it."""
     header: GgufHeader | None = None
     """That of its weights, for kinds that describe them; None if they aren't GGUF, or can't be read."""
     is_mlx: bool = False
@@ -136,6 +136,10 @@ class Holding:
     """The model of each."""
     refused: Mapping[ModelName, str] = field(default_factory=dict)
     """Models that the program can't read, and why, in a sentence."""
+    own: frozenset[str] = frozenset()
+    """Paths that models in the folder itself need as their own: what we made there is given up, and stays."""
+    is_shared: bool = False
+    """Whether programs write there as well: what they put at a name serves as ours does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +256,8 @@ def plan_view(
         folders: The folders of the holding that don't exist yet.
         away: Models whose drive isn't mounted: what we made for them stays as it is.
     """
-    kept = {path: made for path, made in view.made.items() if made.model_name in away and path not in holding.entries}
+    ours = {path: made for path, made in view.made.items() if path not in holding.own}
+    kept = {path: made for path, made in ours.items() if made.model_name in away and path not in holding.entries}
     make, blocked, after = list[Making](), list[str](), dict[str, Made](kept)
     for path, entry in holding.entries.items():
         there, is_ours = seen[path], view.is_ours(path, seen[path])
@@ -262,19 +267,19 @@ def plan_view(
         elif there == NOTHING or is_ours:
             make.append(Making(path, entry, there))
             after[path] = made
-        else:
+        elif not holding.is_shared:
             blocked.append(path)
-    gone = [path for path in view.made if path not in holding.entries and path not in kept]
+    gone = [path for path in ours if path not in holding.entries and path not in kept]
     drop = [path for path in reversed(gone) if view.is_ours(path, seen[path])]
     needed = {
         folder for path in {path.rpartition("/")[0]: path for path in after}.values() for folder in folders_of(path)
     }
-    ours = view.folders | {folder for making in make for folder in folders_of(making.path) if folder in folders}
-    then = replace(view, made=after, folders=frozenset(ours & needed), is_pending=False)
+    made_folders = view.folders | {above for making in make for above in folders_of(making.path) if above in folders}
+    then = replace(view, made=after, folders=frozenset(made_folders & needed), is_pending=False)
     if then == view and not (make or drop):
         return ViewPlan(blocked=tuple(blocked))
     both = {path: _both(view.made.get(path), after.get(path)) for path in [*view.made, *after]}
-    during = replace(view, made=both, folders=frozenset(ours), is_pending=True)
+    during = replace(view, made=both, folders=frozenset(made_folders), is_pending=True)
     return ViewPlan(tuple(make), tuple(drop), tuple(blocked), during, then)
 
 
@@ -283,6 +288,21 @@ def _both(before: Made | None, after: Made | None) -> Made:
     assert made is not None
     marks = dict.fromkeys([*(before.marks if before else ()), *(after.marks if after else ())])
     return replace(made, marks=tuple(marks))
+
+
+def take_over(view: View, holding: Holding, below: str) -> tuple[View, dict[str, Entry]]:
+    """Return a view's record while it gets what was a model's own, and the entries that it gets.
+
+    Args:
+        view: The view.
+        holding: What it should hold.
+        below: The beginning of their paths.
+    """
+    entries = {path: entry for path, entry in holding.entries.items() if path.startswith(below)}
+    taken = {path: Made(holding.owners[path], (entry.mark,)) for path, entry in entries.items()}
+    made = {path: _both(view.made.get(path), taken.get(path)) for path in [*view.made, *taken]}
+    folders = {folder for path in entries for folder in folders_of(path) if folder.startswith(below.rstrip("/"))}
+    return replace(view, made=made, folders=view.folders | folders, is_pending=True), entries
 
 
 def paths_of(view: View, holding: Holding) -> list[str]:

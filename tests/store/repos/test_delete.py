@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from modelshelf.domain.models import FileEntry
+from modelshelf.domain.names import RefName
 from modelshelf.domain.outcomes import Freed
 from modelshelf.domain.plans import SEGMENT_BYTES, RemovalPlan
+from modelshelf.domain.views import Entry, Link, Text
 from modelshelf.errors import Conflict
 from modelshelf.store import fs
 from modelshelf.store.blobs.partial import IncomingBlob
@@ -396,3 +398,39 @@ def test_a_model_that_never_arrived_is_removed(tmp_path: Path) -> None:
     repo = drawn.base.repo("org/name")
     assert scan.refs(repo) == {"deep/y": commit("b")}
     assert sorted(path.name for path in repo.refs.rglob("*")) == ["deep", "y"]
+
+
+def test_a_view_takes_the_place_of_what_goes(tmp_path: Path) -> None:
+    """What a view has of the repository replaces blobs and refs, keeps links, and frees what the bytes took."""
+    drawn = lay(tmp_path, ONE)
+    files, repo = drawn.of("org/name", "a"), drawn.base.repo("org/name")
+    blobs = {str(repo.blob(file.digest)): Link(f"/elsewhere/{file.digest}") for file in files}
+    links = {str(path): Link(str(path.readlink())) for _, path in scan.snapshot_files(repo, commit("a"))}
+    ref, gone = repo.ref(RefName("main")), repo.snapshot(commit("b")) / "x"
+    views: dict[str, Entry] = {**blobs, **links, str(ref): Text("1"), str(gone): Text("2")}
+    found = delete.plan_removal(drawn.base, "org/name", commit("a"), files, (), (), views)
+
+    freed = delete.execute(drawn.base, found)
+
+    assert freed.apparent_bytes >= found.free_bytes == 3020
+    assert scan.viewed(repo) == {file.digest for file in files}
+    assert {str(path): Link(str(path.readlink())) for _, path in scan.snapshot_files(repo, commit("a"))} == links
+    assert ref.read_text() == "1"
+    assert not repo.ref(RefName("refs/pr/1")).exists()
+    again = delete.execute(drawn.base, found)
+    assert again.apparent_bytes < 100
+
+
+def test_a_snapshot_of_a_view_keeps_no_bytes(tmp_path: Path) -> None:
+    """A blob that another snapshot needs stays, unless that snapshot is a view's: then its link takes the place."""
+    drawn = lay(tmp_path, TWO)
+    repo, files = drawn.base.repo("org/name"), drawn.of("org/name", "a")
+    common = repo.blob(drawn.digest("org/name", "a", "common.bin"))
+    assert str(common) not in delete.plan_removal(drawn.base, "org/name", commit("a"), files, ()).blobs
+    others = {str(path): Link(str(path.readlink())) for _, path in scan.snapshot_files(repo, commit("b"))}
+    views: dict[str, Entry] = {**others, str(common): Link("/elsewhere/common")}
+
+    delete.execute(drawn.base, delete.plan_removal(drawn.base, "org/name", commit("a"), files, (), (), views))
+
+    assert str(common.readlink()) == "/elsewhere/common"
+    assert scan.snapshots(repo) == [commit("b")]

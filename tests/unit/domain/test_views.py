@@ -34,6 +34,7 @@ from modelshelf.domain.views import (
     paths_of,
     plan_view,
     status_of,
+    take_over,
 )
 from modelshelf.errors import BadInput
 
@@ -349,3 +350,52 @@ def test_a_view_s_folder_is_a_whole_path(text: object) -> None:
     """A relative path, a system folder and what is no path at all are refused as a view's folder."""
     with pytest.raises(BadInput):
         ViewRoot(text)
+
+
+BASE = "/mnt/a"
+REPO = "hub/models--org--name"
+
+
+def tiered(name: str, base: str, *paths: str, commit_hash: str = "c") -> ViewModel:
+    """Return a model in a base, one of whose blobs each path's place in this list names."""
+    return model(*paths, name=name, base=base, commit_hash=commit_hash, revision="main", tree="{}")
+
+
+def test_in_a_base_a_view_of_all_tiers_holds_the_others_models() -> None:
+    """Of a base's own models it holds nothing, gives up what they need, and keeps links that another one needs."""
+    holding = holding_of(ViewKind.HF, BASE, [tiered("m", BASE, "x", commit_hash="b"), tiered("n", "/mnt/b", "x", "y")])
+
+    blobs = [f"{REPO}/blobs/{n:064x}" for n in (0, 1)]
+    rest = [f"{REPO}/snapshots/c/x", f"{REPO}/snapshots/c/y", f"{REPO}/trees/c.json"]
+    assert sorted(holding.entries) == sorted(holding.owners) == [*blobs, *rest]
+    assert holding.own == {f"{REPO}/refs/main", f"{REPO}/snapshots/b/x", f"{REPO}/trees/b.json"}
+    assert holding.is_shared
+
+
+def test_what_a_base_s_own_model_needs_is_given_up() -> None:
+    """A link that we made and that a model in the base needs now stays, and the record forgets it."""
+    view = made("d/a", "d/b")
+    plan = plan_view(view, Holding(own=frozenset(["d/a"])), {"d/a": OLD.mark, "d/b": OLD.mark}, (), ())
+
+    assert (plan.drop, plan.make) == (("d/b",), ())
+    assert plan.after == replace(EMPTY, made={}, folders=frozenset())
+
+
+def test_where_programs_write_as_well_what_they_put_serves() -> None:
+    """In a view that programs write in, a file of theirs at one of its names blocks nothing."""
+    holding = replace(held("d/a"), is_shared=True)
+    plan = plan_view(EMPTY, holding, {"d/a": OTHER}, (), ())
+
+    assert plan == ViewPlan()
+    assert status_of(EMPTY, holding, plan).state is ViewState.TRUE
+
+
+def test_a_view_takes_over_the_paths_of_a_repository() -> None:
+    """Before it gets the place of a copy the record names all of its entries there, and the folders above them."""
+    holding = Holding({f"{REPO}/refs/main": Text("c"), "hub/x": OLD}, {f"{REPO}/refs/main": M, "hub/x": N})
+    view, entries = take_over(made(f"{REPO}/refs/main", "d/a"), holding, f"{REPO}/")
+
+    assert entries == {f"{REPO}/refs/main": Text("c")}
+    assert view.made[f"{REPO}/refs/main"].marks == (OLD.mark, Text("c").mark)
+    assert (view.is_pending, view.made["d/a"].marks) == (True, (OLD.mark,))
+    assert view.folders == {"d", REPO, f"{REPO}/refs"}

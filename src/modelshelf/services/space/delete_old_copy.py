@@ -76,7 +76,8 @@ class OldCopyDeleter:
         Raises:
             Unavailable: They are in use, or their drive is offline; none of them was deleted.
 
-        **Crash:** views lead to other files, or to none, before these go.
+        **Crash:** views lead to other files, or to none, before these go; where a view is in the base itself, its
+        links replace them one by one.
         """
         self.views.before_deletion()
         self._check_there(base, repo_id)
@@ -94,8 +95,9 @@ class OldCopyDeleter:
                 )
             keep = self.library.needed_paths(base, repo_id, commit_hash, exclude_model_id=exclude_model_id)
             others = self.library.needed_digests(base, repo_id, commit_hash)
-            plan = delete.plan_removal(base, repo_id, commit_hash, files, keep, others)
-            return freed + delete.execute(base, plan)
+            with self.views.replacing(base, repo_id) as views:
+                plan = delete.plan_removal(base, repo_id, commit_hash, files, keep, others, views)
+                return freed + delete.execute(base, plan)
 
     def waiting_bytes(self, base: Base) -> int:
         """Return by how much a base's usage falls when its waiting old copies that nobody uses are deleted.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelshelf.domain.names import ModelName
+from modelshelf.domain.names import ModelName, RepoId
 from modelshelf.domain.ports import Clock
+from modelshelf.domain.views import Entry, ViewKind
 from modelshelf.errors import Unavailable
 from modelshelf.services.catalog.models import Library
 from modelshelf.store.layout import Base
@@ -43,6 +44,13 @@ class ViewKeeper:
             self.before_deletion()
         except Unavailable as err:
             _log.warning("views_left", extra={"why": err.detail})
+
+    @contextlib.contextmanager
+    def replacing(self, base: Base, repo_id: RepoId) -> Iterator[Mapping[str, Entry]]:
+        """Give what takes the place of a repository's copy in a base, by path; see `Views.replacing`."""
+        with contextlib.ExitStack() as held:
+            is_viewed = any(base.views.glob(f"{ViewKind.HF}-*.json"))
+            yield held.enter_context(self._views().replacing(base, repo_id)) if is_viewed else {}
 
     @contextlib.contextmanager
     def renaming(self, old: ModelName, new: ModelName) -> Iterator[None]:

@@ -18,11 +18,12 @@ from modelshelf.errors import BadInput
 from modelshelf.services.catalog.models import Library
 from modelshelf.store.headers import Headers
 from modelshelf.store.layout import Base
-from modelshelf.store.probe import is_file
+from modelshelf.store.small_files import read_small_text
 
 _DESCRIBED = {
     **dict.fromkeys([ViewKind.LMSTUDIO, ViewKind.OLLAMA], "language"),
     **dict.fromkeys([ViewKind.COMFYUI, ViewKind.A1111], "image"),
+    ViewKind.HF: "hub",
 }
 """Kinds that depend on what a model's files say of it, and what is read of them."""
 _MANY = 50
@@ -41,12 +42,16 @@ class Placed:
 
     @cached_property
     def _models(self) -> list[Model]:
-        return [model for model in self._library.models() if model.row.complete]
+        return [model for model in self._library.models() if model.row.commit_hash]
+
+    @property
+    def _whole(self) -> list[Model]:
+        return [model for model in self._models if model.row.complete]
 
     @cached_property
     def away(self) -> frozenset[ModelName]:
         """The models whose drives aren't mounted."""
-        return frozenset(model.model_name for model in self._models if model.state is State.OFFLINE)
+        return frozenset(model.model_name for model in self._whole if model.state is State.OFFLINE)
 
     def holding(self, view: View) -> Holding:
         """Return what a view should hold."""
@@ -56,10 +61,13 @@ class Placed:
         return self._holdings[key]
 
     def _hold(self, view: View) -> Holding:
-        chosen = [model for model in self._models if view.takes(model.model_name) and model.state in _WHOLE]
+        wanted = _DESCRIBED.get(view.kind, "")
+        chosen = [model for model in self._whole if view.takes(model.model_name) and model.state in _WHOLE]
+        if view.kind is ViewKind.HF:
+            chosen = [model for model in chosen if model.base != view.root]
+            chosen += [model for model in self._models if model.base == view.root]
         if len(chosen) > _MANY and self._all_files is None:
             self._all_files = self._library.reader.manifests()
-        wanted = _DESCRIBED.get(view.kind, "")
         return holding_of(view.kind, view.root, [self._placed(model, wanted) for model in chosen])
 
     def _placed(self, model: Model, wanted: str) -> ViewModel:
@@ -75,28 +83,31 @@ class Placed:
         return select_files(of_commit, model.row.allow_patterns)
 
     def _look(self, model: Model, wanted: str) -> ViewModel:
-        assert model.path is not None
+        assert model.row.commit_hash is not None
+        repo = Base(Path(model.base)).repo(model.hf_path)
+        folder = repo.snapshot(model.row.commit_hash)
         files = self._files(model)
-        headers = Headers(Base(Path(model.base)), Path(model.path))
+        headers = Headers(Base(Path(model.base)), folder)
         return ViewModel(
             model_name=model.model_name,
             repo_id=model.hf_path,
             base=model.base,
-            commit_hash=model.row.commit_hash or "",
+            commit_hash=model.row.commit_hash,
             revision=model.revision,
-            tree=_tree(model),
-            files=tuple(ViewFile(f.path, f.size_bytes, f.digest, f"{model.path}/{f.path}") for f in files),
+            tree=_tree(repo.tree(model.row.commit_hash)) if wanted == "hub" else "",
+            files=tuple(ViewFile(f.path, f.size_bytes, f.digest, f"{folder}/{f.path}") for f in files),
             header=_header(headers, files) if wanted == "language" else None,
             is_mlx=wanted == "language" and _is_mlx(headers, files),
             parts=_parts(headers, files) if wanted == "image" else {},
         )
 
 
-def _tree(model: Model) -> str:
-    """Return the list of a commit's files on a model's tier; empty without one."""
-    assert model.row.commit_hash is not None
-    path = Base(Path(model.base)).repo(model.hf_path).tree(model.row.commit_hash)
-    return str(path) if is_file(path) else ""
+def _tree(path: Path) -> str:
+    """Return the text of a list of a commit's files; empty without one that can be read."""
+    try:
+        return read_small_text(path)
+    except (OSError, BadInput):
+        return ""
 
 
 def _header(headers: Headers, files: list[FileEntry]) -> GgufHeader | None:

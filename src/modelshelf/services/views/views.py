@@ -12,13 +12,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from modelshelf.domain.names import ModelName, ViewRoot
+from modelshelf.domain.names import ModelName, RepoId, ViewRoot, repo_folder_name
 from modelshelf.domain.ports import Clock
 from modelshelf.domain.views import (
+    Entry,
     Holding,
     View,
     ViewKind,
@@ -28,6 +29,7 @@ from modelshelf.domain.views import (
     paths_of,
     plan_view,
     status_of,
+    take_over,
 )
 from modelshelf.errors import BadInput, Conflict, Denied, NotFound, ShelfError, Unavailable
 from modelshelf.services.catalog.models import Library
@@ -35,6 +37,7 @@ from modelshelf.services.views.placed import Placed
 from modelshelf.store import fs, locks
 from modelshelf.store.layout import Base
 from modelshelf.store.probe import is_folder, is_real_folder
+from modelshelf.store.tiers import capabilities
 from modelshelf.store.views import folder, records
 
 _log = logging.getLogger(__name__)
@@ -151,6 +154,28 @@ class Views:
                 if status.state is not ViewState.TRUE:
                     _log.info("view_not_true", extra={"view": f"{view.kind} {view.root}", "why": status.detail})
 
+    @contextlib.contextmanager
+    def replacing(self, base: Base, repo_id: RepoId) -> Iterator[Mapping[str, Entry]]:
+        """Give the path and entry of what a view in a base itself has of a repository, to take the place of a copy.
+
+        In this context the caller deletes the copy, and renames these over what is there; the record says before that
+        they are ours. Nothing without such a view.
+
+        Raises:
+            BadInput: A record can't be understood.
+        """
+        with self._locked():
+            view = records.read(self._base, ViewKind.HF, ViewRoot(str(base.path)))
+            if view is None or self._why_left_alone(view):
+                yield {}
+                return
+            holding = Placed(self.library).holding(view)
+            view, entries = take_over(view, holding, f"hub/{repo_folder_name(repo_id)}/")
+            if entries:
+                records.write(self._base, view)
+            yield {str(base.path / path): entry for path, entry in entries.items()}
+            self._try(view, Placed(self.library))
+
     def add_name(self, old: ModelName, new: ModelName) -> None:
         """Let views that chose a model by its old name choose it by its new one too, before it gets that."""
         self._choose(lambda models: (*models, new) if old in models and new not in models else models)
@@ -215,7 +240,11 @@ class Views:
         return view
 
     def _check_place(self, kind: ViewKind, root: ViewRoot) -> None:
-        """Raise unless a view's folder is outside all bases, or for `cache_dir` one of them."""
+        """Raise unless a folder may be a view: outside all bases, or a base for `cache_dir`, the primary for `hf`."""
+        if kind is ViewKind.HF and str(root) == self.library.tiers.primary.base:
+            if not capabilities.of(self._base).symlinks:
+                raise BadInput(f"{root} has no symbolic links.", hint="Use a folder on another disk.")
+            return
         bases = [*(tier.base for tier in self.library.tiers.configured()), *self.library.known.load()]
         if kind is ViewKind.CACHE_DIR:
             if root not in bases:

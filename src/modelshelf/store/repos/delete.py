@@ -6,7 +6,7 @@ import contextlib
 import os
 import stat
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -15,6 +15,7 @@ from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import CommitHash, Digest, RepoId
 from modelshelf.domain.outcomes import Freed
 from modelshelf.domain.plans import RemovalPlan
+from modelshelf.domain.views import Entry, Link
 from modelshelf.errors import Conflict
 from modelshelf.store import fs, ownership
 from modelshelf.store.blobs import shared_store
@@ -35,6 +36,7 @@ def plan_removal(
     files: Iterable[FileEntry],
     keep: Collection[str],
     keep_digests: Collection[str] = (),
+    views: Mapping[str, Entry] | None = None,
 ) -> RemovalPlan:
     """Return what removing `files` of one commit deletes.
 
@@ -45,12 +47,13 @@ def plan_removal(
         files: The model's own files.
         keep: Paths of the same commit that another registered model needs.
         keep_digests: Blobs that registered models of other commits need, linked yet or not.
+        views: By path, what a view has in the repository: it keeps no bytes here, and takes the place of what goes.
 
     Raises:
         Conflict: A folder of the repository is a link, whose target may be another's.
         Denied: Another user wrote there, and it can't be deleted.
     """
-    repo = base.repo(repo_id)
+    repo, views = base.repo(repo_id), views or {}
     check_no_links(repo, commit_hash)
     ownership.check_changeable(base, repo_id)
     files = list(files)
@@ -58,7 +61,8 @@ def plan_removal(
     links, rest = _divided(repo, commit_hash, going)
     mine = {file.digest for file in files if file.path in going} | _blobs_of(repo, links)
     kept = {file.digest for file in files if file.path in keep}
-    digests = sorted(mine - kept - set(keep_digests) - _blobs_of(repo, [*rest, *_of_other_commits(repo, commit_hash)]))
+    others = [path for path in (*rest, *_of_other_commits(repo, commit_hash)) if str(path) not in views]
+    digests = sorted(mine - kept - set(keep_digests) - _blobs_of(repo, others))
     blobs = [blob for digest in digests if is_there(blob := repo.blob(digest))]
     refs, extras = ([], []) if rest else _descriptions(repo, commit_hash)
     return RemovalPlan(
@@ -72,6 +76,7 @@ def plan_removal(
         shared_payloads=_texts(payload for blob in blobs if (payload := shared_store.payload_of(base, blob))),
         free_bytes=sum(_free_bytes(base, path) for path in (*links, *blobs))
         + sum(written_bytes(base.part(digest)) for digest in digests),
+        views=views,
     )
 
 
@@ -131,7 +136,7 @@ def execute(base: Base, plan: RemovalPlan) -> Freed:
     """
     freed = Freed()
     for path in (*plan.refs, *plan.links):
-        freed += fs.remove_file(base.path, Path(path))
+        freed += _remove(base, plan, Path(path))
     freed += _remove_blobs(base, plan)
     for digest in plan.parts:
         with try_lock(base.path, base.part_lock(digest)) as free:
@@ -141,9 +146,27 @@ def execute(base: Base, plan: RemovalPlan) -> Freed:
     for path in plan.shared_payloads:
         freed += shared_store.sweep(base, Path(path))
     for path in plan.extras:
-        freed += fs.remove_tree(base.path, Path(path))
+        freed += _remove(base, plan, Path(path)) if path in plan.views else fs.remove_tree(base.path, Path(path))
     for path in plan.folders:
         freed += fs.remove_empty_folder(base.path, Path(path))
+    return freed
+
+
+def _remove(base: Base, plan: RemovalPlan, path: Path) -> Freed:
+    """Delete a file or a link, or put a view's in its place in one step; return what that freed."""
+    entry = plan.views.get(str(path))
+    if entry is None:
+        return fs.remove_file(base.path, path)
+    freed = Freed()
+    with contextlib.suppress(FileNotFoundError):
+        found = path.lstat()
+        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+            freed = Freed(found.st_size, found.st_blocks * 512)
+    if isinstance(entry, Link):
+        if not (is_link(path) and str(path.readlink()) == entry.target):
+            fs.make_link(base.path, path, entry.target)
+    else:
+        fs.write_text(base.path, path, entry.content)
     return freed
 
 
@@ -163,10 +186,10 @@ def _remove_blobs(base: Base, plan: RemovalPlan) -> Freed:
                 for p in paths
                 if locks.enter_context(try_lock(base.path, base.hub_lock(plan.repo_id, Digest(p.name))))
             ]
-            linked = scan.linked_digests(repo)
+            linked = scan.linked_digests(repo, plan.views)
             for path in free:
                 if path.name not in linked:
-                    freed += fs.remove_file(base.path, path)
+                    freed += _remove(base, plan, path)
     return freed
 
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 
 from modelshelf.domain.models import FileEntry
@@ -271,7 +271,12 @@ def stamp_of(found: os.stat_result) -> str:
     return f"{found.st_size}:{found.st_mtime_ns}"
 
 
-def linked_digests(repo: Repo) -> set[Digest]:
-    """Return the digests of the blobs that any snapshot links to."""
+def linked_digests(repo: Repo, without: Container[str] = ()) -> set[Digest]:
+    """Return the digests of the blobs that any snapshot links to.
+
+    Args:
+        repo: The repository.
+        without: Paths of links that don't count.
+    """
     links = (path for commit_hash in snapshots(repo) for _, path in snapshot_files(repo, commit_hash))
-    return {digest for path in links if (digest := blob_of(repo, path))}
+    return {digest for path in links if str(path) not in without and (digest := blob_of(repo, path))}

@@ -1,0 +1,100 @@
+"""HF_HOME=primary finds every model at every instant, whatever dies: the view of all tiers in the primary's own hub.
+
+A process dies just before its k-th change of a disk, for every k with `SHELF_CRASHES=300`, else for every 29th.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+
+import pytest
+
+from modelshelf.domain.jobs import JobKind
+from modelshelf.domain.names import ViewRoot
+from modelshelf.domain.views import ViewKind, ViewState
+from modelshelf.errors import ShelfError
+from modelshelf.services.shelf import Shelf
+from modelshelf.store.layout import Base
+from modelshelf.store.repos import scan
+from tests.crash.dying import DIED, Mortal
+from tests.fakes.hub import FakeHub
+from tests.invariants import violations
+from tests.world import Home, random_bytes, tree
+
+CRASHES = int(os.environ.get("SHELF_CRASHES", "6"))
+STRIDE = 1 if CRASHES >= 100 else 29
+REPO = "org/name"
+FILES = {"README.md": b"hello", "deep/w.bin": random_bytes(2000), "model.safetensors": random_bytes(3000, seed=2)}
+
+
+@pytest.fixture
+def library(hub: FakeHub, shelf: Shelf, home: Home) -> Shelf:
+    """A library with one model on the primary, and the view of all tiers."""
+    hub.add_repo(REPO, FILES)
+    shelf.register("m", REPO)
+    shelf.services.views.add(ViewKind.HF, ViewRoot(str(home.primary)), None)
+    return shelf
+
+
+def check(library: Shelf, home: Home) -> None:
+    """Assert, before anything recovers, that HF_HOME=primary has the whole model, and no link dangles."""
+    repo = Base(home.primary).repo(REPO)
+    commit_hash = library.model("m").row.commit_hash
+    assert commit_hash is not None
+    assert repo.ref("main").read_text() == commit_hash
+    assert tree(repo.snapshot(commit_hash)).items() >= FILES.items()
+    assert violations(library) == []
+
+
+def check_true(library: Shelf, home: Home, *, viewed: bool) -> None:
+    """Assert the same after recovery, and that each blob is a link or the model's own bytes, as it should be."""
+    check(library, home)
+    repo = Base(home.primary).repo(REPO)
+    assert len(scan.viewed(repo)) == (len(FILES) if viewed else 0)
+    assert len(scan.blob_sizes(repo)) == (0 if viewed else len(FILES))
+    assert {status.state for status in library.services.views.all()} == {ViewState.TRUE}
+    assert not [path for path in scan.walk_files(repo.path) if path.name.endswith(".shelf-tmp")]
+
+
+@pytest.mark.parametrize(("there", "back"), [("secondary", "primary"), ("primary", "secondary")])
+def test_a_model_is_found_while_it_moves(library: Shelf, home: Home, mortal: Mortal, there: str, back: str) -> None:
+    """After a kill at every step of a demotion and a promotion HF_HOME=primary has the model; a command finishes."""
+    if there == "primary":
+        library.move("m", "secondary")
+    for at in itertools.count(1, STRIDE):
+        code = mortal.do(at, "move", "m", there)
+        check(library, home)
+        if code == DIED:
+            with contextlib.suppress(ShelfError):  # it is there already: only its old copy was left
+                library.move("m", there)
+            library.services.runner.run_due(JobKind.DELETE_OLD_COPY)
+            library.reconcile()
+        check_true(library, home, viewed=there == "secondary")
+        if code != DIED:
+            break
+        library.move("m", back)
+        check_true(library, home, viewed=back == "secondary")
+
+    assert (code, at > STRIDE) == (0, True)
+
+
+def test_nothing_dangles_while_a_model_is_removed(library: Shelf, home: Home, mortal: Mortal) -> None:
+    """After a kill at every step of a removal from the secondary no link dangles; afterwards none is left."""
+    for at in itertools.count(1, STRIDE):
+        library.move("m", "secondary")
+        code = mortal.do(at, "rm", "m")
+        assert violations(library) == []
+        if code == DIED:
+            with contextlib.suppress(ShelfError):  # the row is gone already
+                library.remove("m", delete_files=True)
+            library.services.runner.run_due(JobKind.DELETE_OLD_COPY)
+            library.reconcile()
+        assert not Base(home.primary).repo(REPO).path.exists()
+        assert violations(library) == []
+        if code != DIED:
+            break
+        library.register("m", REPO)
+
+    assert (code, at > STRIDE) == (0, True)
