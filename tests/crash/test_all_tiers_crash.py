@@ -11,7 +11,7 @@ import os
 
 import pytest
 
-from modelshelf.domain.jobs import JobKind
+from modelshelf.domain.jobs import UNFINISHED, JobKind
 from modelshelf.domain.names import ViewRoot
 from modelshelf.domain.views import ViewKind, ViewState
 from modelshelf.errors import ShelfError
@@ -21,7 +21,7 @@ from modelshelf.store.repos import scan
 from tests.crash.dying import DIED, Mortal
 from tests.fakes.hub import FakeHub
 from tests.invariants import violations
-from tests.world import Home, random_bytes, tree
+from tests.world import Home, random_bytes, tree, wait_until
 
 CRASHES = int(os.environ.get("SHELF_CRASHES", "6"))
 STRIDE = 1 if CRASHES >= 100 else 29
@@ -58,6 +58,17 @@ def check_true(library: Shelf, home: Home, *, viewed: bool) -> None:
     assert not [path for path in scan.walk_files(repo.path) if path.name.endswith(".shelf-tmp")]
 
 
+def finish(library: Shelf) -> None:
+    """Do what a server would: delete the old copies that a killed process left, and reconcile."""
+
+    def is_done() -> bool:
+        library.services.runner.run_due(JobKind.DELETE_OLD_COPY)
+        return not library.services.registry.jobs(kind=JobKind.DELETE_OLD_COPY, state=UNFINISHED)
+
+    wait_until(is_done, "the deletion of old copies", 120)
+    library.reconcile()
+
+
 @pytest.mark.parametrize(("there", "back"), [("secondary", "primary"), ("primary", "secondary")])
 def test_a_model_is_found_while_it_moves(library: Shelf, home: Home, mortal: Mortal, there: str, back: str) -> None:
     """After a kill at every step of a demotion and a promotion HF_HOME=primary has the model; a command finishes."""
@@ -69,8 +80,7 @@ def test_a_model_is_found_while_it_moves(library: Shelf, home: Home, mortal: Mor
         if code == DIED:
             with contextlib.suppress(ShelfError):  # it is there already: only its old copy was left
                 library.move("m", there)
-            library.services.runner.run_due(JobKind.DELETE_OLD_COPY)
-            library.reconcile()
+            finish(library)
         check_true(library, home, viewed=there == "secondary")
         if code != DIED:
             break
@@ -89,8 +99,7 @@ def test_nothing_dangles_while_a_model_is_removed(library: Shelf, home: Home, mo
         if code == DIED:
             with contextlib.suppress(ShelfError):  # the row is gone already
                 library.remove("m", delete_files=True)
-            library.services.runner.run_due(JobKind.DELETE_OLD_COPY)
-            library.reconcile()
+            finish(library)
         assert not Base(home.primary).repo(REPO).path.exists()
         assert violations(library) == []
         if code != DIED:
