@@ -1,4 +1,4 @@
-"""After any sequence of actions on two tiers, every model is whole where the registry says."""
+"""After any sequence of actions on two tiers, every model is whole where the registry says, and views lead there."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from modelshelf.domain.jobs import JobKind
+from modelshelf.domain.names import ModelName, ViewRoot
+from modelshelf.domain.views import ViewKind, ViewState
 from modelshelf.errors import Conflict, OutOfSpace
 from modelshelf.services.shelf import Shelf
+from modelshelf.store.repos import scan
 from tests.disks import escaping_links
 from tests.fakes.hub import FakeHub
 from tests.invariants import violations
@@ -27,6 +31,7 @@ LIMIT = 1_800_000
 """Two models fit beside what the tier stores of its own, and three don't."""
 NAMES = st.sampled_from("abc")
 TIERS = st.sampled_from(["primary", "secondary"])
+KINDS = st.sampled_from([ViewKind.FOLDER, ViewKind.HF])
 FIRST, SECOND = 1, 2
 EXAMPLES = max(8, int(os.environ.get("SHELF_CRASHES", "0")))
 """Eight sequences of up to 25 steps; `SHELF_CRASHES=300` takes 300."""
@@ -44,7 +49,7 @@ def files(name: str, revision: int) -> dict[str, bytes]:
 
 
 class Library(RuleBasedStateMachine):
-    """Two tiers, and three repositories of two revisions each that share a blob."""
+    """Two tiers, three repositories of two revisions each that share a blob, and the folders of two programs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,7 +64,13 @@ class Library(RuleBasedStateMachine):
         self.commits: dict[str, tuple[str, int]] = {}
         """Every commit, with its repository and revision."""
         self.shelf: Shelf
+        for kind in (ViewKind.FOLDER, ViewKind.HF):
+            (self._root(kind) / "org").mkdir(parents=True)
+            (self._root(kind) / "org/mine.txt").write_text("mine")
         self._open()
+
+    def _root(self, kind: ViewKind) -> Path:
+        return self.folder / "programs" / kind
 
     def _open(self) -> None:
         self._context = self.home.open()
@@ -167,6 +178,36 @@ class Library(RuleBasedStateMachine):
         """Verify that every byte matches its digest."""
         assert [finding.kind for finding in self.shelf.verify().findings] == []
 
+    @rule(kind=KINDS, name=st.none() | NAMES)
+    def view(self, kind: ViewKind, name: str | None) -> None:
+        """Let a view hold a model, or all of them."""
+        if name is None or self.has(name):
+            names = None if name is None else [ModelName(name)]
+            self.shelf.services.views.add(kind, ViewRoot(str(self._root(kind))), names)
+
+    @rule(kind=KINDS)
+    def remove_view(self, kind: ViewKind) -> None:
+        """Remove a view."""
+        if any(status.view.kind == kind for status in self.shelf.services.views.all()):
+            self.shelf.services.views.remove(kind, ViewRoot(str(self._root(kind))))
+
+    @rule(name=NAMES)
+    def stock_download(self, name: str) -> None:
+        """Let a stock program download into the view of all tiers, and read what it has then."""
+        found = huggingface_hub.snapshot_download(
+            f"org/{name}", cache_dir=self._root(ViewKind.HF) / "hub", endpoint=self.hub.url, token=False
+        )
+        assert tree(Path(found)) == files(*self.commits[Path(found).name])
+
+    @rule(name=NAMES)
+    def stock_read(self, name: str) -> None:
+        """Let a stock program without a network read what the view of all tiers has."""
+        with contextlib.suppress(huggingface_hub.errors.LocalEntryNotFoundError):
+            found = huggingface_hub.snapshot_download(
+                f"org/{name}", cache_dir=self._root(ViewKind.HF) / "hub", local_files_only=True
+            )
+            assert tree(Path(found)) == files(*self.commits[Path(found).name])
+
     def _settle(self) -> None:
         """Wait for the jobs behind a use, and delete old copies."""
         self.shelf.services.runner.background.wait()
@@ -186,6 +227,15 @@ class Library(RuleBasedStateMachine):
         usage = self.shelf.tiers()[0].usage.apparent_bytes
         assert usage <= LIMIT
         assert self.shelf.services.registry.reservations.all() == []
+
+    @invariant()
+    def views_lead_to_what_is_there(self) -> None:
+        """No link of a view dangles, each is as it should be unless a program's own file is there, and that stays."""
+        for kind in (ViewKind.FOLDER, ViewKind.HF):
+            root = self._root(kind)
+            assert [path for path in scan.walk_files(root) if path.is_symlink() and not path.exists()] == []
+            assert (root / "org/mine.txt").read_text() == "mine"
+        assert {status.state for status in self.shelf.services.views.all()} <= {ViewState.TRUE, ViewState.BLOCKED}
 
     @invariant()
     def what_is_ready_loads(self) -> None:
