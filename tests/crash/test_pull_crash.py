@@ -58,7 +58,7 @@ def pull_and_kill(hub: FakeHub, home: Home, after_bytes: int) -> None:
     start = hub.bytes_sent
     child = home.start("pull", "m")
     hub.wait_for_bytes(start + after_bytes)
-    read = after_bytes // SEGMENT_BYTES - STREAMS  # once everything is read, each stream holds less than a segment
+    read = -(-after_bytes // SEGMENT_BYTES) - STREAMS  # once everything is read, each stream holds less than a segment
     wait_until(lambda: kept_segments(home) - before >= read, "the streams to read what was sent")
     child.kill()
     hub.stop()  # don't count a held answer as sent to a dead process

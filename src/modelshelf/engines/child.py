@@ -49,12 +49,15 @@ class Child:
     **Concurrency:** may be asked and stopped from any thread.
     """
 
-    def __init__(self, launch: Launch, write_log: Callable[[str], None]) -> None:
+    def __init__(
+        self, launch: Launch, write_log: Callable[[str], None], on_end: Callable[[], None] = lambda: None
+    ) -> None:
         """Start it.
 
         Args:
             launch: How.
             write_log: Told of each line that it writes, in a thread of the child's.
+            on_end: Called once nothing of it is left, in a thread too, before `ended` is done.
         """
         self.url = launch.url
         """Where it listens; empty as long as it didn't say."""
@@ -65,6 +68,7 @@ class Child:
         self._launch = launch
         self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self._write_log = write_log
+        self._on_end = on_end
         theirs, self._lifeline = os.pipe()
         self._mutex = threading.Lock()
         try:
@@ -167,7 +171,10 @@ class Child:
         with contextlib.suppress(OSError):
             if not reader.is_alive() and self._process.stdout is not None:
                 self._process.stdout.close()
-        self.ended.set_result(128 - code if code < 0 else code)
+        try:
+            self._on_end()
+        finally:
+            self.ended.set_result(128 - code if code < 0 else code)
 
 
 def _of(process: psutil.Process, ask: Callable[[psutil.Process], int]) -> int:

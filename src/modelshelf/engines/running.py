@@ -120,8 +120,7 @@ async def start_engine(
         EngineFailed: It died, or got on no more.
     """
     started_s = time.monotonic()
-    child = await in_thread(lambda: Child(launch, write_log), Child.stop)
-    child.ended.add_done_callback(lambda _: on_end())
+    child = await in_thread(lambda: _child(launch, write_log, on_end), Child.stop)
     try:
         await _wait_until_ready(child, ready, is_stalled)
     except BaseException:
@@ -142,6 +141,15 @@ async def in_thread(make: Callable[[], T], undo: Callable[[T], object]) -> T:
         return await asyncio.shield(made)
     except asyncio.CancelledError:
         await asyncio.to_thread(undo, await made)
+        raise
+
+
+def _child(launch: Launch, write_log: Callable[[str], None], on_end: Callable[[], None]) -> Child:
+    """Return a child that runs; one that can't be started has ended."""
+    try:
+        return Child(launch, write_log, on_end)
+    except BaseException:
+        on_end()
         raise
 
 

@@ -313,7 +313,7 @@ def test_rm_says_why_bytes_stay(home: Home, cli: Cli, added: Path) -> None:
 
 def test_jobs_lists_and_cancel_ends(hub: FakeHub, home: Home, cli: Cli, commit: str) -> None:
     """A job that waits for the hub is listed with its reason and can be cancelled."""
-    hub.fail("*/resolve/*", status=429, headers={"Retry-After": "0"})
+    hub.fail("*/resolve/*", status=429, headers={"Retry-After": "1"})
     assert cli("add", "m", REPO).code == 7
 
     (job,) = cli("jobs", "--json").checked().json

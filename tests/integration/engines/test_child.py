@@ -140,6 +140,33 @@ def test_a_cancelled_start_leaves_nothing() -> None:
     assert with_mark(launch.mark) == []
 
 
+def test_a_start_that_is_cancelled_at_once_tells_its_end() -> None:
+    """A start that is cancelled while its process is made is told to have ended before the cancellation is over."""
+    launch, ended = launch_of("--hang", "starting"), Future[None]()
+
+    async def story() -> None:
+        start = asyncio.create_task(started(launch, ended=ended))
+        await asyncio.sleep(0)  # the start has begun
+        start.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await start
+
+    asyncio.run(story())
+
+    assert ended.done()
+    assert with_mark(launch.mark) == []
+
+
+def test_a_child_that_cannot_be_made_tells_its_end() -> None:
+    """If the system refuses to make the process, what was held for it is given back."""
+    launch, ended = launch_of(), Future[None]()
+
+    with pytest.raises(ValueError, match="null byte"):
+        asyncio.run(started(replace(launch, environment={"A": "\0"}), ended=ended))
+
+    assert ended.done()
+
+
 def test_an_engine_that_dies_says_why() -> None:
     """Whoever waits for the end of a ready engine is told of the signal that ended it, and the end is told once."""
     ended: Future[None] = Future()
