@@ -18,6 +18,7 @@ from modelshelf.domain.names import BasePath
 from modelshelf.domain.network import Proxy
 from modelshelf.domain.promotion import PromoteMode
 from modelshelf.domain.scheduling_rules import Rules
+from modelshelf.domain.views import DEFAULT_KINDS, ViewKind
 from modelshelf.units import GB, parse_duration, parse_size
 
 T = TypeVar("T")
@@ -83,6 +84,14 @@ def one_of(*words: str) -> Callable[[Value], str]:
         return value.text
 
     return parse
+
+
+def views(value: Value) -> frozenset[ViewKind]:
+    """Return the kinds of views that need no folder of their own, from a list with commas; `none` for none."""
+    words = {word.strip() for word in value.text.split(",")} - {"", "none"}
+    if wrong := words - set(DEFAULT_KINDS):
+        raise ValueError(f"{min(wrong)!r} isn't one of {', '.join(DEFAULT_KINDS)}, or none")
+    return frozenset(map(ViewKind, words))
 
 
 def promote(value: Value) -> PromoteMode:

@@ -24,6 +24,7 @@ from modelshelf.domain.scheduling_rules import Rules
 from modelshelf.domain.tiers import PRIMARY, SECONDARY, Tier, Tiers
 from modelshelf.domain.tool_environment import SECRETS, VARIABLES, is_offline, usual_hub
 from modelshelf.domain.uses import USES_DAYS
+from modelshelf.domain.views import ViewKind
 from modelshelf.errors import BadInput
 from modelshelf.setting_lines import Problems, Reading, expand, parse_env_text, read_env_file
 from modelshelf.setting_values import HUB_ENDPOINT, Value
@@ -49,6 +50,8 @@ class Settings:
     """False with HF_HUB_DISABLE_SYMLINKS: snapshots hold their bytes themselves, as huggingface_hub then makes them."""
     promote: PromoteMode
     """PROMOTE: `never`, `auto` or `always`."""
+    views: frozenset[ViewKind]
+    """VIEWS: the kinds of views that are kept in the bases that the settings name."""
     database_url: str = field(repr=False)
     """DATABASE_URL, which may hold a password; by default SQLite in the primary base."""
     hf_token: str | None = field(repr=False)
@@ -140,7 +143,7 @@ _NAMES = frozenset(
     " ON_SECONDARY_FULL PROMOTE HF_HUB_DISABLE_SYMLINKS SHELF_PUBLISHED_ON SHELF_PEERS SHELF_PEER_KEY"
     " SHELF_MIRROR SHELF_MIRROR_SHARE"
     " LLAMA_SERVER VLLM_COMMAND SHELF_ENGINES MAX_LOADED QUEUE_LIMIT KEEP_ALIVE LOAD_WAIT_S USES_DAYS JOBS_DAYS"
-    " ALLOW_REMOTE_CODE MAX_DOWNLOADS MAX_MOVES".split()
+    " ALLOW_REMOTE_CODE MAX_DOWNLOADS MAX_MOVES VIEWS".split()
 )
 _CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _NETWORK = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", *_CERTIFICATES})
@@ -235,20 +238,14 @@ def _build(
     values: Mapping[str, Value], environ: Mapping[str, str], env_file: Path | None, problems: Problems
 ) -> Settings:
     read = Reading(values, problems)
-    primary_name = "PRIMARY_CACHE_PATH" if "PRIMARY_CACHE_PATH" in values else "HF_HOME"
-    primary_base = read(primary_name, setting_values.base, None) or BasePath(usual_base(environ))
-    primary = Tier(PRIMARY, primary_base, read("PRIMARY_CACHE_LIMIT_GB", setting_values.limit, None))
-    secondary_base = read("SECONDARY_CACHE_PATH", setting_values.base, None)
-    secondary_limit = read("SECONDARY_CACHE_LIMIT_GB", setting_values.limit, None)
-    secondary = Tier(SECONDARY, secondary_base, secondary_limit) if secondary_base else None
-    _check_apart(primary, secondary, values, problems)
     return Settings(
-        tiers=Tiers(primary, secondary, read("CACHE_PATH_MAP", setting_values.path_map, {})),
+        tiers=_tiers(read, environ),
         warning_threshold=read("CACHE_WARNING_THRESHOLD", setting_values.fraction, 0.9),
         on_full=read("ON_FULL", setting_values.one_of("demote", "refuse"), "demote"),
         on_secondary_full=read("ON_SECONDARY_FULL", setting_values.one_of("refuse", "remove-unpinned"), "refuse"),
         use_symlinks=read("HF_HUB_DISABLE_SYMLINKS", lambda value: value.text.upper() not in setting_values.TRUE, True),
         promote=read("PROMOTE", setting_values.promote, "auto"),
+        views=read("VIEWS", setting_values.views, frozenset()),
         database_url=read("DATABASE_URL", setting_values.database_url, ""),
         hf_token=read("HF_TOKEN", lambda value: value.text, None),
         hf_endpoint=read("HF_ENDPOINT", setting_values.url, HUB_ENDPOINT),
@@ -274,6 +271,17 @@ def _build(
         env_file=env_file,
         named_by=_named_by(values),
     )
+
+
+def _tiers(read: Reading, environ: Mapping[str, str]) -> Tiers:
+    primary_name = "PRIMARY_CACHE_PATH" if "PRIMARY_CACHE_PATH" in read.values else "HF_HOME"
+    primary_base = read(primary_name, setting_values.base, None) or BasePath(usual_base(environ))
+    primary = Tier(PRIMARY, primary_base, read("PRIMARY_CACHE_LIMIT_GB", setting_values.limit, None))
+    secondary_base = read("SECONDARY_CACHE_PATH", setting_values.base, None)
+    secondary_limit = read("SECONDARY_CACHE_LIMIT_GB", setting_values.limit, None)
+    secondary = Tier(SECONDARY, secondary_base, secondary_limit) if secondary_base else None
+    _check_apart(primary, secondary, read.values, read.problems)
+    return Tiers(primary, secondary, read("CACHE_PATH_MAP", setting_values.path_map, {}))
 
 
 def _named_by(values: Mapping[str, Value]) -> str:

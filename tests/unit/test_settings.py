@@ -10,6 +10,7 @@ import pytest
 
 from modelshelf.domain.job_rules import JobRules
 from modelshelf.domain.scheduling_rules import Rules
+from modelshelf.domain.views import ViewKind
 from modelshelf.errors import BadInput
 from modelshelf.settings import Settings, child_environment, load_settings
 
@@ -82,6 +83,7 @@ def test_every_setting_is_read(env: EnvFile) -> None:
         ON_FULL=refuse
         ON_SECONDARY_FULL=remove-unpinned
         PROMOTE=never
+        VIEWS=hf, cache_dir
         KEEP_ALIVE=30m
         MAX_LOADED=1
         LOAD_WAIT_S=60
@@ -105,6 +107,7 @@ def test_every_setting_is_read(env: EnvFile) -> None:
     assert (settings.peers, settings.peer_key) == (("http://nas:8000/hf", "https://lan.example"), "theirs")
     assert (settings.on_full, settings.on_secondary_full, settings.promote) == ("refuse", "remove-unpinned", "never")
     assert settings.uses_days == 0
+    assert settings.views == {ViewKind.HF, ViewKind.CACHE_DIR}
     assert settings.job_rules == JobRules(days=7, max_downloads=3, max_moves=1)
     assert settings.engine_rules == Rules(max_loaded=1, queue_limit=64, keep_alive_s=1800, load_wait_s=60)
 
@@ -299,6 +302,14 @@ def test_a_value_that_cannot_be_meant_is_refused(env: EnvFile, line: str, what: 
     assert (name, origin) == (line.partition("=")[0], f"{env.path}:1")
     assert what in detail
     assert "secret" not in detail
+
+
+def test_views_are_kinds_that_need_no_folder_of_their_own(env: EnvFile) -> None:
+    """VIEWS takes hf and cache_dir, or none; another kind needs a folder, and so a command."""
+    assert env.load("VIEWS=none").views == env.load("").views == frozenset()
+    assert env.load("VIEWS=hf").views == {ViewKind.HF}
+    [(name, _, detail)] = env.problems("VIEWS=hf,ollama")
+    assert (name, "'ollama' isn't one of hf, cache_dir, or none" in detail) == ("VIEWS", True)
 
 
 @pytest.mark.parametrize(("text", "meant_s"), [("-1", -1), ("-300", -1), ("0", 0), ("90", 90), ("2h", 7200)])

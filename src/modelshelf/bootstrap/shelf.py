@@ -215,7 +215,7 @@ def _make_mirror_jobs(parts: _Parts, settings: Settings, remover: Remover) -> Mi
 def _make_views(parts: _Parts) -> Views:
     from modelshelf.services.views.views import Views
 
-    return Views(parts.library, parts.clock)
+    return Views(parts.library, parts.clock, parts.settings.views)
 
 
 def _make_loader(parts: _Parts) -> Loader:
@@ -292,7 +292,7 @@ def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
     admission = Admission(registry, tiers, owner, clock)
     hub = late_hub(settings, STREAMS)
     library = Library(registry, settings.tiers, known)
-    views, marks = ViewKeeper(library, clock), Watermarks()
+    views, marks = ViewKeeper(library, clock, settings.views), Watermarks()
     old_copies = OldCopyDeleter(registry, library, clock, views)
     policy = FullPolicy(settings.on_full == "demote", settings.on_secondary_full == "remove-unpinned", marks)
     room = RoomMaker(registry, tiers, admission, library, old_copies, hub, clock, policy, runner)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from modelshelf.domain.gguf import GgufHeader
@@ -36,6 +36,8 @@ class ViewKind(enum.StrEnum):
     CACHE_DIR = "cache_dir"
 
 
+DEFAULT_KINDS = (ViewKind.HF, ViewKind.CACHE_DIR)
+"""Kinds that stand in a base itself, so that they can be kept without anybody naming a folder."""
 USUAL_ROOTS = {
     ViewKind.LMSTUDIO: "~/.lmstudio/models",
     ViewKind.OLLAMA: "~/.ollama/models",
@@ -165,8 +167,12 @@ class View:
     """By path below the root."""
     folders: frozenset[str] = frozenset()
     """The folders below the root that we made."""
+    secondary: str = ""
+    """The secondary base by the same process; empty without one."""
     is_pending: bool = False
     """Whether a change is under way, or was when its process died."""
+    by_settings: bool = False
+    """Whether it is there because the settings name its kind, and not because a person asked."""
 
     def takes(self, model_name: ModelName) -> bool:
         """Return whether a model was chosen for it."""
@@ -230,6 +236,24 @@ class ViewStatus:
     """Models that its program can't read, and why."""
     blocked: tuple[str, ...] = ()
     """Paths below the root at which something of somebody else's is."""
+
+
+def default_views(
+    views: Sequence[View], wanted: Sequence[tuple[ViewKind, str]], kinds: Collection[ViewKind], here: View
+) -> tuple[list[View], list[View]]:
+    """Return the views to keep, with those that the settings want, and those that the settings no longer name.
+
+    Args:
+        views: Those with a record.
+        wanted: Kind and root of each that the settings want here.
+        kinds: The kinds that the settings name.
+        here: A view of this process, of any kind.
+    """
+    named = {(view.kind, str(view.root)) for view in views}
+    new = [replace(here, kind=kind, root=ViewRoot(root), models=None, by_settings=True) for kind, root in wanted]
+    dropped = [view for view in views if view.by_settings and view.kind not in kinds]
+    kept = [view for view in views if view not in dropped]
+    return [*kept, *(view for view in new if (view.kind, str(view.root)) not in named)], dropped
 
 
 def status_of(view: View, holding: Holding, plan: ViewPlan) -> ViewStatus:

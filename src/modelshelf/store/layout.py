@@ -43,7 +43,7 @@ from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
-from modelshelf.domain.names import CommitHash, Digest, ModelName, RefName, RepoId, ViewRoot, repo_folder_name
+from modelshelf.domain.names import CommitHash, Digest, ModelName, RefName, RepoId, repo_folder_name
 
 
 @dataclass(frozen=True)
@@ -194,8 +194,9 @@ class Base:
         """The folder of the views' records."""
         return self.own / "views"
 
-    def view(self, kind: str, root: ViewRoot) -> Path:
-        """The record of a view."""
+    def view(self, kind: str, root: str) -> Path:
+        """The record of a view; one in this base itself has one name whatever the base's path."""
+        root = "" if root == str(self.path) else root
         return self.views / f"{kind}-{sha256(root.encode()).hexdigest()[:16]}.json"
 
     @property

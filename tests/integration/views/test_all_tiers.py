@@ -9,7 +9,7 @@ import pytest
 
 from modelshelf.domain.names import ViewRoot
 from modelshelf.domain.views import ViewKind, ViewState
-from modelshelf.errors import BadInput
+from modelshelf.errors import BadInput, Conflict
 from modelshelf.services.shelf import Shelf
 from modelshelf.store.layout import Base
 from modelshelf.store.repos import scan
@@ -127,3 +127,37 @@ def test_no_other_base_has_such_a_view(library: Shelf, home: Home) -> None:
     with pytest.raises(BadInput, match="inside the base"):
         library.services.views.add(ViewKind.HF, ViewRoot(str(home.secondary)), None)
     assert Path(home.primary, "hub").is_dir()
+
+
+def test_the_settings_keep_views_without_asking(library: Shelf, home: Home, hub: FakeHub) -> None:
+    """With VIEWS one HF_HOME and `cache_dir=BASE` find the models without a command; without it the links go."""
+    place = ViewRoot(str(home.primary))
+    library.services.views.remove(ViewKind.HF, place)
+    hub.add_repo("org/two", FILES)
+    bases = home.primary, home.secondary
+
+    with home.open(VIEWS="hf, cache_dir") as kept:
+        kept.register("two", "org/two", "primary")
+        states = {(status.view.kind, status.view.root): status.state for status in kept.services.views.all()}
+        assert set(states.values()) == {ViewState.TRUE}
+        assert set(states) == {(ViewKind.HF, place), *((ViewKind.CACHE_DIR, str(base)) for base in bases)}
+        assert tree(load_offline(home, home.primary, REPO)) == FILES
+        assert tree(home.primary / "models--org--two/snapshots") == tree(kept.path("two").parent)
+        with pytest.raises(Conflict, match="one of VIEWS"):
+            kept.services.views.remove(ViewKind.HF, place)
+        assert violations(kept) == []
+
+    with home.open() as off:
+        off.reconcile()
+        assert off.services.views.all() == []
+        assert not Base(home.primary).repo(REPO).path.exists()
+        assert [path.name for path in home.primary.iterdir() if path.is_symlink() or path.name == "blobs"] == []
+
+
+def test_a_view_that_a_person_asked_for_outlives_the_settings(library: Shelf, home: Home) -> None:
+    """Where a person asked for a view that VIEWS names, it stays when VIEWS no longer names it."""
+    with home.open(VIEWS="hf") as kept:
+        kept.reconcile()
+    with home.open() as off:
+        off.reconcile()
+        check(off, home, viewed=True)

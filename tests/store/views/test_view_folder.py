@@ -133,3 +133,15 @@ def test_a_strange_record_is_refused(base: Base, view: View, change: dict[str, o
 
     with pytest.raises(BadInput, match="isn't a view's record"):
         records.read_all(base)
+
+
+def test_a_view_in_the_primary_is_found_wherever_that_is(base: Base, view: View, tmp_path: Path) -> None:
+    """A process that has the primary base at another path finds the view in it as its own."""
+    base.path.mkdir()
+    records.write(base, replace(view, root=ViewRoot(str(base.path)), secondary="/mnt/slow"))
+    moved = Base(base.path.rename(tmp_path / "moved"))
+
+    (found,) = records.read_all(moved)
+
+    assert (found.root, found.primary, found.secondary) == (str(moved.path), str(moved.path), "/mnt/slow")
+    assert records.read(moved, view.kind, found.root) == found

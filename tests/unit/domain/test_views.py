@@ -30,6 +30,7 @@ from modelshelf.domain.views import (
     ViewPlan,
     ViewState,
     ViewStatus,
+    default_views,
     kind_of,
     paths_of,
     plan_view,
@@ -399,3 +400,14 @@ def test_a_view_takes_over_the_paths_of_a_repository() -> None:
     assert view.made[f"{REPO}/refs/main"].marks == (OLD.mark, Text("c").mark)
     assert (view.is_pending, view.made["d/a"].marks) == (True, (OLD.mark,))
     assert view.folders == {"d", REPO, f"{REPO}/refs"}
+
+
+def test_the_settings_want_views_and_no_longer_want_others() -> None:
+    """What the settings want is added once; what they no longer name goes, unless a person asked for it."""
+    asked = replace(EMPTY, secondary="/mnt/b", kind=ViewKind.HF, root=ViewRoot(BASE))
+    old = replace(EMPTY, kind=ViewKind.CACHE_DIR, root=ViewRoot(BASE), by_settings=True)
+    new = replace(asked, root=ViewRoot("/mnt/b"), by_settings=True)
+    wanted = [(ViewKind.HF, BASE), (ViewKind.HF, "/mnt/b")]
+
+    assert default_views([asked, old], wanted, {ViewKind.HF}, asked) == ([asked, new], [old])
+    assert default_views([asked], [], (), asked) == ([asked], [])

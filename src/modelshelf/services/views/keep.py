@@ -28,6 +28,8 @@ class ViewKeeper:
 
     library: Library
     clock: Clock
+    kinds: frozenset[ViewKind] = frozenset()
+    """See `Views`."""
 
     def before_deletion(self) -> None:
         """Let views lead to no file that no registered model needs any more.
@@ -64,9 +66,9 @@ class ViewKeeper:
             self.after_change()
 
     def _has_any(self) -> bool:
-        return any(Base(Path(self.library.tiers.primary.base)).views.glob("*.json"))
+        return bool(self.kinds) or any(Base(Path(self.library.tiers.primary.base)).views.glob("*.json"))
 
     def _views(self) -> Views:
         from modelshelf.services.views.views import Views
 
-        return Views(self.library, self.clock)
+        return Views(self.library, self.clock, self.kinds)

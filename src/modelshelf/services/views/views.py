@@ -26,6 +26,7 @@ from modelshelf.domain.views import (
     ViewPlan,
     ViewState,
     ViewStatus,
+    default_views,
     paths_of,
     plan_view,
     status_of,
@@ -38,6 +39,7 @@ from modelshelf.store import fs, locks
 from modelshelf.store.layout import Base
 from modelshelf.store.probe import is_folder, is_real_folder
 from modelshelf.store.tiers import capabilities
+from modelshelf.store.tiers.marker import is_writable
 from modelshelf.store.views import folder, records
 
 _log = logging.getLogger(__name__)
@@ -49,6 +51,8 @@ class Views:
 
     library: Library
     clock: Clock
+    kinds: frozenset[ViewKind] = frozenset()
+    """The kinds that are kept in the bases that the settings name, without anybody's asking."""
 
     @property
     def _base(self) -> Base:
@@ -81,10 +85,10 @@ class Views:
         self._check_place(kind, root)
         with self._locked():
             there = records.read(self._base, kind, root)
-            view = there or View(kind, root, (), self.library.tiers.primary.base)
+            view = there or self._new(kind, root)
             both = {*(view.models or ()), *(names or ())}
             chosen = None if names is None or view.models is None else tuple(sorted(both))
-            view = replace(view, models=chosen, primary=self.library.tiers.primary.base)
+            view = self._led_here(replace(view, models=chosen, by_settings=False))
             placed = Placed(self.library)
             _check_readable(placed.holding(view), names or ())
             fs.make_folder(Path(root), Path(root))
@@ -101,11 +105,15 @@ class Views:
 
         Raises:
             NotFound: There is no such view, or it doesn't hold such a model.
-            Conflict: It holds all models, so that none can be taken out.
+            Conflict: It holds all models, so that none can be taken out, or the settings want it.
             Unavailable: Its folder isn't there: what we made in it can't be deleted.
         """
         with self._locked():
             view = self._view(kind, root)
+            if view.by_settings:
+                raise Conflict(
+                    f"The view {kind} {root} is one of VIEWS.", hint="To keep none of them: VIEWS=none in .env."
+                )
             if names and view.models is None:
                 raise Conflict(f"The view {kind} {root} holds all models.", hint=f"shelf view rm {kind} {root}")
             if unknown := set(names) - set(view.models or ()):
@@ -114,7 +122,7 @@ class Views:
                 hint = f"Mount its drive. If the folder is gone for good: mkdir -p {shlex.quote(root)}, then again."
                 raise Unavailable(f"{root} isn't there.", hint=hint)
             left = tuple(name for name in view.models or () if name not in names) if names else ()
-            view = replace(view, models=left, primary=self.library.tiers.primary.base)
+            view = self._led_here(replace(view, models=left))
             records.write(self._base, view)
             status = self._make_true(view, Placed(self.library))
             if not names:
@@ -133,8 +141,8 @@ class Views:
             views = [view for view in views if root in (None, view.root)]
             if not views and kind is not None:
                 raise NotFound(f"There is no view {kind} {root or ''}".rstrip() + ".", hint="shelf view ls")
-            placed, primary = Placed(self.library), self.library.tiers.primary.base
-            return [self._try(replace(view, primary=primary), placed) for view in views]
+            placed = Placed(self.library)
+            return [self._try(self._led_here(view), placed) for view in views]
 
     def keep_true(self) -> None:
         """Make all views true after models changed, as far as that goes: a view never stops other work.
@@ -148,11 +156,26 @@ class Views:
             except (ShelfError, OSError) as err:
                 _log.warning("views_unread", extra={"why": str(err)})
                 return
-            placed = Placed(self.library)
+            placed, here = Placed(self.library), self._new(ViewKind.HF, ViewRoot(self.library.tiers.primary.base))
+            views, dropped = default_views(views, list(self._wanted()), self.kinds, here)
+            for view in dropped:
+                if self._why_left_alone(view) is None:
+                    self._undo(view, placed)
             for view in views:
                 status = self._try(view, placed)
                 if status.state is not ViewState.TRUE:
                     _log.info("view_not_true", extra={"view": f"{view.kind} {view.root}", "why": status.detail})
+
+    def _wanted(self) -> Iterator[tuple[ViewKind, str]]:
+        """Yield kind and root of the views that the settings want and that can be: in marked bases with links."""
+        for tier in self.library.tiers.configured():
+            base = Base(Path(tier.base))
+            if not (is_writable(base) and capabilities.of(base).symlinks):
+                continue
+            if ViewKind.HF in self.kinds and base == self._base:
+                yield ViewKind.HF, tier.base
+            if ViewKind.CACHE_DIR in self.kinds and not is_real_folder(base.path / "blobs"):
+                yield ViewKind.CACHE_DIR, tier.base
 
     @contextlib.contextmanager
     def replacing(self, base: Base, repo_id: RepoId) -> Iterator[Mapping[str, Entry]]:
@@ -201,6 +224,14 @@ class Views:
         folder.carry_out(self._base, view, plan)
         return self._status(plan.after or view, placed)
 
+    def _new(self, kind: ViewKind, root: ViewRoot) -> View:
+        return self._led_here(View(kind, root, (), self.library.tiers.primary.base))
+
+    def _led_here(self, view: View) -> View:
+        """Return a view that leads to the tiers by this process's paths."""
+        secondary = self.library.tiers.secondary
+        return replace(view, primary=self.library.tiers.primary.base, secondary=secondary.base if secondary else "")
+
     def _undo(self, view: View, placed: Placed) -> None:
         """Delete what was made of a view that can't be made; its record stays if that can't be done either."""
         with contextlib.suppress(ShelfError, OSError):
@@ -219,10 +250,9 @@ class Views:
         return self._why_left_alone(view) or status_of(view, placed.holding(view), self._plan(view, placed))
 
     def _why_left_alone(self, view: View) -> ViewStatus | None:
-        if view.primary != self.library.tiers.primary.base:
-            detail = (
-                f"It leads to the library at {view.primary}. To lead it here: shelf view sync {view.kind} {view.root}"
-            )
+        if view != self._led_here(view):
+            where = " and ".join(filter(None, (view.primary, view.secondary)))
+            detail = f"It leads to the library at {where}. To lead it here: shelf view sync {view.kind} {view.root}"
             return ViewStatus(view, ViewState.FOREIGN, detail)
         if not is_folder(Path(view.root)):
             return ViewStatus(view, ViewState.AWAY, f"{view.root} isn't there.")

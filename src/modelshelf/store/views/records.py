@@ -1,7 +1,8 @@
 """A record for each view in the primary base: its kind, its root, its models, and what we made there.
 
 It is written before and after each change, so that after a crash nothing of ours is taken for somebody else's, and
-nothing of theirs for ours.
+nothing of theirs for ours. That of a view in the primary base itself says so without a path: a container that has the
+base elsewhere finds it too.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from modelshelf.store import fs
 from modelshelf.store.layout import Base
 from modelshelf.store.small_files import LIST_BYTES, read_small_json
 
-_KEYS = ("kind", "root", "models", "primary", "is_pending", "folders", "made")
+_KEYS = ("kind", "root", "models", "primary", "secondary", "is_pending", "by_settings", "folders", "made")
 _MOST_MARK_CHARS = 8192
 
 
@@ -29,25 +30,28 @@ def read_all(base: Base) -> list[View]:
         BadInput: A record can't be understood.
         OSError: One can't be read.
     """
-    return sorted(map(_read, base.views.glob("*.json")), key=lambda view: (view.kind, view.root))
+    return sorted((_read(base, path) for path in base.views.glob("*.json")), key=lambda view: (view.kind, view.root))
 
 
 def read(base: Base, kind: ViewKind, root: ViewRoot) -> View | None:
     """Return a view; None if there is none. Raises as `read_all` does."""
     with contextlib.suppress(FileNotFoundError):
-        return _read(base.view(kind, root))
+        return _read(base, base.view(kind, root))
     return None
 
 
 def write(base: Base, view: View) -> None:
     """Write a view's record durably, all or nothing."""
+    is_inside = view.root == str(base.path)
     value = {
         "format": 1,
         "kind": view.kind,
-        "root": view.root,
+        "root": None if is_inside else view.root,
         "models": view.models,
-        "primary": view.primary,
+        "primary": None if is_inside else view.primary,
+        "secondary": view.secondary,
         "is_pending": view.is_pending,
+        "by_settings": view.by_settings,
         "folders": sorted(view.folders),
         "made": {path: [made.model_name, made.marks] for path, made in view.made.items()},
     }
@@ -59,23 +63,25 @@ def remove(base: Base, view: View) -> None:
     fs.remove_file(base.path, base.view(view.kind, view.root))
 
 
-def _read(path: Path) -> View:
+def _read(base: Base, path: Path) -> View:
     try:
-        return _parse(read_small_json(path, LIST_BYTES))
+        return _parse(base, read_small_json(path, LIST_BYTES))
     except BadInput as err:
         raise BadInput(f"{path} isn't a view's record: {err.detail}", hint="Move it away.", path=str(path)) from err
 
 
-def _parse(value: object) -> View:
+def _parse(base: Base, value: object) -> View:
     said = object_of(value, *_KEYS)
     return View(
         kind=kind_of(text_of(said["kind"])),
-        root=ViewRoot(said["root"]),
+        root=ViewRoot(said["root"] or str(base.path)),
         models=maybe(said["models"], lambda names: list_of(names, ModelName)),
-        primary=BasePath(said["primary"]),
+        primary=BasePath(said["primary"] or str(base.path)),
+        secondary=text_of(said["secondary"], _MOST_MARK_CHARS),
         made={FilePath(path): _made(listed) for path, listed in object_of(said["made"]).items()},
         folders=frozenset(list_of(said["folders"], FilePath)),
         is_pending=flag_of(said["is_pending"]),
+        by_settings=flag_of(said["by_settings"]),
     )
 
 
