@@ -93,7 +93,7 @@ def open_shelf(
         JobKind.PULL: parts.puller.run,
         JobKind.MOVE: parts.mover.run,
         JobKind.UPDATE: partial(_run, lambda: services.updater),
-        JobKind.RECONCILE: partial(_run, lambda: services.reconciler),
+        JobKind.RECONCILE: partial(_reconcile, parts, services),
         JobKind.GC: partial(_run, lambda: services.collector),
         JobKind.DEDUPE: partial(_run, lambda: services.deduper),
         JobKind.VERIFY: partial(_run, lambda: services.verifier),
@@ -113,6 +113,14 @@ class _RunsJobs(Protocol):
 
 def _run(service: Callable[[], _RunsJobs], running: Running) -> None:
     service().run(running)
+
+
+def _reconcile(parts: _Parts, services: Services, running: Running) -> None:
+    """Reconcile, then merge what programs fetched over the links of a view."""
+    from modelshelf.services.maintenance.merge_views import ViewMerger
+
+    services.reconciler.run(running)
+    ViewMerger(parts.registry, parts.library, parts.old_copies).run(running.progress)
 
 
 def _then_views(views: ViewKeeper, run: Callable[[Running], None], running: Running) -> None:

@@ -113,6 +113,29 @@ def test_with_the_drive_away_a_stock_program_fetches(library: Shelf, home: Home,
     assert tree(load_offline(home, home.primary, REPO)) == FILES
     assert violations(library) == []
 
+    library.reconcile()
+
+    check(library, home, viewed=True)
+    assert scan.blob_sizes(repo) == {}
+
+
+def test_nothing_is_merged_with_a_damaged_copy(library: Shelf, home: Home) -> None:
+    """If the copy on the secondary is damaged, the one that a program fetched stays; after the repair it goes."""
+    repo, other = Base(home.primary).repo(REPO), Base(home.secondary).repo(REPO)
+    for link in repo.blobs.iterdir():
+        data = link.read_bytes()
+        link.unlink()
+        link.write_bytes(data)
+    (weights,) = [blob for blob in other.blobs.iterdir() if blob.stat().st_size == 900_000]
+    weights.write_bytes(random_bytes(900_000, seed=9))
+
+    library.reconcile()
+    assert len(scan.blob_sizes(repo)) == 3
+    library.verify(repair=True)
+    library.reconcile()
+
+    check(library, home, viewed=True)
+
 
 def test_the_view_and_its_links_can_be_removed(library: Shelf, home: Home) -> None:
     """Without the view nothing is left of it, and the model is as it was."""

@@ -15,6 +15,7 @@ from modelshelf.domain.views import Entry, ViewKind
 from modelshelf.errors import Unavailable
 from modelshelf.services.catalog.models import Library
 from modelshelf.store.layout import Base
+from modelshelf.store.probe import is_there
 
 if TYPE_CHECKING:
     from modelshelf.services.views.views import Views
@@ -47,12 +48,15 @@ class ViewKeeper:
         except Unavailable as err:
             _log.warning("views_left", extra={"why": err.detail})
 
+    def stands_in(self, base: Base) -> bool:
+        """Return whether a view of all tiers is in a base itself."""
+        return is_there(base.view(ViewKind.HF, str(base.path)))
+
     @contextlib.contextmanager
     def replacing(self, base: Base, repo_id: RepoId) -> Iterator[Mapping[str, Entry]]:
         """Give what takes the place of a repository's copy in a base, by path; see `Views.replacing`."""
         with contextlib.ExitStack() as held:
-            is_viewed = any(base.views.glob(f"{ViewKind.HF}-*.json"))
-            yield held.enter_context(self._views().replacing(base, repo_id)) if is_viewed else {}
+            yield held.enter_context(self._views().replacing(base, repo_id)) if self.stands_in(base) else {}
 
     @contextlib.contextmanager
     def renaming(self, old: ModelName, new: ModelName) -> Iterator[None]:
