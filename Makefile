@@ -60,6 +60,12 @@ test-fuzz: .venv/test.stamp ## Send 500 requests of every kind to every route of
 test-gpu: .venv/test.stamp ## Run engines on the GPU: transformers serve, and vLLM where it is (needs nvidia-smi)
 	SHELF_GPU=1 $(BIN)/pytest --timeout=1200 tests/e2e/test_gpu.py
 
+HUGE_GB ?= 60
+
+.PHONY: test-huge
+test-huge: .venv/test.stamp ## Fetch a file of HUGE_GB (60) through a mirror with the stock client (three times that on the disk)
+	SHELF_HUGE_GB=$(HUGE_GB) $(BIN)/pytest tests/integration/mirror/test_huge.py
+
 MINUTES ?= 60
 
 .PHONY: soak

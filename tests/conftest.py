@@ -25,6 +25,7 @@ _KNOBS = (
     "SHELF_FUZZ",
     "SHELF_GPU",
     "SHELF_HOSTILE",
+    "SHELF_HUGE_GB",
     "SHELF_MATRIX",
     "SHELF_SECONDS",
     "SHELF_SOAK",

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.clients.conftest import KEY, MODEL, QUANTS, Client, Cutter, Library
-from tests.world import free_port
+from tests.fakes.hub import FakeHub
+from tests.world import Home, free_port, wait_until
 
 FILE = "org/name/resolve/main/model.safetensors"
 JS = """
@@ -116,6 +117,26 @@ def test_llama_server_finds_the_quantisation_that_is_here(library: Library, tmp_
     if place != "in place":
         assert QUANTS["gg-Q4_K_M.gguf"] in client.files("org/gg").values(), done.stderr[-2000:]
     assert "gg-Q4_K_M.gguf" in done.stderr + done.stdout
+
+
+def test_llama_server_gets_a_quantisation_through_a_mirror(tmp_path: Path) -> None:
+    """llama-server with `-hf org/gg` gets the file of its quantisation from a mirror that has nothing, and it alone."""
+    client = Client("llama-server", tmp_path)
+    with FakeHub() as hub:
+        hub.add_repo("org/gg", QUANTS)
+        home = Home(tmp_path / "user", hub.url)
+        with home.serve(SHELF_MIRROR="on") as server:
+            words = ["-hf", "org/gg:Q4_K_M", "--port", str(free_port())]
+            done = client.run("llama-server-vulkan", *words, url=f"{server.url}/hf")
+            wait_until(lambda: server.get("/api/models")[0]["state"] == "ready", "the fetch to end")
+            (model,) = server.get("/api/models")
+        fetched = {
+            request.path.rpartition("/")[2] for request in hub.requests if request.method == "GET" and request.range
+        }
+
+    assert QUANTS["gg-Q4_K_M.gguf"] in client.files("org/gg").values(), done.stderr[-2000:]
+    assert (model["model_name"], model["allow_patterns"]) == ("gg-mirror", ["gg-Q4_K_M.gguf"])
+    assert len(fetched) == 1
 
 
 def _commit(library: Library) -> str:
