@@ -19,6 +19,7 @@ from modelshelf.domain.network import Proxy
 from modelshelf.domain.promotion import PromoteMode
 from modelshelf.domain.scheduling_rules import Rules
 from modelshelf.domain.views import DEFAULT_KINDS, ViewKind
+from modelshelf.domain.webhooks import WebhookSettings, key_of
 from modelshelf.units import GB, parse_duration, parse_size
 
 T = TypeVar("T")
@@ -213,6 +214,33 @@ def job_rules(read: Reading) -> JobRules:
         max_downloads=read("MAX_DOWNLOADS", count, None),
         max_moves=read("MAX_MOVES", count, None),
     )
+
+
+def webhook_urls(value: Value) -> tuple[str, ...]:
+    """Return webhooks' addresses from a list with commas; none is repeated, because it may hold a secret."""
+    found = tuple(item for item in map(str.strip, value.text.split(",")) if item)
+    for number, item in enumerate(found, 1):
+        try:
+            parts = urlsplit(item)
+            is_good = bool(parts.hostname) and parts.port != 0 and parts.username is None
+        except ValueError:
+            is_good = False
+        if not is_good or not re.fullmatch(r"https?://[^\s#\\]+", item):
+            raise ValueError(
+                f"address {number} is not an http address without a user, such as https://example.com/hook"
+            )
+    return tuple(dict.fromkeys(found))
+
+
+def webhook_secret(value: Value) -> str:
+    """Return the secret with which webhooks are signed."""
+    key_of(value.text)
+    return value.text
+
+
+def webhook_settings(read: Reading) -> WebhookSettings:
+    """Return who is told of events over HTTP."""
+    return WebhookSettings(read("WEBHOOK_URL", webhook_urls, ()), read("WEBHOOK_SECRET", webhook_secret, ""))
 
 
 def keep_alive(value: Value) -> float:

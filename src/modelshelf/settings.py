@@ -25,6 +25,7 @@ from modelshelf.domain.tiers import PRIMARY, SECONDARY, Tier, Tiers
 from modelshelf.domain.tool_environment import SECRETS, VARIABLES, is_offline, usual_hub
 from modelshelf.domain.uses import USES_DAYS
 from modelshelf.domain.views import ViewKind
+from modelshelf.domain.webhooks import WebhookSettings
 from modelshelf.errors import BadInput
 from modelshelf.setting_lines import Problems, Reading, expand, parse_env_text, read_env_file
 from modelshelf.setting_values import HUB_ENDPOINT, Value
@@ -84,6 +85,8 @@ class Settings:
     """SHELF_DOWNLOAD_HOURS; None: always."""
     job_rules: JobRules
     """JOBS_DAYS, MAX_DOWNLOADS, MAX_MOVES."""
+    webhooks: WebhookSettings
+    """WEBHOOK_URL, WEBHOOK_SECRET."""
     engine_rules: Rules
     """MAX_LOADED, QUEUE_LIMIT, KEEP_ALIVE, LOAD_WAIT_S."""
     uses_days: int
@@ -143,7 +146,7 @@ _NAMES = frozenset(
     " ON_SECONDARY_FULL PROMOTE HF_HUB_DISABLE_SYMLINKS SHELF_PUBLISHED_ON SHELF_PEERS SHELF_PEER_KEY"
     " SHELF_MIRROR SHELF_MIRROR_SHARE"
     " LLAMA_SERVER VLLM_COMMAND SHELF_ENGINES MAX_LOADED QUEUE_LIMIT KEEP_ALIVE LOAD_WAIT_S USES_DAYS JOBS_DAYS"
-    " ALLOW_REMOTE_CODE MAX_DOWNLOADS MAX_MOVES VIEWS".split()
+    " ALLOW_REMOTE_CODE MAX_DOWNLOADS MAX_MOVES VIEWS WEBHOOK_URL WEBHOOK_SECRET".split()
 )
 _CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _NETWORK = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", *_CERTIFICATES})
@@ -262,6 +265,7 @@ def _build(
         download_limit_bytes_per_s=read("SHELF_DOWNLOAD_LIMIT", setting_values.rate, None),
         download_hours=read("SHELF_DOWNLOAD_HOURS", setting_values.hours, None),
         job_rules=setting_values.job_rules(read),
+        webhooks=setting_values.webhook_settings(read),
         engine_rules=setting_values.engine_rules(read),
         uses_days=read("USES_DAYS", setting_values.days, USES_DAYS),
         config_home=settings_file.config_home(environ),

@@ -412,6 +412,21 @@ def test_asking_for_a_paused_job_again_resumes_it(registry: Registry, row: Model
     assert registry.enqueue("move", row, {"to": "a"}).state == QUEUED
 
 
+def test_one_process_tells_a_webhook(registry: Registry, database: sa.Engine) -> None:
+    """A webhook begins with what comes, has one teller, and is another's once that one leaves or is silent."""
+    registry.changes.note("tier", "/base")
+    begins = registry.webhooks.take("a", "me")
+    assert begins == registry.changes.newest()
+    assert registry.webhooks.take("a", "you") is None
+    registry.webhooks.told("a", "you", begins + 7)
+    registry.webhooks.told("a", "me", begins + 1)
+    assert (registry.webhooks.take("a", "me"), registry.webhooks.owner("a")) == (begins + 1, "me")
+    registry.webhooks.leave("me")
+    assert (registry.webhooks.take("a", "you"), registry.webhooks.owner("b")) == (begins + 1, "")
+    age(database, tables.webhooks.c.expires_at)
+    assert registry.webhooks.take("a", "me") == begins + 1
+
+
 @pytest.mark.parametrize("state", [DONE, FAILED, CANCELLED])
 def test_an_ended_job_ends_once(registry: Registry, row: ModelRow, state: str) -> None:
     """A job that has ended can't be paused or cancelled, and its end stays."""

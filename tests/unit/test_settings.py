@@ -92,6 +92,8 @@ def test_every_setting_is_read(env: EnvFile) -> None:
         JOBS_DAYS=7
         MAX_DOWNLOADS=3
         MAX_MOVES=1
+        WEBHOOK_URL=https://hooks.example/a?token=1, http://nas:9000, http://nas:9000
+        WEBHOOK_SECRET=whsec_aGVsbG8=
         """
     )
 
@@ -108,6 +110,10 @@ def test_every_setting_is_read(env: EnvFile) -> None:
     assert (settings.on_full, settings.on_secondary_full, settings.promote) == ("refuse", "remove-unpinned", "never")
     assert settings.uses_days == 0
     assert settings.views == {ViewKind.HF, ViewKind.CACHE_DIR}
+    assert settings.webhooks.urls == ("https://hooks.example/a?token=1", "http://nas:9000")
+    assert settings.webhooks.secret == "whsec_aGVsbG8="
+    assert "hello" not in repr(settings)
+    assert "hooks.example" not in repr(settings)
     assert settings.job_rules == JobRules(days=7, max_downloads=3, max_moves=1)
     assert settings.engine_rules == Rules(max_loaded=1, queue_limit=64, keep_alive_s=1800, load_wait_s=60)
 
@@ -291,6 +297,10 @@ def test_a_base_that_ends_in_hub_is_refused_with_the_path_to_use(env: EnvFile) -
         ("QUEUE_LIMIT=many", "not a whole number above 0"),
         ("LOAD_WAIT_S=0", "not above 0"),
         ("MAX_MOVES=none", "not a whole number above 0"),
+        ("WEBHOOK_URL=http://a.example, https://me:pw@b.example", "address 2 is not an http address"),
+        ("WEBHOOK_URL=http://[", "address 1 is not an http address"),
+        ("WEBHOOK_URL=ftp://a.example", "address 1 is not an http address"),
+        ("WEBHOOK_SECRET=whsec_?", "isn't base64"),
         ("JOBS_DAYS=0", "not a whole number above 0"),
         ("USES_DAYS=1.5", "not a whole number of days"),
     ],

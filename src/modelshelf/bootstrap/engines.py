@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from modelshelf.services.serving.start import Starter
     from modelshelf.store.engine_files import LogReader
 
-_OUR_SECRETS = SECRETS | {"SHELF_API_KEY", "SHELF_PEER_KEY", "DATABASE_URL"}
+_OUR_SECRETS = SECRETS | {"SHELF_API_KEY", "SHELF_PEER_KEY", "DATABASE_URL", "WEBHOOK_URL", "WEBHOOK_SECRET"}
 """What no engine is told: it is offline, and answers for a model alone."""
 
 

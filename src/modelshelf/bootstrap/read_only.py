@@ -105,7 +105,8 @@ def server_settings() -> ServerSettings:
         BadInput: The settings are invalid.
     """
     settings = load_settings()
-    secrets = tuple(filter(None, (settings.hf_token, settings.api_key, settings.peer_key)))
+    keys = (settings.hf_token, settings.api_key, settings.peer_key, settings.webhooks.secret)
+    secrets = tuple(filter(None, (*keys, *settings.webhooks.urls)))
     return ServerSettings(
         settings.host,
         settings.port,

@@ -70,16 +70,24 @@ class Transport:
         self._mutex = threading.Lock()
 
     def request(
-        self, method: str, url: str, headers: Mapping[str, str], *, tries: int = 1, timeout_s: float | None = None
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        tries: int = 1,
+        timeout_s: float | None = None,
+        body: bytes | None = None,
     ) -> urllib3.BaseHTTPResponse:
         """Make one request and return the open answer, whatever its status, unread.
 
         Args:
-            method: GET or HEAD.
+            method: GET, HEAD or POST.
             url: The address.
             headers: In addition to the usual ones.
             tries: How often it is made if the connection breaks before an answer.
             timeout_s: The longest wait, if the usual patience is longer.
+            body: What is sent.
 
         Raises:
             BadInput: A proxy or certificate of the environment can't be used.
@@ -98,6 +106,7 @@ class Transport:
             method,
             url,
             headers={**self._headers, **headers},
+            body=body,
             preload_content=False,
             redirect=False,
             retries=retries,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from modelshelf.domain.changes import Change
+from modelshelf.registry.database import db_now
 from modelshelf.registry.tables import changes
 
 _FROM = (
@@ -28,6 +29,18 @@ class Changes:
         """Return the id of the newest change."""
         with self._engine.connect() as connection:
             return int(connection.execute(sa.select(sa.func.max(changes.c.id))).scalar_one())
+
+    def note(self, kind: str, key: str) -> None:
+        """Record a change of what no other table holds.
+
+        Args:
+            kind: A kind of `domain.changes.Change`.
+            key: Its key.
+        """
+        with self._engine.begin() as connection:
+            if connection.dialect.name == "postgresql":  # the ids follow the order of the commits, as with the triggers
+                connection.execute(sa.text("SELECT pg_advisory_xact_lock(7236108)"))
+            connection.execute(sa.insert(changes).values(kind=kind, key=key, at=db_now()))
 
     def after(self, change_id: int) -> list[Change] | None:
         """Return the changes after one, oldest first; None if that one is no longer kept, or never existed."""

@@ -35,6 +35,7 @@ from modelshelf.registry.servers import Servers
 from modelshelf.registry.tables import checks, damage, files, jobs, models, reservations, tiers
 from modelshelf.registry.uses import UseTable
 from modelshelf.registry.verified_blobs import VerifiedBlobs
+from modelshelf.registry.webhooks import Webhooks
 
 _REMEMBER_TIER = """
 INSERT INTO tiers (id, cache_location, cache_path, admissions) VALUES (:id, :location, :base, 0)
@@ -64,6 +65,7 @@ class Registry(JobTable, UseTable):
         self.placements = Placements(self._engine)
         self.reservations = Reservations(self._engine)
         self.servers = Servers(self._engine)
+        self.webhooks = Webhooks(self._engine)
         try:
             migrate(self._engine)
         except DatabaseError as err:

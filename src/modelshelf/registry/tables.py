@@ -221,6 +221,16 @@ api_keys = Table(
 )
 """A key of the server. `digest` is its SHA-256 in hex, `scopes` are words with commas."""
 
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("target", Text, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("expires_at", Double, nullable=False),
+)
+"""A webhook, by the SHA-256 of its address: the change up to which it was told, and the server that tells it."""
+
 servers = Table(
     "servers",
     metadata,

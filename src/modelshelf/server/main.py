@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from modelshelf.bootstrap.engines import make_pool
 from modelshelf.bootstrap.read_only import server_settings
 from modelshelf.bootstrap.shelf import open_shelf
+from modelshelf.bootstrap.webhooks import make_couriers
 from modelshelf.server.app import create_app
 from modelshelf.server.connections import raise_descriptors
 from modelshelf.server.log import start_logging
@@ -51,17 +52,22 @@ def serve(*, host: str | None, port: int | None, announce: Callable[[str], None]
             uses_days=settings.uses_days,
             meters=meters,
         )
-        presence = Presence(shelf.services.runner)
+        presence, couriers = Presence(shelf.services.runner), make_couriers(shelf.services, watcher)
 
         def tell(url: str) -> None:
             presence.start(url)
+            for courier in couriers:
+                courier.start()
             if not settings.log_as_json:
                 announce(url)
 
         try:
             run(app, host=host, port=port, announce=tell, on_stop=watcher.close)
         finally:
+            for courier in couriers:
+                courier.stop()
             presence.stop()
+            shelf.services.registry.webhooks.leave(shelf.services.runner.owner)
 
 
 def _has_keys() -> bool:

@@ -113,6 +113,7 @@ def test_a_crossed_threshold_is_an_event_and_a_log_line(hub: FakeHub, home: Home
             home.run("add", "m", REPO).checked()
             wait_until(lambda: told.of("tier"), "the crossing")
             shown = server.get("/api/cache")[0]
+            assert int(told.last_id) > 1
             home.run("rm", "m", "--files").checked()
             wait_until(lambda: len(told.of("tier")) == 2, "the way back")
         log = server.log.read_text()

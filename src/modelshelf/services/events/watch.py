@@ -17,7 +17,7 @@ from typing import Any, Literal
 from modelshelf.domain.changes import Change, newest_of_each
 from modelshelf.domain.jobs import RUNNING, UNFINISHED
 from modelshelf.domain.tiers import TierStatus
-from modelshelf.errors import NotFound, Unavailable
+from modelshelf.errors import NotFound, ShelfError, Unavailable
 from modelshelf.registry.registry import Registry
 from modelshelf.schemas.jobs import JobJson
 from modelshelf.schemas.leases import LeaseJson
@@ -109,7 +109,9 @@ class Watch:
         return [Event("job", vars(JobJson.of(job))) for job in reversed(self._registry.jobs(state=UNFINISHED))]
 
     def look_at_tiers(self, *, measure: bool) -> list[Event]:
-        """Return the tiers that crossed their warning threshold, went offline or came back; each is logged too.
+        """Record the tiers that crossed their warning threshold, went offline or came back; each is logged too.
+
+        What the registry can't take is returned instead, and has no id.
 
         Args:
             measure: Measure what they hold even if the registry records no change.
@@ -126,9 +128,17 @@ class Watch:
             was, now = before.get(status.tier.base), (status.warning, status.online)
             if was != now and (was is not None or status.warning):
                 _tell(status)
-            if was not in (None, now):
+            if was not in (None, now) and not self._noted(status.tier.base):
                 found.append(Event("tier", vars(TierJson.of(status))))
         return found
+
+    def _noted(self, base: str) -> bool:
+        """Record that a tier is another than before, which the next `look` tells; return False if that can't be."""
+        try:
+            self._registry.changes.note("tier", base)
+        except ShelfError:
+            return False
+        return True
 
     def _look_at_running(self) -> list[View]:
         """Return the running jobs that made progress since the last call."""
