@@ -11,11 +11,14 @@ from typing import TypeVar
 
 from dotenv.parser import parse_stream
 
+from modelshelf.domain.setup import quoted
 from modelshelf.errors import BadInput
 from modelshelf.setting_values import Value
 from modelshelf.store.settings_file import home
 
 T = TypeVar("T")
+_QUOTED = r"""^\s*('(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")"""
+"""A value in quotes, in which a # begins no comment."""
 
 
 class Problems:
@@ -62,6 +65,42 @@ def parse_env_text(text: str, path: Path, problems: Problems) -> dict[str, Value
         elif binding.key and binding.value and binding.value.strip():
             values[binding.key] = Value(binding.value.strip(), origin, path.parent)
     return values
+
+
+def edited(text: str, wanted: Mapping[str, str]) -> str:
+    """Return the text of a `.env` with some settings changed; all other lines, their order and comments stay.
+
+    Args:
+        text: The text, with the line ends that it has.
+        wanted: The settings with their new texts; an empty one is taken out.
+    """
+    end = "\r\n" if "\r\n" in text else "\n"
+    bindings = list(parse_stream(io.StringIO(text)))
+    parts = [binding.original.string for binding in bindings]
+    keys = [binding.key or "" for binding in bindings]
+    at = {key: number for number, key in enumerate(keys) if key in wanted}  # the last one wins
+    for number, key in enumerate(keys):
+        if key in wanted:
+            parts[number] = _line_with(parts[number], key, wanted[key] if at[key] == number else "")
+    for name in (name for name, new in wanted.items() if new and name not in at):
+        line = f"{name}={quoted(wanted[name])}{end}"
+        example = next((n for n, part in enumerate(parts) if re.match(rf"\s*#\s*{name}=", part)), len(parts) - 1)
+        if parts and not parts[example].endswith("\n"):
+            parts[example] += end
+        parts.insert(example + 1, line)
+    return "".join(parts)
+
+
+def _line_with(said: str, name: str, new: str) -> str:
+    """Return a line of `.env` with another value; without the line if that is empty."""
+    blank = said[: len(said) - len(said.lstrip())]
+    if not new:
+        return blank[: blank.rfind("\n") + 1]
+    before, _, after = said.strip().partition("=")
+    export = "export " if re.match(r"export\s", before) else ""
+    comment = re.search(r"\s#.*", re.sub(_QUOTED, "", after, count=1))
+    end = said[len(said.rstrip("\r\n")) :]
+    return f"{blank}{export}{name}={quoted(new)}{comment[0].rstrip() if comment else ''}{end}"
 
 
 def expand(value: Value, values: Mapping[str, Value], environ: Mapping[str, str]) -> Value:

@@ -215,11 +215,22 @@ def places(environ: Mapping[str, str] | None = None) -> Places:
 
 def check_settings(path: Path, text: str) -> None:
     """Raise BadInput if a text isn't valid as the settings file at a path, whatever is in the environment."""
+    _read(path, text)[1].raise_any()
+
+
+def settings_in(path: Path, text: str) -> tuple[Settings, list[dict[str, str]]]:
+    """Return what a text says as the settings file at a path, whatever is in the environment, and the problems."""
+    settings, problems = _read(path, text)
+    return settings, problems.found
+
+
+def _read(path: Path, text: str) -> tuple[Settings, Problems]:
     problems = Problems()
     values = parse_env_text(text, path, problems)
+    _check_spelling(values, problems)
     environ = {name: value for name, value in os.environ.items() if name not in _NAMES}
-    _build({name: expand(value, values, environ) for name, value in values.items()}, environ, path, problems)
-    problems.raise_any()
+    values = {name: expand(value, values, environ) for name, value in values.items() if name in _NAMES}
+    return _build(values, environ, path, problems), problems
 
 
 def tool_variables(environ: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -35,7 +35,7 @@ VERBS = [
     update a; pin b; unpin b; rename b bb;
     rename bb b; adopt /nowhere; reconcile; dedupe; gc --dry-run; gc; move a secondary --dry-run;
     move a secondary; move s primary; rm c --files --dry-run; rm c --files; rm s --files; rm b; ls;
-    doctor --fix; tiers --json; stats
+    doctor --fix; tiers --json; stats; config; config set MAX_MOVES=2 --dry-run
     """.replace("\n", " ").split(";")
 ]
 ROUTES = [

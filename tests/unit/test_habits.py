@@ -51,7 +51,7 @@ def test_an_unknown_word_is_answered_by_what_it_means(word: str, said: str) -> N
     assert (err.detail, err.hint) == (f"There is no command {word}.", said)
 
 
-@pytest.mark.parametrize("word", ["login", "log", "config", "cp", "push", "kill", "cache"])
+@pytest.mark.parametrize("word", ["login", "log", "cp", "push", "kill", "cache"])
 def test_what_has_no_command_here_says_what_to_type_instead(word: str) -> None:
     """A habit without a counterpart gets the reason and what to type instead."""
     err = unknown(word, COMMANDS)

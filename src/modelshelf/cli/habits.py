@@ -33,14 +33,11 @@ ALIASES = {
     "stop": "unload",
     "prune": "gc",
     "import": "adopt",
+    "settings": "config",
 }
 """Other programs' words for our commands. They work and aren't listed."""
 
 _TOKEN = ("modelshelf keeps no token.", "Log in once for all programs: hf auth login. Or set HF_TOKEN in .env.")
-_SETTINGS = (
-    "Settings are lines of .env, or variables of the environment.",
-    "shelf init writes them; shelf doctor says which file is in force.",
-)
 _COPY = (
     "A model is on one tier, under one name.",
     "Another name: shelf rename NAME NEW_NAME. A copy on another tier: shelf move NAME TIER --keep-source",
@@ -64,8 +61,6 @@ _INSTEAD = {
     "auth": _TOKEN,
     "whoami": _TOKEN,
     "log": _LOG,
-    "config": _SETTINGS,
-    "settings": _SETTINGS,
     "cp": _COPY,
     "copy": _COPY,
     "tag": _COPY,

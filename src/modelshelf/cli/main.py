@@ -49,7 +49,7 @@ def _root(
 _GROUPS = {
     "Models": "search files add pull ls show fit path env run load warm chat update pin unpin rename lease rm".split(),
     "Disks": "init tiers move adopt forget view".split(),
-    "Upkeep": "status doctor verify gc clean dedupe reconcile jobs cancel".split(),
+    "Upkeep": "status config doctor verify gc clean dedupe reconcile jobs cancel".split(),
     "Server": "serve ps stats unload logs engines key install-service".split(),
 }
 """The commands as `shelf --help` lists them."""

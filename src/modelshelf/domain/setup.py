@@ -165,12 +165,13 @@ def settings_text(setup: Setup) -> str:
     ]
     for name, choice in (("PRIMARY", setup.primary), ("SECONDARY", setup.secondary)):
         if choice is not None:
-            lines.append(f"{name}_CACHE_PATH={_quoted(choice.base)}")
+            lines.append(f"{name}_CACHE_PATH={quoted(choice.base)}")
             lines += [f"{name}_CACHE_LIMIT_GB={choice.limit_gb:.15g}"] if choice.limit_gb is not None else []
     return "\n".join(lines) + "\n"
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """Return a text as the value of a line of `.env`."""
     if text.isascii() and text.replace("/", "a").replace("-", "a").replace("_", "a").replace(".", "a").isalnum():
         return text
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Any, cast
 
 from anyio import to_thread
 from fastapi import FastAPI
 
 from modelshelf import __version__
+from modelshelf.bootstrap.change_settings import settings_writer
 from modelshelf.bootstrap.doctor_and_setup import open_doctor
 from modelshelf.bootstrap.read_only import unadopted_models
 from modelshelf.bootstrap.status import open_status
@@ -17,7 +19,7 @@ from modelshelf.domain.uses import USES_DAYS
 from modelshelf.schemas.status import HealthJson, ReadyJson
 from modelshelf.server import errors, pages
 from modelshelf.server.answers import Json
-from modelshelf.server.api import cache, doctor, events, jobs, metrics, models, status, uses, views
+from modelshelf.server.api import cache, doctor, events, jobs, metrics, models, settings, status, uses, views
 from modelshelf.server.api import engines as engine_routes
 from modelshelf.server.bodies import BoundedBodies
 from modelshelf.server.doors import PathDoor
@@ -35,7 +37,7 @@ from modelshelf.server.preload import preloading
 from modelshelf.server.security import Gate, needs_key
 from modelshelf.server.sessions import Sessions
 from modelshelf.server.web import routes as web
-from modelshelf.server.web.site import Login, Site
+from modelshelf.server.web.site import Around, Login, Site
 from modelshelf.services.access.keys import KeyRing
 from modelshelf.services.events.watch import Watcher
 from modelshelf.services.jobs.worker import Worker
@@ -86,12 +88,12 @@ def create_app(
     keys, sessions = KeyRing(shelf.services.registry.keys, api_key), Sessions()
     app.add_middleware(Gate, host=host, keys=keys, sessions=sessions)
     errors.install(app, shape_of)
-    _add_api(app, shelf, PathDoor(shelf, custom_roots), gateway, meters, watcher)
+    door = PathDoor(shelf, custom_roots)
+    _add_api(app, shelf, door, gateway, meters, watcher)
     _add_health(app, shelf)
     login = Login(keys, sessions) if needs_key(host, keys) else None
-    app.include_router(
-        web.create_router(Site(shelf, gateway.engines, unadopted_models, open_doctor, open_status, login))
-    )
+    around = Around(unadopted_models, open_doctor, open_status, partial(settings_writer, shelf))
+    app.include_router(web.create_router(Site(shelf, gateway.engines, around, door, login, shelf.services.clock.now())))
     pages.install(app)
     return app
 
@@ -110,6 +112,7 @@ def _add_api(app: FastAPI, shelf: Shelf, door: PathDoor, gateway: Door, meters: 
     app.include_router(events.create_router(watcher))
     app.include_router(doctor.create_router(open_doctor))
     app.include_router(status.create_router(open_status))
+    app.include_router(settings.create_router(partial(settings_writer, shelf), door))
     app.include_router(routes.create_router(shelf.services.hub_face()))
 
 

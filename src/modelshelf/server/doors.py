@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from modelshelf.domain.http_roots import DRIVES, NamedFolder, check_http_path
+from modelshelf.domain.setting_changes import Wanted
 from modelshelf.domain.views import USUAL_ROOTS
-from modelshelf.errors import BadInput
+from modelshelf.errors import BadInput, Denied
 from modelshelf.services.adopt.adopt import ELSEWHERE
 from modelshelf.services.shelf import Shelf
 
@@ -64,6 +65,23 @@ class PathDoor:
             Denied: A request may not name it.
         """
         self._check(root, [*self._bases(), *(str(Path(place).expanduser()) for place in USUAL_ROOTS.values())])
+
+    def check_settings(self, wanted: Wanted) -> None:
+        """Raise unless a request may make the bases in a change of settings the tiers'.
+
+        Raises:
+            Denied: It may not; `problems` names the settings.
+        """
+        for name, text in wanted.items():
+            if not name.endswith("_CACHE_PATH") or not text:
+                continue
+            try:
+                if not text.startswith("/"):
+                    raise Denied(f"{text!r:.200} isn't a whole path.", hint="A request names a base from / on.")
+                self._check(text, self._bases())
+            except Denied as err:
+                problem = {"name": name, "origin": "", "detail": f"{err.detail} {err.hint}"}
+                raise Denied(err.detail, hint=err.hint, problems=[problem]) from err
 
     def _bases(self) -> list[str]:
         return [*(tier.base for tier in self._tiers.all()), *self._mapped()]

@@ -38,6 +38,8 @@ _OWN_SITE = frozenset({"same-origin", "none"})
 _HOST = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::[0-9]{1,5})?")
 _HUB = "/hf/"
 _HUB_TOKEN = "modelshelf.hub_token"
+_OF_OWNERS = ("/api/settings", "/settings")
+"""Paths that show what only who manages the library should see."""
 _READING = frozenset({"GET", "HEAD"})
 
 
@@ -74,9 +76,13 @@ def scope_of(method: str, path: str) -> Scope:
 
     >>> scope_of("GET", "/api/models"), scope_of("POST", "/v1/chat/completions"), scope_of("POST", "/api/models")
     (<Scope.READ: 'read'>, <Scope.INFER: 'infer'>, <Scope.MANAGE: 'manage'>)
+    >>> scope_of("GET", "/api/settings")
+    <Scope.MANAGE: 'manage'>
     """
     if (path.startswith("/v1/") or path in OLLAMA_PATHS) and method not in _READING:
         return Scope.INFER
+    if path.startswith(_OF_OWNERS):
+        return Scope.MANAGE
     return Scope.READ if method in _READING or path.startswith(_HUB) else Scope.MANAGE
 
 

@@ -114,7 +114,7 @@ def _write(at: Place, text: str, mode: int = 0o644) -> None:
     with os.fdopen(fd, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
-        if mode & 0o077:  # a secret stays readable for its owner alone
+        if mode & 0o007:  # a secret stays readable for whom it was
             at.take_folder_permissions()
         os.fsync(file.fileno())
 

@@ -178,6 +178,11 @@ TWINS: dict[str, Callable[[Library], Pair]] = {
     "adopt": working("adopt --leave", "/api/cache/adopt", mode="leave"),
     "adopt --dry-run": planning("adopt --leave", "/api/cache/adopt", mode="leave"),
     "cancel": cancelling,
+    "config": reading("config", "/api/settings"),
+    "config set": lambda library: (
+        library.cli("config", "set", "MAX_MOVES=2", "--dry-run"),
+        library.http("PUT", "/api/settings", {"settings": {"MAX_MOVES": "2"}, "dry_run": True}),
+    ),
     "dedupe": working("dedupe", "/api/cache/dedupe"),
     "dedupe --dry-run": planning("dedupe", "/api/cache/dedupe"),
     "doctor": reading("doctor", "/api/doctor"),

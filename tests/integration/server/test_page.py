@@ -33,6 +33,10 @@ PAGES = (
     "/move?model=m",
     "/remove?model=m",
     "/make-room",
+    "/settings",
+    "/settings/plan?PROMOTE=never",
+    "/tools",
+    "/doctor",
 )
 
 

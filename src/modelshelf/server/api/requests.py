@@ -152,6 +152,15 @@ class Adopt(_Body):
     """Whether the answer only says what would be done."""
 
 
+class ChangeSettings(_Body):
+    """Settings to change."""
+
+    settings: dict[Annotated[str, Field(max_length=80)], FolderPath | None] = Field(max_length=100)
+    """Their new texts by their names; null or an empty text takes one out of the file."""
+    dry_run: bool = False
+    """Whether the answer only says what would be done."""
+
+
 class NewView(_Body):
     """A folder that another program reads."""
 

@@ -11,6 +11,7 @@ from modelshelf.server.web import (
     login_routes,
     model_routes,
     running_routes,
+    settings_routes,
     storage_routes,
     upkeep_routes,
 )
@@ -26,6 +27,7 @@ def create_router(site: Site) -> APIRouter:
     storage_routes.add(router, site)
     model_routes.add(router, site)
     running_routes.add(router, site)
+    settings_routes.add(router, site)
     upkeep_routes.add(router, site)
     change_routes.add(router, site)
     every = APIRouter()

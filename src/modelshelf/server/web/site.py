@@ -18,6 +18,7 @@ from modelshelf.domain.tiers import Tier
 from modelshelf.domain.unadopted import Unadopted
 from modelshelf.errors import BadInput, NotFound, ShelfError
 from modelshelf.schemas.tiers import TierJson
+from modelshelf.server.doors import PathDoor
 from modelshelf.server.gateway.ports import Engines
 from modelshelf.server.sessions import Sessions
 from modelshelf.server.web import render, words
@@ -25,6 +26,7 @@ from modelshelf.server.web.frame import PAGES, Frame, links_of, rail_of
 from modelshelf.server.web.look import Look, look_at
 from modelshelf.services.access.keys import KeyRing
 from modelshelf.services.doctor.doctor import Doctor
+from modelshelf.services.setup.change_settings import SettingsWriter
 from modelshelf.services.setup.status import Status
 from modelshelf.services.shelf import Shelf
 from modelshelf.store.os_errors import of_os_error
@@ -43,17 +45,28 @@ class Login:
 
 
 @dataclass(frozen=True, slots=True)
+class Around:
+    """What a page shows beside the library, each made when it is asked for."""
+
+    unadopted: Callable[[Iterable[Model]], Unadopted]
+    """Finds what other tools downloaded."""
+    open_doctor: Callable[[], Doctor]
+    open_status: Callable[[], Status]
+    open_settings: Callable[[], SettingsWriter]
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
     """The pages over one library."""
 
     shelf: Shelf
     engines: Engines
-    unadopted: Callable[[Iterable[Model]], Unadopted]
-    """Finds what other tools downloaded."""
-    open_doctor: Callable[[], Doctor]
-    open_status: Callable[[], Status]
+    around: Around
+    door: PathDoor
     login: Login | None
     """None: no key is asked for."""
+    began_s: float
+    """When this server began, in seconds since 1970."""
     measured: dict[str, tuple[float, list[TierJson]]] = field(default_factory=dict)
     """What the tiers held, and when: of a large library that takes longer than all else on a page."""
 

@@ -46,7 +46,7 @@ def home(site: Site) -> APIRouter:
         look = site.look(measure=True)
         chosen = request.query_params.get("tier", "")
         page = storage_page(look, chosen, site.shelf.services.library.files, _coldest(site))
-        found = site.unadopted(()) if page.is_empty else None
+        found = site.around.unadopted(()) if page.is_empty else None
         return render.page("storage.html", site.frame(request, "storage", look, _TWINS), page=page, found=found)
 
     return router

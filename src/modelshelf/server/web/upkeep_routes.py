@@ -1,4 +1,4 @@
-"""What is wrong, what is set, which folders other programs read, and what other tools downloaded."""
+"""What is wrong, which folders other programs read, and what other tools downloaded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SHOWN = 12
 def add(router: APIRouter, site: Site) -> None:
     """Add the routes."""
     _add_doctor(router, site)
-    _add_settings(router, site)
+    _add_tools(router, site)
     _add_adopt(router, site)
     _add_small(router, site)
 
@@ -31,7 +31,7 @@ def _add_doctor(router: APIRouter, site: Site) -> None:
     @router.get("/doctor")
     def doctor(request: Request) -> Response:
         """Show what is wrong, the worst first."""
-        with site.open_doctor() as found:
+        with site.around.open_doctor() as found:
             report = DoctorReportJson.of(found.examine(), found.where)
         twins = (("Terminal", "shelf doctor --json"), ("HTTP", "GET /api/doctor"), ("To fix", "shelf doctor --fix"))
         wrong = [one for one in report.findings if one.severity in ("error", "warning")]
@@ -41,20 +41,11 @@ def _add_doctor(router: APIRouter, site: Site) -> None:
         return render.page("doctor.html", frame, report=report, wrong=wrong, known=known, well=well)
 
 
-def _add_settings(router: APIRouter, site: Site) -> None:
-    @router.get("/settings")
-    def settings(request: Request) -> Response:
-        """Show what is in use."""
-        with site.open_status() as found:
-            status = found.read()
-        look = site.look()
-        twins = (("Terminal", "shelf status --json"), ("HTTP", "GET /api/status"))
-        return render.page("settings.html", site.frame(request, "settings", look, twins), found=status, look=look)
-
+def _add_tools(router: APIRouter, site: Site) -> None:
     @router.get("/tools")
     def tools(request: Request) -> Response:
         """Show what other programs see of the library."""
-        with site.open_status() as found:
+        with site.around.open_status() as found:
             status = found.read()
         views = [ViewJson.of(view) for view in site.shelf.services.views.all()]
         twins = (("Terminal", "shelf view ls --json"), ("HTTP", "GET /api/views"))

@@ -9,14 +9,15 @@ from pathlib import Path
 
 from modelshelf.domain.adopt import DEFAULT_PATH
 from modelshelf.domain.outcomes import Written
-from modelshelf.domain.setup import FLAGS, Disk, Setup, Surroundings, TierChoice, limit_on, settings_text
-from modelshelf.errors import BadInput, Conflict
+from modelshelf.domain.setup import FLAGS, Disk, Setup, Surroundings, limit_on, settings_text
+from modelshelf.errors import Conflict
+from modelshelf.services.setup import bases
 from modelshelf.services.setup.unadopted import unadopted
 from modelshelf.store import fs
 from modelshelf.store.mounts import mount_of
 from modelshelf.store.probe import is_there
 from modelshelf.store.tiers import disks
-from modelshelf.units import GB, format_size
+from modelshelf.units import GB
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +61,8 @@ class FirstSetup:
         return limit_on(found, mount_of(Path(base)).point)
 
     def check_limit(self, base: str, limit_gb: float | None) -> float | None:
-        """Return a limit that a base's disk can hold; a disk of less than 1 GB may have a limit of 1 GB.
-
-        Raises:
-            BadInput: The disk is smaller.
-        """
-        size_bytes = disks.size_bytes(Path(base))
-        if limit_gb is not None and size_bytes is not None and limit_gb * GB > max(size_bytes, GB):
-            raise BadInput(
-                f"A limit of {format_size(int(limit_gb * GB))} is more than the disk of {base} holds, which is"
-                f" {format_size(size_bytes)}.",
-                hint="Give less, or none: then the disk alone limits it.",
-                cache_path=base,
-            )
+        """Return a limit that a base's disk can hold; raises as `bases.check_limit` does."""
+        bases.check_limit(base, None if limit_gb is None else int(limit_gb * GB))
         return limit_gb
 
     def plan(self, setup: Setup) -> str:
@@ -84,7 +74,7 @@ class FirstSetup:
         text = settings_text(setup)
         self.check(self.env_file, text)
         for choice in filter(None, (setup.primary, setup.secondary)):
-            _check_writable(choice)
+            bases.check_writable(choice.base, f"Name folders of yours: shelf init {FLAGS}")
         return text
 
     def surroundings(self, setup: Setup) -> Surroundings:
@@ -120,13 +110,3 @@ class FirstSetup:
         except FileExistsError:
             self.check_free(force=False)  # another process was faster
         return Written(self.env_file, None)
-
-
-def _check_writable(choice: TierChoice) -> None:
-    base = Path(choice.base)
-    if not disks.is_writable(base):
-        raise BadInput(
-            f"{base} cannot be written: look at {disks.nearest(base)}.",
-            hint=f"Name folders of yours: shelf init {FLAGS}",
-            cache_path=choice.base,
-        )

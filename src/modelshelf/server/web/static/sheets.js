@@ -35,3 +35,10 @@ sheet.addEventListener("submit", (event) => {
   event.preventDefault();
   open(`${event.target.action}?${new URLSearchParams(new FormData(event.target))}`);
 });
+
+// A form whose plan is shown first: in the dialog, or, where something is wrong, as the page that shows it at its field.
+document.addEventListener("submit", (event) => {
+  if (!event.target.matches("[data-sheet-form]")) return;
+  event.preventDefault();
+  open(`${event.target.action}?${new URLSearchParams(new FormData(event.target))}`);
+});
