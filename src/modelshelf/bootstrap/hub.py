@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from functools import cached_property, partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from modelshelf.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from modelshelf.domain.ports import Hub
     from modelshelf.hub.client import HubClient
 
 
 def make_hub(settings: Settings, connections: int = 1) -> HubClient:
-    """Return the hub of the settings.
+    """Return the hub of the settings, which connects when it is first asked: most commands don't.
 
     Args:
         settings: The settings.
@@ -26,25 +22,6 @@ def make_hub(settings: Settings, connections: int = 1) -> HubClient:
 
     agent = f"modelshelf/{__version__}"
     return HubClient(settings.hf_endpoint, settings.hf_token, agent, connections, settings.network)
-
-
-def late_hub(settings: Settings, connections: int) -> Hub:
-    """Return the hub of the settings, which is made when it is first asked: most commands don't, and need no HTTP."""
-    return cast("Hub", _Late(partial(make_hub, settings, connections)))
-
-
-class _Late:
-    """Stands for what takes its time to make."""
-
-    def __init__(self, make: Callable[[], object]) -> None:
-        self._make = make
-
-    @cached_property
-    def _made(self) -> object:
-        return self._make()
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._made, name)
 
 
 def make_peers(settings: Settings, connections: int) -> tuple[HubClient, ...]:

@@ -274,7 +274,7 @@ class _Parts:
 
 def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
     from modelshelf.bootstrap.current_limit import CurrentLimit
-    from modelshelf.bootstrap.hub import late_hub, make_peers
+    from modelshelf.bootstrap.hub import make_hub, make_peers
     from modelshelf.domain.eviction import Watermarks
     from modelshelf.registry.registry import Registry
     from modelshelf.services.catalog.leases import Leaser
@@ -298,7 +298,7 @@ def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
     tiers = _open_tiers(registry, known, settings, read_only=read_only)
     runner = JobRunner(registry, owner, clock, Reach(registry, tiers).why_not, rules=settings.job_rules)
     admission = Admission(registry, tiers, owner, clock)
-    hub = late_hub(settings, STREAMS)
+    hub = make_hub(settings, STREAMS)
     library = Library(registry, settings.tiers, known)
     views, marks = ViewKeeper(library, clock, settings.views), Watermarks()
     old_copies = OldCopyDeleter(registry, library, clock, views)
