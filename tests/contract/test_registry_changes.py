@@ -17,7 +17,7 @@ from modelshelf.registry.tables import jobs, leases, metadata, models, tiers
 TRACKED = {"models", "jobs", "tiers", "leases"}
 TOLD_OF_A_MODEL = {"uses", "damage"}
 """A new row in these tables is a change of its model."""
-UNTRACKED = {"library", "files", "reservations", "checks", "changes", "api_keys", "servers", "webhooks"}
+UNTRACKED = {"library", "files", "reservations", "reads", "checks", "changes", "api_keys", "servers", "webhooks"}
 QUIET = {
     "jobs": {"phase", "done_bytes", "total_bytes", "rate_bytes_per_s", "result", "owner", "heartbeat_at", "parent_id"}
     # written together with the state, or never after the job exists

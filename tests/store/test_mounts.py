@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from modelshelf.errors import BadInput
-from modelshelf.store.mounts import check_outlives, mount_of, mount_that_may_hang, read_table
+from modelshelf.store.mounts import check_outlives, mount_of, mount_that_may_hang, mounts, read_table
 from tests.store.fuse import share
 
 TABLE = r"""
@@ -117,3 +117,11 @@ def test_what_leads_to_a_share_is_on_it(tmp_path: Path) -> None:
         assert found is not None
         assert found.point == str(mounted.path)
     assert mount_that_may_hang(tmp_path / "x.lock") is None
+
+
+def test_the_options_of_a_mount_are_known() -> None:
+    """The options of a mount and those of its file system are told together."""
+    [mount] = mounts("30 22 0:30 / /mnt rw,noatime - ext4 /dev/sda1 rw,errors=remount-ro")
+
+    assert mount.options == {"rw", "noatime", "errors=remount-ro"}
+    assert not mount.read_only

@@ -192,7 +192,8 @@ def _make_updater(parts: _Parts) -> Updater:
 def _make_reconciler(parts: _Parts) -> Reconciler:
     from modelshelf.services.maintenance.reconcile import Reconciler
 
-    return Reconciler(parts.registry, parts.library, parts.tiers, parts.clock, parts.runner)
+    also = (parts.room.others, parts.promoter)
+    return Reconciler(parts.registry, parts.library, parts.tiers, parts.clock, parts.runner, *also)
 
 
 def _make_collector(parts: _Parts) -> Collector:
@@ -287,6 +288,7 @@ def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
     from modelshelf.services.lifecycle.rate_limit import Throttle, part_of_limit
     from modelshelf.services.space.delete_old_copy import OldCopyDeleter
     from modelshelf.services.space.make_room import FullPolicy, RoomMaker
+    from modelshelf.services.space.other_uses import OtherUses
     from modelshelf.services.space.reach import Reach
     from modelshelf.services.space.reservations import Admission
     from modelshelf.services.views.keep import ViewKeeper
@@ -297,13 +299,12 @@ def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
     known = KnownBases(settings.state_home)
     tiers = _open_tiers(registry, known, settings, read_only=read_only)
     runner = JobRunner(registry, owner, clock, Reach(registry, tiers).why_not, rules=settings.job_rules)
-    admission = Admission(registry, tiers, owner, clock)
-    hub = make_hub(settings, STREAMS)
+    admission, hub = Admission(registry, tiers, owner, clock), make_hub(settings, STREAMS)
     library = Library(registry, settings.tiers, known)
     views, marks = ViewKeeper(library, clock, settings.views), Watermarks()
-    old_copies = OldCopyDeleter(registry, library, clock, views)
+    old_copies, others = OldCopyDeleter(registry, library, clock, views), OtherUses(registry, library, tiers, clock)
     policy = FullPolicy(settings.on_full == "demote", settings.on_secondary_full == "remove-unpinned", marks)
-    room = RoomMaker(registry, tiers, admission, library, old_copies, hub, clock, policy, runner)
+    room = RoomMaker(registry, tiers, admission, library, old_copies, hub, clock, policy, runner, others)
     limit = CurrentLimit(settings)
     throttle = Throttle(limit(), clock, partial(part_of_limit, registry, owner), limit)
     hours, peers = OpenHours(settings.download_hours, clock), make_peers(settings, STREAMS)

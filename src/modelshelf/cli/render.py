@@ -70,8 +70,11 @@ def format_of(model: Model) -> str:
 
 
 def last_use(model: Model, now_s: float) -> str:
-    """Return when the model was used last."""
-    return "never" if model.row.last_used_at is None else format_age(model.row.last_used_at, now_s)
+    """Return when the model was used last, and that it was another program that did."""
+    if model.row.last_used_at is None:
+        return "never"
+    whose = " (other)" if model.row.last_used_by == "another program" else ""
+    return format_age(model.row.last_used_at, now_s) + whose
 
 
 def print_tier_items(tiers: Sequence[Mapping[str, Any]], verb: str, total: str, *, as_json: bool) -> None:

@@ -70,8 +70,15 @@ def _registered(found: Model, now_s: float) -> list[tuple[str, str]]:
         ("pinned", (f"yes: {row.pin_reason}" if row.pin_reason else "yes") if row.pinned else "no"),
         *_mirrored(row.mirrored),
         *_engine(row.engine),
-        ("used", f"{row.uses}×, {render.last_use(found, now_s)}" if row.uses else "never"),
+        ("used", _used(found, now_s)),
     ]
+
+
+def _used(found: Model, now_s: float) -> str:
+    row, last = found.row, render.last_use(found, now_s)
+    if last.endswith("(other)"):
+        return f"{last.removesuffix(' (other)')}, by another program, which read its files; {row.uses}× through shelf"
+    return f"{row.uses}×, {last}" if row.uses else "never"
 
 
 def _mirrored(how: Mirrored) -> Iterator[tuple[str, str]]:

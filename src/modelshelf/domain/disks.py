@@ -35,6 +35,8 @@ class Mount:
     read_only: bool
     boundary: bool = True
     """Whether it is mounted below the root: in a container, everything on no such mount vanishes with the container."""
+    options: frozenset[str] = frozenset()
+    """The options of this mount and of its file system, such as `relatime`."""
 
     @property
     def is_network(self) -> bool:

@@ -33,7 +33,7 @@ class Candidate:
     free_bytes: int
     """Bytes that evicting it frees on this tier: those that no other model there needs."""
     last_used_at: float
-    """Seconds since 1970, from the recorded uses, never from atime; `arrived_at` for one that was never used."""
+    """Seconds since 1970, through shelf or by another program (`domain.reads`); `arrived_at` for one never used."""
     arrived_at: float
     """When it came to this tier, in seconds since 1970."""
     pinned: bool = False

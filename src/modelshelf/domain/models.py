@@ -13,6 +13,7 @@ from modelshelf.domain.made_up_commits import is_made_up
 from modelshelf.domain.names import CommitHash, Digest, FilePath, ModelName, RefName, RepoId
 from modelshelf.domain.outside import size_of
 from modelshelf.domain.patterns import FilePattern, Selection
+from modelshelf.domain.users import User
 from modelshelf.errors import BadInput
 from modelshelf.units import format_size
 
@@ -142,6 +143,7 @@ class ModelRow:
     """When it came to its tier, in seconds since 1970; `created_at` until it is complete."""
     last_used_at: float | None
     uses: int
+    """How often it was used through shelf."""
     job_id: int | None
     """Its newest job; None without one."""
     job_kind: str
@@ -155,6 +157,7 @@ class ModelRow:
     """The identity of the process that runs it, see `services.jobs.process`; empty if none does."""
     mirrored: Mirrored = Mirrored.NO
     engine: EngineChoice = NOTHING_CHOSEN
+    last_used_by: User = User.NOBODY
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from modelshelf.domain.models import FileEntry, Mirrored, ModelRow, file_entries
 from modelshelf.domain.names import CommitHash, ModelName, RefName, RepoId
 from modelshelf.domain.outside import list_of, object_of, parse_json, text_of
 from modelshelf.domain.patterns import FilePattern, patterns_of
+from modelshelf.domain.users import User
 from modelshelf.errors import BadInput, ShelfError
 from modelshelf.registry.sqlite_file import connect, translated
 
@@ -41,7 +42,7 @@ SELECT m.id, m.model_name, m.hf_path, m.revision, m.commit_hash, m.cache_locatio
        j.id AS job_id, coalesce(j.kind, '') AS job_kind, coalesce(j.state, '') AS job_state,
        coalesce(j.detail, '') AS job_detail,
        coalesce(j.done_bytes, 0) AS job_done_bytes, coalesce(j.total_bytes, 0) AS job_total_bytes,
-       coalesce(j.owner, '') AS job_owner, m.mirrored, m.engine
+       coalesce(j.owner, '') AS job_owner, m.mirrored, m.engine, m.last_used_by
 FROM models m
 LEFT JOIN jobs j ON j.id = (SELECT max(x.id) FROM jobs x WHERE x.model_id = m.id)
 """
@@ -128,7 +129,7 @@ def model_row(values: Sequence[object]) -> ModelRow:
     columns[7] = patterns_of(list_of(parse_json(text_of(columns[7], _MOST_CHARS)), FilePattern))
     columns[8], columns[10] = bool(columns[8]), bool(columns[10])
     columns[13:15] = text_of(columns[13], _MOST_FORMAT_CHARS), text_of(columns[14], _MOST_FORMAT_CHARS)
-    columns[-2:] = Mirrored.parse(columns[-2]), EngineChoice.parse(columns[-1])
+    columns[-3:] = Mirrored.parse(columns[-3]), EngineChoice.parse(columns[-2]), User.parse(columns[-1])
     return ModelRow(*columns)  # type: ignore[arg-type]
 
 

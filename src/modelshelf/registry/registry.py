@@ -29,6 +29,7 @@ from modelshelf.registry.jobs import JobTable
 from modelshelf.registry.keys import Keys
 from modelshelf.registry.leases import Leases
 from modelshelf.registry.placements import Placements
+from modelshelf.registry.reads import Reads
 from modelshelf.registry.reservations import Reservations
 from modelshelf.registry.rows import JOB_COLUMNS, columns_of, drop_manifests, new_deletion, new_job
 from modelshelf.registry.servers import Servers
@@ -63,6 +64,7 @@ class Registry(JobTable, UseTable):
         self.verified = VerifiedBlobs(self._engine)
         self.keys = Keys(self._engine)
         self.placements = Placements(self._engine)
+        self.reads = Reads(self._engine)
         self.reservations = Reservations(self._engine)
         self.servers = Servers(self._engine)
         self.webhooks = Webhooks(self._engine)

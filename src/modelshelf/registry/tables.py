@@ -51,6 +51,7 @@ models = Table(
     Column("created_at", Double, nullable=False),
     Column("arrived_at", Double, nullable=False),
     Column("last_used_at", Double, nullable=False, default=0.0),
+    Column("last_used_by", Text, nullable=False, default=""),
     Column("uses", Integer, nullable=False, default=0),
     Column("mirrored", Text, nullable=False, default=""),
     Column("engine", Text, nullable=False, default=""),
@@ -60,7 +61,8 @@ models = Table(
 `mirrored` says whether a client's request brought it (`domain.models.Mirrored`), `engine` what a person chose for its
 engine (`domain.engine_choice`).
 
-`last_used_at` and `uses` repeat what the table of uses says, so that no statement has to count there; 0 for never.
+`last_used_at`, `last_used_by` (`domain.uses.User`) and `uses` repeat what the table of uses says, so that no statement
+has to count there; 0 for never.
 """
 Index("ix_models_hf_path", models.c.hf_path, models.c.commit_hash)
 Index("ix_models_cache_location", models.c.cache_location, models.c.cache_path)
@@ -156,10 +158,17 @@ uses = Table(
     Index("ix_uses_model_id", "model_id", "id"),
     Index("ix_uses_at", "at"),
 )
-"""The ledger of uses: loads, runs, engines, and requests to models, which alone have a `status`.
-
-Last use comes from here and never from a file's atime. Requests outlive their model, whose name then they keep.
+"""The ledger of uses: loads, runs, engines, what other programs read, and requests to models, which alone have a
+`status`. Requests outlive their model, whose name then they keep.
 """
+
+reads = Table(
+    "reads",
+    metadata,
+    Column("model_id", Integer, ForeignKey("models.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("judged_at", Double, nullable=False),
+)
+"""When the files of a model were last read by what was judged before, whoever it was; see `domain.reads`."""
 
 leases = Table(
     "leases",

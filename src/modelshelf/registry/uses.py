@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from modelshelf.domain.users import User
 from modelshelf.domain.uses import CLIENT_LEFT, DAY_S, ModelStats, Recorded, Use, UseFilter
 from modelshelf.registry.database import check_room, db_now, keep_reserve
 from modelshelf.registry.tables import models, uses
@@ -35,7 +36,7 @@ class UseTable:
             there = sa.select(*values).where(models.c.id == model_id)
             columns = ["model_id", "model_name", "kind", "at", "duration_s"]
             connection.execute(sa.insert(uses).from_select(columns, there))
-            counted = {"last_used_at": db_now(), "uses": models.c.uses + 1}
+            counted = {"last_used_at": db_now(), "last_used_by": User.SHELF, "uses": models.c.uses + 1}
             connection.execute(sa.update(models).where(models.c.id == model_id).values(**counted))
 
     def add_uses(self, found: Sequence[Use]) -> None:
@@ -115,9 +116,17 @@ def _count(connection: sa.Connection, model_id: int, used: Sequence[Use]) -> Non
     if not used:
         return
     last_at = max(use.at + use.duration_s for use in used)
-    later = sa.case((models.c.last_used_at < last_at, last_at), else_=models.c.last_used_at)
-    counted = {"last_used_at": later, "uses": models.c.uses + len(used)}
+    counted = later_use(last_at, User.SHELF) | {"uses": models.c.uses + len(used)}
     connection.execute(sa.update(models).where(models.c.id == model_id).values(**counted))
+
+
+def later_use(at: float, user: User) -> dict[str, Any]:
+    """Return the columns of a model that was used at a time, unless it was used later."""
+    is_later = models.c.last_used_at < at
+    return {
+        "last_used_at": sa.case((is_later, at), else_=models.c.last_used_at),
+        "last_used_by": sa.case((is_later, str(user)), else_=models.c.last_used_by),
+    }
 
 
 def _conditions(model_name: str | None, since: float | None) -> list[sa.ColumnElement[bool]]:

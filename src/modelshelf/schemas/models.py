@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from modelshelf.domain.models import State
+from modelshelf.domain.users import User
 from modelshelf.schemas.facts import FactsJson
 from modelshelf.schemas.json_object import JsonObject, time_or_none
 from modelshelf.units import rfc3339
@@ -65,9 +66,11 @@ class ModelJson(JsonObject):
     created_at: str
     """When it was registered."""
     last_used_at: str | None
-    """When it was last loaded; null for never."""
+    """When it was last used; null for never."""
+    last_used_by: User
+    """Who used it then: `shelf`, or `another program`, which read its files; empty for never."""
     uses: int
-    """How often it was loaded."""
+    """How often it was used through shelf."""
     job_id: int | None
     """Its newest job; null without one."""
 

@@ -136,9 +136,13 @@ class _NoLibrary:
 def _lifespan(
     shelf: Shelf, watcher: Watcher, gateway: Door, preload: Sequence[str]
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    def note_other_uses() -> None:
+        shelf.services.reconciler.note_other_uses()  # made when it is first asked for, not when the server starts
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        worker = Worker(shelf.services.runner, shelf.services.runner.rules.threads)
+        runner = shelf.services.runner
+        worker = Worker(runner, runner.rules.threads, note_other_uses)
         worker.start()
         watcher.start()
         gateway.ledger.start()

@@ -102,8 +102,8 @@ def _parse(line: str) -> Mount | None:
     point, kind, source = _plain(left[4]), right[0], _plain(right[1])
     if kind == "9p" and ("aname=drvfs" in right[2] or source == "drvfs"):
         kind = "drvfs"
-    read_only = "ro" in left[5].split(",") or "ro" in right[2].split(",")
-    return Mount(point, kind, source, read_only, boundary=point != "/")
+    options = frozenset([*left[5].split(","), *right[2].split(",")])
+    return Mount(point, kind, source, "ro" in options, boundary=point != "/", options=options)
 
 
 def _plain(text: str) -> str:

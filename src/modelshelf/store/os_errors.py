@@ -12,6 +12,7 @@ from io import FileIO
 from pathlib import Path
 
 from modelshelf.errors import Conflict, Corrupt, Denied, OutOfSpace, ShelfError, Unavailable
+from modelshelf.store.unnoticed import open_unnoticed
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
@@ -90,7 +91,7 @@ def open_to_read(path: Path) -> FileIO:
         Corrupt: It isn't a regular file.
     """
     try:
-        file = FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "r")
+        file = FileIO(open_unnoticed(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "r")
     except FileNotFoundError as err:
         raise Unavailable(
             f"{path} vanished while it was needed.", hint="Another program deletes files in this folder; try again."

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from modelshelf.domain.outside import parse_json
 from modelshelf.errors import BadInput
+from modelshelf.store.unnoticed import open_unnoticed
 
 SMALL_BYTES = 2**20
 """The maximum for a marker, a ref or a journal."""
@@ -55,7 +56,7 @@ def read_small_bytes(path: Path | str, most_bytes: int = SMALL_BYTES) -> bytes:
         OSError: It doesn't exist, is a link or a socket, or can't be read.
         BadInput: It isn't a regular file, or is too large.
     """
-    fd = os.open(path, _WITHOUT_BLOCKING)
+    fd = open_unnoticed(path, _WITHOUT_BLOCKING)
     try:
         size_bytes = _size_of_regular(fd, path)
         if size_bytes > most_bytes:
@@ -72,7 +73,7 @@ def open_regular(path: Path) -> FileIO:
         OSError: It doesn't exist, is a link or a socket, or can't be read.
         BadInput: It isn't a regular file.
     """
-    file = FileIO(os.open(path, _WITHOUT_BLOCKING))
+    file = FileIO(open_unnoticed(path, _WITHOUT_BLOCKING))
     try:
         _size_of_regular(file.fileno(), path)
     except BadInput:

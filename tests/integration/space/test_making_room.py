@@ -97,7 +97,7 @@ def check_limit(shelf: Shelf) -> None:
 
 
 def test_a_pull_pushes_out_what_was_used_least_recently(home: Home, full: Shelf) -> None:
-    """A pull evicts by recorded uses and never by atime."""
+    """A pull evicts by uses; an access time from before a file was written is none."""
     for name, days in (("a", 0), ("b", 900), ("c", 990)):
         blobs = Base(home.primary).repo(f"org/{name}").blobs
         for path in blobs.iterdir():

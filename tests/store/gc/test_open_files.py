@@ -81,3 +81,14 @@ def test_a_file_that_is_mapped_for_writing_is_written(tmp_path: Path) -> None:
 
     assert identity(blob) in open_files.written()
     mapped.close()
+
+
+def test_only_a_mapping_is_a_use(tmp_path: Path) -> None:
+    """A file that a process maps is mapped; one that it has open isn't, for what copies a file has it open too."""
+    opened, in_memory = put(tmp_path / "opened", b"x"), put(tmp_path / "mapped", b"y")
+    with holder(opened) as process, in_memory.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ):
+        found = open_files.mapped()
+        process.kill()
+
+    assert identity(in_memory) in found
+    assert identity(opened) not in found

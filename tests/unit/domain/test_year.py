@@ -11,6 +11,7 @@ import pytest
 
 from modelshelf.domain.eviction import Candidate, EvictionPlan, Watermarks, plan_eviction
 from modelshelf.domain.promotion import PromoteMode, should_promote
+from modelshelf.domain.reads import FileTimes, PlacementReads, judge
 from modelshelf.domain.tiers import Room
 from modelshelf.errors import Conflict, OutOfSpace
 from modelshelf.units import GB
@@ -241,3 +242,91 @@ def test_without_a_minimum_stay_they_would_bounce() -> None:
     bouncing = in_turns("auto", "AABB", Watermarks(min_stay_s=0))
 
     assert bouncing.moved_bytes > 10 * in_turns("auto", "AABB").moved_bytes
+
+
+@dataclass
+class Stock(Machine):
+    """A machine whose models are used by programs that know nothing of shelf; a backup reads everything each week."""
+
+    heeds: bool = True
+    """Whether what such programs read counts."""
+    read_at: dict[int, float] = field(default_factory=dict)
+    """What the file system says with relatime: the first reading of a day."""
+    judged_at: dict[int, float] = field(default_factory=dict)
+
+    def read(self, model: int, now_s: float) -> None:
+        """Read a model, which the file system notes if it was last read a day ago or more."""
+        before_s = self.read_at.get(model, 0.0)
+        if before_s <= self.arrived.get(model, 0.0) or now_s - before_s >= DAY_S:
+            self.read_at[model] = now_s
+
+    def look(self, now_s: float) -> None:
+        """Judge what was read since the last look."""
+        reads = {
+            m: PlacementReads(
+                (FileTimes(self.read_at.get(m, 0.0), -40 * DAY_S, self.sizes[m]),), at_s, self.judged_at.get(m, 0.0)
+            )
+            for m, at_s in self.arrived.items()
+        }
+        for model, verdict in zip(reads, judge(list(reads.values()), now_s), strict=True):
+            self.judged_at[model] = verdict.read_at
+            if verdict.used_at is not None and self.heeds:
+                self.uses[model].append(verdict.used_at)
+
+    def back_up(self, now_s: float) -> None:
+        """Read every model, one after the other at 200 MB a second."""
+        for model in self.arrived:
+            now_s += self.sizes[model] / 200e6
+            self.read(model, now_s)
+
+    def use(self, load: Load) -> None:
+        """Let a program read a model: from the primary if it is there, else a person pulls or moves it there."""
+        self.loads += 1
+        self.hits += load.model in self.arrived
+        if load.model not in self.arrived:
+            self.look(load.at_s)
+            self.pull(load.model, load.at_s)
+        self.read(load.model, load.at_s + 1)
+
+
+def stock_habits(seed: int) -> tuple[list[int], list[Load]]:
+    """Return sizes and a year of reading: four favourites, of which one changes each month, and a trial each day."""
+    rng = random.Random(seed)
+    sizes = [round(rng.uniform(5, 15) * GB) for _ in range(DAYS + 20)]
+    favourites, fresh = [0, 1, 2, 3], iter(range(4, len(sizes)))
+    loads = []
+    for day in range(DAYS):
+        if day % 30 == 29:
+            favourites[rng.randrange(4)] = next(fresh)
+        wanted = [next(fresh), *(model for model in favourites for _ in range(rng.randrange(3)))]
+        loads += [Load(day * DAY_S + rng.uniform(8, 22) * HOUR_S, model, 0.0) for model in wanted]
+    return sizes, sorted(loads, key=lambda load: load.at_s)
+
+
+def stock_year(seed: int, *, heeds: bool, backups: bool = True) -> Stock:
+    """Return the machine after a year of uses by stock programs."""
+    sizes, loads = stock_habits(seed)
+    machine = Stock(sizes, "never", heeds=heeds)
+    night = 1
+    for load in loads:
+        if backups and load.at_s > night * 7 * DAY_S:
+            machine.look(night * 7 * DAY_S)
+            machine.back_up(night * 7 * DAY_S)
+            machine.look(night * 7 * DAY_S + 6 * HOUR_S)
+            night += 1
+        machine.use(load)
+    return machine
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_year_of_other_programs(seed: int) -> None:
+    """Where stock programs' uses count, 96 % of the loads that can be are fast, with backups too; else under 88 %."""
+    blind, backed_up, calm = (
+        stock_year(seed, heeds=heeds, backups=backups)
+        for heeds, backups in ((False, True), (True, True), (True, False))
+    )
+    possible = calm.loads - len({load.model for load in stock_habits(seed)[1]})
+
+    assert blind.hits < 0.88 * possible
+    assert backed_up.hits > 0.96 * possible
+    assert backed_up.hits > 0.98 * calm.hits

@@ -28,6 +28,7 @@ from modelshelf.server.security import hub_token
 from modelshelf.services.mirror.contents import Contents, ServedFile
 from modelshelf.services.mirror.face import Face
 from modelshelf.services.mirror.repositories import ResolvedRevision
+from modelshelf.store.unnoticed import open_unnoticed
 
 PREFIX = "/hf"
 _BODY_LIMIT_BYTES = 4 << 20
@@ -220,8 +221,11 @@ class _Answers:
 
 
 def _no_follow(path: str, flags: int) -> int:
-    """Open without following a link: the look-up has followed all, and one that appeared since is an attack."""
-    return os.open(path, flags | os.O_NOFOLLOW)
+    """Open without following a link: the look-up has followed all, and one that appeared since is an attack.
+
+    The request is recorded as a use; the file's access time stays for what other programs read.
+    """
+    return open_unnoticed(path, flags | os.O_NOFOLLOW)
 
 
 def _head(found: ServedFile, headers: dict[str, str], request: Request) -> Response:

@@ -140,13 +140,14 @@ def _facts(model: ModelWithFilesJson, now_s: float, used_at: float | None) -> li
     form = " ".join(part for part in (model.format or ", ".join(facts.formats), model.quantisation) if part)
     parts = [f"{format_count(facts.parameters)} parameters"] if facts.parameters else []
     parts += [f"{facts.experts_per_token} of {facts.experts} experts"] if facts.experts_per_token else []
-    uses = words.many(model.uses, "use") if model.uses else "never used"
+    never = "never used" if used_at is None else "never through shelf"
+    uses = words.many(model.uses, "use") if model.uses else never
     runs = ", ".join(facts.runs_with) if facts.runs_with else "no known program"
     context = f"{facts.context_length:,} tokens of context" if facts.context_length else "context unknown"
     return [
         Fact("Size", words.size(model.size_bytes), f"{words.many(len(files), 'file')}, {model.size_bytes:,} bytes"),
         Fact("Format", form or "unknown", ", ".join(parts) or "parameters unknown"),
-        Fact("Last use", words.ago(used_at, now_s), uses),
+        Fact("Last use", words.used(used_at, model.last_used_by, now_s), uses),
         Fact("Runs with", runs, context),
     ]
 

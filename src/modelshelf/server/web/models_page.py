@@ -212,7 +212,7 @@ def _row(look: Look, model: Model, engines: Mapping[str, EngineStatus], largest:
         tier=words.tier_said(row.cache_location, model.base),
         online=tier is not None and tier.online,
         state=states.shown(model, engines),
-        used=words.ago(row.last_used_at, look.now_s),
+        used=words.used(row.last_used_at, row.last_used_by, look.now_s),
         used_at=row.last_used_at,
         uses=f"{row.uses:,}" if row.uses else "–",
     )

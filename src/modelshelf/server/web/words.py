@@ -68,6 +68,15 @@ def seconds(duration_s: float) -> str:
     return f"{whole // _DAY_S}{NBSP}days {whole % _DAY_S // 3600}{NBSP}h"
 
 
+def used(then_s: float | None, by: str, now_s: float) -> str:
+    """Return how long ago a model was used, and that another program did; see `domain.users.User`.
+
+    >>> used(0, "another program", 7200), used(0, "shelf", 7200)
+    ('2\\xa0h ago (other)', '2\\xa0h ago')
+    """
+    return ago(then_s, now_s) + (" (other)" if by == "another program" else "")
+
+
 def ago(then_s: float | None, now_s: float) -> str:
     """Return how long ago something was; a dash for never.
 

@@ -38,10 +38,17 @@ class Promoter:
 
     def on_use(self, model: Model) -> None:
         """Start the promotion of a model that is about to be used, if it is worth it; never delays the use."""
+        self._start(model, self.clock.now())
+
+    def on_other_use(self, model: Model, used_at: float) -> None:
+        """Start the promotion of a model that another program used, if it is worth it; see `OtherUses`."""
+        self._start(model, used_at)
+
+    def _start(self, model: Model, used_at: float) -> None:
         if model.row.cache_location != SECONDARY or self.mode == "never":
             return
         try:
-            decision = self.decide(model)
+            decision = self.decide(model, used_at)
             _log.info("promotion", extra={"model": model.row.model_name, "why": decision.why})
             if decision.promote:
                 cause = Cause(f"Promoted: {decision.why}")
@@ -61,8 +68,13 @@ class Promoter:
         job = self.mover.enqueue(model.row.model_name, PRIMARY, None, keep_source=False, cause=cause)
         return partial(self.runner.finish, job)
 
-    def decide(self, model: Model) -> PromotionDecision:
-        """Return whether a use now would promote a model from the secondary to the primary, and why."""
+    def decide(self, model: Model, used_at: float | None = None) -> PromotionDecision:
+        """Return whether a use would promote a model from the secondary to the primary, and why.
+
+        Args:
+            model: The model.
+            used_at: When it was used, in seconds since 1970; None: it is used now.
+        """
         tiers = self.room.tiers
         primary, secondary = tiers.settings.primary, tiers.settings.secondary
         assert secondary is not None
@@ -72,7 +84,7 @@ class Promoter:
         coldest = self.room.coldest(primary, size_bytes, room, self.marks, protect) if may_evict else ()
         return should_promote(
             self.mode,
-            self.registry.uses_at(model.row.id),
+            [at for at in self.registry.uses_at(model.row.id) if used_at is None or at < used_at],
             self.clock.now(),
             size_bytes,
             room,

@@ -29,7 +29,9 @@ from modelshelf.services.catalog.look import Look
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.jobs.runner import JobRunner
 from modelshelf.services.jobs.running import Running
+from modelshelf.services.lifecycle.promote import Promoter
 from modelshelf.services.maintenance.reconcile_scan import further_bases, observe
+from modelshelf.services.space.other_uses import OtherUses
 from modelshelf.services.space.tiers import TierService
 from modelshelf.store import locks
 from modelshelf.store.layout import Base
@@ -64,6 +66,8 @@ class Reconciler:
     tiers: TierService
     clock: Clock
     runner: JobRunner
+    others: OtherUses
+    promoter: Promoter
 
     def plan(self, more: Sequence[str] = (), look: Look | None = None) -> ReconcilePlan:
         """Return what reconciling would do; nothing is changed.
@@ -95,9 +99,17 @@ class Reconciler:
         for base in seen.bases:
             if not base.offline and base.writable:
                 meter.measure(Base(Path(base.path)), keep=True)
+        self.note_other_uses()
         for step in skipped:
             _log.warning("not_reconciled", extra={"model": step.model_name, "why": step.why})
         return Reconciled(plan, skipped)
+
+    def note_other_uses(self) -> None:
+        """Record what other programs used since the last look, and promote what that makes worth it."""
+        for row in self.others.note_all():
+            used = self.registry.model(row.model_name)
+            if used is not None and used.last_used_at is not None:
+                self.promoter.on_other_use(self.library.model(row.model_name), used.last_used_at)
 
     def enqueue(self, more: Sequence[str] = ()) -> Job:
         """Return a job that reconciles, after checking that it can.

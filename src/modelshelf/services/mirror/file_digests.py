@@ -11,6 +11,7 @@ import threading
 from concurrent.futures import Future
 
 from modelshelf.errors import Unavailable
+from modelshelf.store.unnoticed import open_unnoticed
 
 _log = logging.getLogger(__name__)
 _LFS_FROM_BYTES = 10 * 10**6
@@ -87,7 +88,7 @@ class FileDigests:
 def _digest(path: str, size_bytes: int) -> str:
     """Return the Hub's digest of a file: the Hub keeps everything above 10 MB in LFS."""
     hasher = hashlib.sha256() if size_bytes > _LFS_FROM_BYTES else hashlib.sha1(b"blob %d\0" % size_bytes)
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = open_unnoticed(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb", buffering=0) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(f"{path} is not a file any more")

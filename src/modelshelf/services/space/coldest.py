@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import replace
 from itertools import groupby, islice
 from pathlib import Path
 
@@ -35,6 +36,7 @@ class Coldest:
         tier: The tier.
         ask: What is still to be found out about a placement that was measured.
         mirrored: Only those that clients' requests brought.
+        others: When other programs used placements, by repository and commit, where the registry doesn't say it yet.
     """
 
     def __init__(
@@ -45,11 +47,12 @@ class Coldest:
         ask: Callable[[Candidate], Candidate] = lambda c: c,
         *,
         mirrored: bool = False,
+        others: Mapping[tuple[str, str], float] | None = None,
     ) -> None:
         self.known: list[Candidate] = []
         """Those that were measured, the coldest of all."""
         self._registry, self._library, self._tier, self._ask = registry, library, tier, ask
-        self._mirrored = mirrored
+        self._mirrored, self._others = mirrored, others or {}
         self._leased = {lease.model_id for lease in holding(registry, library.tiers, tier.base)}
         self._left = self._measured()
         self._blobs: dict[int, Set[tuple[int, int]]] = {}
@@ -67,6 +70,9 @@ class Coldest:
     def _measured(self) -> Iterator[list[Candidate]]:
         """Yield what was used last at the same time, measured: of those the largest is the coldest."""
         placed = self._registry.placements.by_last_use(self._tier.location, mirrored=self._mirrored)
+        if self._others:
+            placed = [(repo, commit, self._later(repo, commit, used_at)) for repo, commit, used_at in placed]
+            placed.sort(key=lambda one: one[-1])
         alike = (list(dict.fromkeys(group)) for _, group in groupby(placed, key=lambda one: one[-1]))
         for groups in _batches(alike):
             rows = self._registry.models_of({repo_id for group in groups for repo_id, *_ in group})
@@ -77,10 +83,17 @@ class Coldest:
     def _used_last_at(self, used_at: float, commit_hash: str, of_repo: Sequence[ModelRow]) -> Candidate | None:
         """Return a placement; None where there is none on this tier, or one of its models was used later."""
         same = (row for row in of_repo if row.complete and row.commit_hash == commit_hash)
-        here = [row for row in same if self._library.base_of(row) == self._tier.base]
+        here = [self._as_used(row) for row in same if self._library.base_of(row) == self._tier.base]
         if not here or max(map(_used_at, here)) != used_at:
             return None
         return self._ask(self._candidate(here, of_repo))
+
+    def _as_used(self, row: ModelRow) -> ModelRow:
+        """Return a model's row with its last use, also by another program."""
+        return replace(row, last_used_at=self._later(row.hf_path, str(row.commit_hash), _used_at(row)))
+
+    def _later(self, repo_id: str, commit_hash: str, used_at: float) -> float:
+        return max(used_at, self._others.get((repo_id, commit_hash), 0.0))
 
     def _candidate(self, rows: Sequence[ModelRow], of_repo: Sequence[ModelRow]) -> Candidate:
         first, free_bytes = rows[0], 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Collection, Iterator, Set
+from collections.abc import Callable, Collection, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,7 @@ from modelshelf.services.jobs.runner import JobRunner
 from modelshelf.services.space.coldest import Coldest
 from modelshelf.services.space.delete_old_copy import OldCopyDeleter, old_copy
 from modelshelf.services.space.enqueue_move import enqueue_move
+from modelshelf.services.space.other_uses import OtherUses, Placement
 from modelshelf.services.space.reservations import Admission, Reservation
 from modelshelf.services.space.tiers import TierService
 from modelshelf.store.gc import open_files
@@ -65,6 +66,7 @@ class RoomMaker:
     clock: Clock
     policy: FullPolicy
     runner: JobRunner
+    others: OtherUses
 
     @contextlib.contextmanager
     def reserve(
@@ -94,6 +96,8 @@ class RoomMaker:
                     self.runner.settle(JobKind.DELETE_OLD_COPY)
                     if left and waited:
                         continue  # that may be enough
+                    if left:
+                        self.others.note(tier)
                     plan = self.plan(tier, need(), model_id=model_id) if left else None
                     if plan is None:
                         raise
@@ -162,21 +166,25 @@ class RoomMaker:
 
     def _plan(self, tier: Tier, room: Room, need_bytes: int, model_id: int) -> EvictionPlan | None:
         """Plan with the mirrored models that leave first, and with others if those aren't enough."""
-        first = self._leaving_first(tier, room, need_bytes, model_id)
+        used = self.others.seen(tier)
+        first = self._leaving_first(tier, room, need_bytes, model_id, used)
         if not first:
-            return self._plan_others(tier, room, need_bytes, {model_id})
+            return self._plan_rest(tier, room, need_bytes, {model_id}, used)
         freed_bytes = sum(victim.free_bytes for victim in first)
         room = room.without(freed_bytes)
         rest = EvictionPlan((), 0, need_bytes, 0)
         if need_bytes > room.headroom_bytes:
-            others = self._plan_others(tier, room, need_bytes, {model_id, *(victim.model_id for victim in first)})
+            protect = {model_id, *(victim.model_id for victim in first)}
+            others = self._plan_rest(tier, room, need_bytes, protect, used)
             if others is None:
                 return None
             rest = others
         return replace(rest, victims=(*first, *rest.victims), free_bytes=rest.free_bytes + freed_bytes)
 
-    def _leaving_first(self, tier: Tier, room: Room, need_bytes: int, model_id: int) -> tuple[Candidate, ...]:
-        mirrored = Coldest(self.registry, self.library, tier, self._with_hub, mirrored=True)
+    def _leaving_first(
+        self, tier: Tier, room: Room, need_bytes: int, model_id: int, used: Mapping[Placement, float]
+    ) -> tuple[Candidate, ...]:
+        mirrored = Coldest(self.registry, self.library, tier, self._with_hub, mirrored=True, others=used)
         marks, now_s = self.policy.marks.at_once(), self.clock.now()
         enough = partial(is_enough, need_bytes, room, marks=marks, now_s=now_s, protect={model_id}, only_from_hub=True)
         found = [one for one in mirrored.measure(enough) if one.model_id != model_id]
@@ -185,15 +193,17 @@ class RoomMaker:
             found = [one for one in found if not mirrored.is_open(one, opened)]
         return leaving_first(need_bytes, room, found, marks, now_s)
 
-    def _plan_others(self, tier: Tier, room: Room, need_bytes: int, protect: Set[int]) -> EvictionPlan | None:
+    def _plan_rest(
+        self, tier: Tier, room: Room, need_bytes: int, protect: Set[int], used: Mapping[Placement, float]
+    ) -> EvictionPlan | None:
         if tier.location == PRIMARY and self.policy.demote and self._takes_more(self.tiers.settings.secondary):
             assert self.tiers.settings.secondary is not None
             same_disk = self._device(tier) == self._device(self.tiers.settings.secondary)
-            return self._plan_demotion(tier, room, need_bytes, protect, same_disk=same_disk)
+            return self._plan_demotion(tier, room, need_bytes, protect, used, same_disk=same_disk)
         if tier.location == SECONDARY and self.policy.remove_unpinned:
             marks, now_s = self.policy.marks.at_once(), self.clock.now()
             enough = partial(is_enough, need_bytes, room, marks=marks, now_s=now_s, protect=protect, only_from_hub=True)
-            candidates = Coldest(self.registry, self.library, tier, self._with_hub).measure(enough)
+            candidates = Coldest(self.registry, self.library, tier, self._with_hub, others=used).measure(enough)
             return plan_deletion(need_bytes, room, candidates, marks, now_s, protect=protect)
         return None
 
@@ -214,13 +224,20 @@ class RoomMaker:
             protect: Ids of models that stay.
         """
         enough = partial(is_enough, need_bytes, room, marks=marks, now_s=self.clock.now(), protect=protect)
-        return Coldest(self.registry, self.library, tier).measure(enough)
+        return Coldest(self.registry, self.library, tier, others=self.others.seen(tier)).measure(enough)
 
     def _plan_demotion(
-        self, tier: Tier, room: Room, need_bytes: int, protect: Set[int], *, same_disk: bool
+        self,
+        tier: Tier,
+        room: Room,
+        need_bytes: int,
+        protect: Set[int],
+        used: Mapping[Placement, float],
+        *,
+        same_disk: bool,
     ) -> EvictionPlan:
         """Plan until no victim has an open file, and the secondary's file system can hold all of them."""
-        coldest, opened = Coldest(self.registry, self.library, tier), open_files.opened()
+        coldest, opened = Coldest(self.registry, self.library, tier, others=used), open_files.opened()
         marks, now_s = self.policy.marks.at_once(), self.clock.now()
         enough = partial(is_enough, need_bytes, room, marks=marks, now_s=now_s, protect=protect)
         assert self.tiers.settings.secondary is not None
@@ -228,12 +245,12 @@ class RoomMaker:
         while True:
             candidates = coldest.measure(enough)
             plan = plan_eviction(need_bytes, room, candidates, marks, now_s, protect=protect, same_disk=same_disk)
-            used = {victim.model_id for victim in plan.victims if coldest.is_open(victim, opened)}
+            held = {victim.model_id for victim in plan.victims if coldest.is_open(victim, opened)}
             unfit = {victim.model_id for victim in plan.victims if not (any_may or self._can_leave(victim))}
-            if not used and not unfit:
+            if not held and not unfit:
                 return plan
             coldest.known = [
-                replace(c, leased=c.leased or c.model_id in used) for c in candidates if c.model_id not in unfit
+                replace(c, leased=c.leased or c.model_id in held) for c in candidates if c.model_id not in unfit
             ]
 
     def _can_leave(self, victim: Candidate) -> bool:

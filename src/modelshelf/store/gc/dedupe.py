@@ -27,6 +27,7 @@ from modelshelf.store.locks import try_lock
 from modelshelf.store.probe import is_link
 from modelshelf.store.repos import scan
 from modelshelf.store.tiers import capabilities
+from modelshelf.store.unnoticed import open_unnoticed
 
 _READ_BYTES = 2**20
 _LOCKS_AT_ONCE = 200
@@ -185,7 +186,7 @@ class _Work:
         return before
 
     def _agrees(self, path: str, digest: Digest) -> bool:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = open_unnoticed(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         with os.fdopen(fd, "rb", buffering=0) as file:
             running = RunningDigest(digest, os.fstat(fd).st_size)
             view = memoryview(bytearray(_READ_BYTES))

@@ -43,6 +43,14 @@ def opened() -> set[tuple[int, int]]:
     return {file for entry in _PROC.iterdir() if entry.name.isdigit() for file in _files(entry.name)}
 
 
+def mapped() -> set[tuple[int, int]]:
+    """Return device and inode of every file that any process has mapped: what works with a file, not what copies it.
+
+    With the limits of `users_of`.
+    """
+    return {file for entry in _PROC.iterdir() if entry.name.isdigit() for file in _mapped_files(entry.name)}
+
+
 def written() -> set[tuple[int, int]]:
     """Return device and inode of every file that any process has open for writing, or mapped so."""
     return {file for entry in _PROC.iterdir() if entry.name.isdigit() for file in _written_files(entry.name)}
@@ -73,17 +81,26 @@ def _written_files(pid: str) -> Iterator[tuple[int, int]]:
 
 def _files(pid: str) -> Iterator[tuple[int, int]]:
     """Yield device and inode of a process's open or mapped files; nothing if it is gone or another user's."""
-    for folder in ("fd", "map_files"):
-        with contextlib.suppress(OSError), os.scandir(_PROC / pid / folder) as entries:
-            for entry in entries:
-                with contextlib.suppress(OSError):
-                    found = entry.stat()
-                    yield found.st_dev, found.st_ino
+    yield from _linked(pid, "fd")
+    yield from _mapped_files(pid)
+
+
+def _mapped_files(pid: str) -> Iterator[tuple[int, int]]:
+    """Yield device and inode of the files that a process has in its memory, by the paths that it sees as well."""
+    yield from _linked(pid, "map_files")
     with contextlib.suppress(OSError):
         lines = (_PROC / pid / "maps").read_text(encoding="utf-8", errors="replace").splitlines()
         for path in {fields[5] for line in lines if len(fields := line.split(maxsplit=5)) == 6}:
             with contextlib.suppress(OSError):
                 found = os.stat(path)  # noqa: PTH116 - one of many
+                yield found.st_dev, found.st_ino
+
+
+def _linked(pid: str, folder: str) -> Iterator[tuple[int, int]]:
+    with contextlib.suppress(OSError), os.scandir(_PROC / pid / folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                found = entry.stat()
                 yield found.st_dev, found.st_ino
 
 

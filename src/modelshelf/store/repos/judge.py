@@ -21,6 +21,7 @@ from modelshelf.domain.outside import object_of
 from modelshelf.errors import BadInput
 from modelshelf.store.repos import scan
 from modelshelf.store.small_files import LIST_BYTES, read_small_json
+from modelshelf.store.unnoticed import open_unnoticed
 
 _PIPELINE = "model_index.json"
 
@@ -120,7 +121,7 @@ def _read_object(path: Path) -> dict[str, object]:
 def _read(path: Path, size_bytes: int) -> bytes:
     """Return so many first bytes of a regular file; nothing of a link, a pipe, or a file that can't be read."""
     with contextlib.suppress(OSError):
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        fd = open_unnoticed(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
             return os.read(fd, size_bytes) if stat.S_ISREG(os.fstat(fd).st_mode) else b""
         finally:

@@ -19,6 +19,7 @@ from modelshelf.domain.ports import Progress
 from modelshelf.domain.verify_report import OTHER_NAMES, Fault, Finding
 from modelshelf.store.blobs.partial import RunningDigest
 from modelshelf.store.repos import scan
+from modelshelf.store.unnoticed import open_unnoticed
 
 READ_BYTES = 2**20
 """Large enough for the disk to stream, small enough to be hashed from the processor's cache."""
@@ -179,7 +180,7 @@ class _Reading:
     def _read(self, target: Target, buffer: memoryview) -> tuple[Finding | str | None, int]:
         """Return the stamp of good bytes or what is wrong with them, None if they changed; and how many were read."""
         try:
-            fd = os.open(target.real, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            fd = open_unnoticed(target.real, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError as err:
             return _unopened(target, err), 0
         with os.fdopen(fd, "rb", buffering=0) as file:

@@ -136,6 +136,7 @@ def upgrade() -> None:
     sa.Column('created_at', sa.Double(), nullable=False),
     sa.Column('arrived_at', sa.Double(), nullable=False),
     sa.Column('last_used_at', sa.Double(), nullable=False),
+    sa.Column('last_used_by', sa.Text(), nullable=False),
     sa.Column('uses', sa.Integer(), nullable=False),
     sa.Column('mirrored', sa.Text(), nullable=False),
     sa.Column('engine', sa.Text(), nullable=False),
@@ -226,6 +227,12 @@ def upgrade() -> None:
     )
     op.create_index('ix_uses_model_id', 'uses', ['model_id', 'id'], unique=False)
     op.create_index('ix_uses_at', 'uses', ['at'], unique=False)
+    op.create_table('reads',
+    sa.Column('model_id', sa.Integer(), autoincrement=False, nullable=False),
+    sa.Column('judged_at', sa.Double(), nullable=False),
+    sa.ForeignKeyConstraint(['model_id'], ['models.id'], name=op.f('fk_reads_model_id'), ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('model_id', name=op.f('pk_reads'))
+    )
     op.create_table('api_keys',
     sa.Column('id', sa.Integer(), nullable=False),
     sa.Column('name', sa.Text(), nullable=False),
@@ -265,6 +272,7 @@ def downgrade() -> None:
     op.drop_index('ix_uses_at', table_name='uses')
     op.drop_index('ix_uses_model_id', table_name='uses')
     op.drop_table('uses')
+    op.drop_table('reads')
     op.drop_table('reservations')
     op.drop_index('ix_leases_model_id', table_name='leases')
     op.drop_table('leases')
