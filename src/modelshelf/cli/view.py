@@ -43,7 +43,8 @@ def view(
     A view puts links into the folder that a program reads. They follow every move, and no byte is copied. What shelf
     didn't make in such a folder is never touched.
 
-    Kinds: folder, lmstudio, ollama, jan, llama-server, llama-swap, textgen, gpt4all, comfyui, a1111, hf, cache_dir.
+    Kinds: folder, lmstudio, ollama, jan, llama-server, llama-swap, textgen, gpt4all, comfyui, a1111, forge,
+    invokeai, hf, cache_dir.
 
     Example: shelf view add lmstudio --all
     """

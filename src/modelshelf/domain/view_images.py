@@ -28,6 +28,8 @@ _A1111 = {
     "embeddings": "embeddings",
 }
 """The folders of AUTOMATIC1111's web UI."""
+_FORGE = _A1111 | {"diffusion_models": "models/Stable-diffusion", "text_encoders": "models/text_encoder"}
+"""The folders of Forge, which takes the parts of a checkpoint in files of their own as well."""
 _NONE = "None of its files is known, by its folder or its tensors, as a checkpoint, a LoRA, a VAE or the like."
 
 
@@ -79,6 +81,20 @@ def comfyui(model: ViewModel, root: str) -> Iterator[tuple[str, Entry]] | str:
 def a1111(model: ViewModel, root: str) -> Iterator[tuple[str, Entry]] | str:
     """Lay out the folders of AUTOMATIC1111's web UI, below its own."""
     found = list(_by_part(model, _A1111))
+    return iter(found) if found else _NONE
+
+
+def forge(model: ViewModel, root: str) -> Iterator[tuple[str, Entry]] | str:
+    """Lay out the folders of Forge, below its own."""
+    found = list(_by_part(model, _FORGE))
+    return iter(found) if found else _NONE
+
+
+def invokeai(model: ViewModel, root: str) -> Iterator[tuple[str, Entry]] | str:
+    """Lay out a folder for InvokeAI's scan: `ORG/NAME` with a whole pipeline of diffusers, else by part."""
+    if any(file.path == "model_index.json" for file in model.files):
+        return iter([(f"{model.repo_id}/{file.path}", Link(file.place)) for file in model.files])
+    found = list(_by_part(model, {part: part for part in PARTS}))
     return iter(found) if found else _NONE
 
 

@@ -112,6 +112,8 @@ _LAYOUTS: dict[ViewKind, Layout] = {
     ViewKind.GPT4ALL: view_tools.gpt4all,
     ViewKind.COMFYUI: view_images.comfyui,
     ViewKind.A1111: view_images.a1111,
+    ViewKind.FORGE: view_images.forge,
+    ViewKind.INVOKEAI: view_images.invokeai,
     ViewKind.HF: _hf,
     ViewKind.CACHE_DIR: _cache_dir,
     ViewKind.FOLDER: _folder,

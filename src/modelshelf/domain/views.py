@@ -32,6 +32,8 @@ class ViewKind(enum.StrEnum):
     GPT4ALL = "gpt4all"
     COMFYUI = "comfyui"
     A1111 = "a1111"
+    FORGE = "forge"
+    INVOKEAI = "invokeai"
     HF = "hf"
     CACHE_DIR = "cache_dir"
 

@@ -27,7 +27,7 @@ class ViewJson(JsonObject):
 
     kind: str
     """Whose layout it has: `folder`, `lmstudio`, `ollama`, `jan`, `llama-server`, `llama-swap`, `textgen`,
-    `gpt4all`, `comfyui`, `a1111`, `hf`, `cache_dir`."""
+    `gpt4all`, `comfyui`, `a1111`, `forge`, `invokeai`, `hf`, `cache_dir`."""
     root: str
     """The folder."""
     models: list[str] | None

@@ -104,6 +104,17 @@ def made(*paths: str, entry: Entry = OLD, folders: tuple[str, ...] = ("d",)) -> 
         ),
         (ViewKind.A1111, model("a.ckpt", parts={"a.ckpt": "loras"}), ["models/Lora/org/name/a.ckpt"]),
         (
+            ViewKind.FORGE,
+            model("a.sft", "b.sft", parts={"a.sft": "text_encoders", "b.sft": "diffusion_models"}),
+            ["models/Stable-diffusion/org/name/b.sft", "models/text_encoder/org/name/a.sft"],
+        ),
+        (ViewKind.INVOKEAI, model("a.ckpt", "README.md", parts={"a.ckpt": "loras"}), ["loras/org/name/a.ckpt"]),
+        (
+            ViewKind.INVOKEAI,
+            model("model_index.json", "unet/x.safetensors"),
+            ["org/name/model_index.json", "org/name/unet/x.safetensors"],
+        ),
+        (
             ViewKind.LMSTUDIO,
             model("config.json", "model.safetensors", "original/x.pth", is_mlx=True),
             ["org/name/config.json", "org/name/model.safetensors"],
@@ -138,6 +149,8 @@ def test_where_each_program_finds_a_model(kind: ViewKind, given: ViewModel, path
         (ViewKind.GPT4ALL, model("a-00001-of-00002.gguf", "a-00002-of-00002.gguf"), "in 2 parts"),
         (ViewKind.COMFYUI, model("a.bin"), "a checkpoint"),
         (ViewKind.A1111, model("a.ckpt", parts={"a.ckpt": "clip_vision"}), "a checkpoint"),
+        (ViewKind.FORGE, model("a.ckpt", parts={"a.ckpt": "clip_vision"}), "a checkpoint"),
+        (ViewKind.INVOKEAI, model("a.ckpt"), "a checkpoint"),
     ],
 )
 def test_what_a_program_cannot_read_is_refused(kind: ViewKind, given: ViewModel, why: str) -> None:

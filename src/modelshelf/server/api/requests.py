@@ -166,7 +166,7 @@ class NewView(_Body):
 
     kind: Annotated[str, Field(max_length=40)]
     """Whose layout it has: `folder`, `lmstudio`, `ollama`, `jan`, `llama-server`, `llama-swap`, `textgen`,
-    `gpt4all`, `comfyui`, `a1111`, `hf`, `cache_dir`."""
+    `gpt4all`, `comfyui`, `a1111`, `forge`, `invokeai`, `hf`, `cache_dir`."""
     root: FolderPath
     """The folder, on the server's machine."""
     models: list[Name] | None = Field(max_length=10_000)

@@ -22,7 +22,7 @@ from modelshelf.store.small_files import read_small_text
 
 _DESCRIBED = {
     **dict.fromkeys([ViewKind.LMSTUDIO, ViewKind.OLLAMA], "language"),
-    **dict.fromkeys([ViewKind.COMFYUI, ViewKind.A1111], "image"),
+    **dict.fromkeys([ViewKind.COMFYUI, ViewKind.A1111, ViewKind.FORGE, ViewKind.INVOKEAI], "image"),
     ViewKind.HF: "hub",
 }
 """Kinds that depend on what a model's files say of it, and what is read of them."""
