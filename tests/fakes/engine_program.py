@@ -13,7 +13,10 @@ It needs the standard library alone. Its own words:
 --token-s S           so long for each (0)
 --child               starts a child of its own in its process group
 --memory-bytes N      holds so much memory
+--cannot-wake         answers `/wake_up` with 500
 --wishes FILE         JSON: the words that it has for a model beside these, by the model's name
+
+As `vllm` it takes `serve MODEL --served-model-name NAME`, and with `--enable-sleep-mode` it sleeps and wakes.
 
 `GET /fake` tells what was asked: requests, those left by their client, those running, the last body and headers.
 """
@@ -34,7 +37,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-_STATES = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 503: "Service Unavailable"}
+_STATES = {
+    200: "OK",
+    400: "Bad Request",
+    401: "Unauthorized",
+    404: "Not Found",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
@@ -48,6 +58,9 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         parser.add_argument(name, type=float, default=0.0)
     for name in ("--port-taken", "--out-of-memory", "--child", "--embedding", "--reranking"):
         parser.add_argument(name, action="store_true")
+    for name in ("--enable-sleep-mode", "--cannot-wake"):
+        parser.add_argument(name, action="store_true")
+    parser.add_argument("--served-model-name", dest="alias", default="")
     said = parser.parse_known_args(words)[0]
     if said.wishes:
         wishes = json.loads(Path(said.wishes).read_text(encoding="utf-8"))
@@ -66,6 +79,7 @@ class Engine:
     requests: int = 0
     left: int = 0
     running: int = 0
+    is_asleep: bool = False
     last: dict[str, Any] = field(default_factory=dict)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -93,6 +107,8 @@ class Engine:
         if path == "/health":
             said = {"status": "ok"} if self.ready else {"error": {"message": "Loading model", "code": 503}}
             return send(writer, 200 if self.ready else 503, said)
+        if self.said.enable_sleep_mode and path in ("/sleep", "/wake_up", "/is_sleeping"):
+            return self.turn(path, writer)
         if path == "/fake":
             counts = {"requests": self.requests, "left": self.left, "running": self.running, "last": self.last}
             return send(writer, 200, counts)
@@ -118,10 +134,21 @@ class Engine:
         finally:
             self.running -= 1
 
+    def turn(self, path: str, writer: asyncio.StreamWriter) -> None:
+        """Fall asleep, wake, or tell, as vLLM does; by its process's variables it must be in developer mode."""
+        if os.environ.get("VLLM_SERVER_DEV_MODE") != "1":
+            return send(writer, 404, {"detail": "Not Found"})
+        if path == "/wake_up" and self.said.cannot_wake:
+            return send(writer, 500, {"error": {"message": "CUDA error: out of memory"}})
+        self.is_asleep = {"/sleep": True, "/wake_up": False}.get(path, self.is_asleep)
+        return send(writer, 200, {"is_sleeping": self.is_asleep})
+
     async def generate(
         self, path: str, asked: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         """Answer what needs the model."""
+        if self.is_asleep:
+            return send(writer, 503, {"error": {"message": "The model is sleeping", "code": 503}})
         if path in ("/v1/embeddings", "/v1/rerank", "/tokenize", "/v1/tokenize"):
             return send(writer, 200, self.at_once(path, asked))
         if path not in ("/v1/chat/completions", "/v1/completions", "/v1/responses"):
@@ -223,7 +250,7 @@ async def run(said: argparse.Namespace) -> int:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     else:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    engine = Engine(said, os.environ.get("LLAMA_API_KEY", ""))
+    engine = Engine(said, os.environ.get("LLAMA_API_KEY") or os.environ.get("VLLM_API_KEY", ""))
     held = bytearray(said.memory_bytes)
     server = await asyncio.start_server(engine.serve, "127.0.0.1", said.port)
     port = server.sockets[0].getsockname()[1]

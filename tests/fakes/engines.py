@@ -25,6 +25,9 @@ class FakeEngine:
     may_stop: asyncio.Event = field(default_factory=asyncio.Event)
     tell: Callable[[EngineState], None] = lambda state: None
     hangs: bool = False
+    is_asleep: bool = False
+    cannot_turn: str = ""
+    """Why it neither falls asleep nor wakes; empty where it does."""
     signs: int = 0
 
     @property
@@ -44,6 +47,19 @@ class FakeEngine:
     def log(self) -> tuple[str, ...]:
         """Return its last lines."""
         return ("loading", "out of tune")
+
+    async def sleep(self) -> None:
+        """Fall asleep, unless it can't."""
+        self._turn(asleep=True)
+
+    async def wake(self) -> None:
+        """Wake, unless it can't."""
+        self._turn(asleep=False)
+
+    def _turn(self, *, asleep: bool) -> None:
+        if self.cannot_turn:
+            raise EngineFailed(self.cannot_turn)
+        self.is_asleep = asleep
 
     async def died(self) -> str:
         """Wait for its end."""
@@ -134,6 +150,8 @@ def wanted(
     slots: int = 4,
     version: str = "",
     keep_alive_s: float | None = None,
+    device: str = "",
+    asleep_bytes: int = 0,
 ) -> Wanted:
     """Return a model as an engine would serve it."""
     return Wanted(
@@ -145,4 +163,6 @@ def wanted(
         keep_alive_s=keep_alive_s,
         slots=slots,
         version=version,
+        device=device,
+        asleep_bytes=asleep_bytes,
     )

@@ -4,9 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from modelshelf.domain.serving import Endpoint, EngineKind
 from modelshelf.domain.weight_files import GGUF, PYTORCH, SAFETENSORS
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """How engines of a backend give the memory of their device back, and keep their process."""
+
+    argument: str
+    """What a person adds to a model's engine so that it can; without it, it can't."""
+    environment: Mapping[str, str]
+    """The variables that it needs for this."""
+    sleep_path: str
+    """What puts it to sleep, as POST."""
+    wake_path: str
+    """What wakes it, as POST."""
+    asleep_path: str
+    """What says `{"is_sleeping": true}` as long as it sleeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +65,8 @@ class Backend:
     """What lets it run code of the model's; empty: it never runs any."""
     by_wish_alone: bool = False
     """Whether it serves only the models that name it."""
+    sleep: Sleep | None = None
+    """How its engines sleep; None: they can't."""
 
 
 _WRITES = frozenset({Endpoint.CHAT, Endpoint.COMPLETIONS})
@@ -149,10 +168,20 @@ _VLLM = Backend(
     hardware="gpu",
     arguments=frozenset(
         "--dtype --gpu-memory-utilization --tensor-parallel-size --quantization --max-num-seqs --enforce-eager"
-        " --kv-cache-dtype --tool-call-parser --enable-auto-tool-choice --reasoning-parser".split()
+        " --kv-cache-dtype --tool-call-parser --enable-auto-tool-choice --reasoning-parser --enable-sleep-mode".split()
+    ),
+    sleep=Sleep(
+        "--enable-sleep-mode",
+        MappingProxyType({"VLLM_SERVER_DEV_MODE": "1"}),
+        sleep_path="/sleep?level=1",
+        wake_path="/wake_up",
+        asleep_path="/is_sleeping",
     ),
 )
-"""Source: `vllm serve --help` of 0.11, and its page of environment variables. Not tested here."""
+"""Source: `vllm serve --help` of 0.11, its page of environment variables, and of sleep mode
+(https://docs.vllm.ai/en/latest/features/sleep_mode/): at level 1 the weights go to the machine's memory. Its routes are
+those of a developer mode, which aren't to be exposed, so a person says for which model. Not tested here.
+"""
 _MLX = Backend(
     name="mlx",
     formats=frozenset({SAFETENSORS}),

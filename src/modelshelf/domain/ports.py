@@ -160,6 +160,20 @@ class RunningEngine(Protocol):
     async def died(self) -> str:
         """Wait until it is gone, stopped or not; returns why, in a sentence with its last words."""
 
+    async def sleep(self) -> None:
+        """Let it give the memory of its device back, and keep its process.
+
+        Raises:
+            EngineFailed: It doesn't.
+        """
+
+    async def wake(self) -> None:
+        """Let it answer again.
+
+        Raises:
+            EngineFailed: It doesn't.
+        """
+
     async def stop(self) -> None:
         """End it and all its children, politely first; returns when nothing of it is left."""
 

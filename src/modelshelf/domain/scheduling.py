@@ -20,16 +20,20 @@ from modelshelf.domain.scheduling_events import (
     Grant,
     Measure,
     Measured,
+    OfEngine,
     Reached,
     Refuse,
     Seen,
+    Sleep,
+    Slept,
     Start,
     Started,
     StartFailed,
     Stop,
     Stopped,
     Tick,
-    Unload,
+    Wake,
+    Woke,
 )
 from modelshelf.domain.scheduling_queue import FairQueue
 from modelshelf.domain.scheduling_room import Room, RoomPlan
@@ -88,8 +92,8 @@ class Scheduler:
         if waiting:
             turns = [engine.ready_since_s for engine in self.engines.values() if engine.state is EngineState.READY]
             since = [engine.waits_since_s for engine in waiting]
-            times += [time_s for time_s in (at + self.rules.fair_s for at in turns + since) if time_s > now_s]
-        return min(times, default=None)
+            times += [at + self.rules.fair_s for at in turns + since]
+        return min((time_s for time_s in times if time_s > now_s), default=None)
 
     def _on_asked(self, asked: Asked) -> None:
         if self._is_closed:
@@ -100,14 +104,14 @@ class Scheduler:
             engine = Engine(asked.wanted, self.rules, FairQueue(self.rules.queue_limit), asked.wanted)
             self.engines[asked.wanted.model_id] = engine
         engine.see(asked.wanted)
-        if engine.is_old and engine.is_idle:
+        if engine.is_old and engine.is_unused:
             self._stop(engine)
         if asked.by_hand:
             engine.forgive()
         if (failure := engine.failure(self._now_s)) is not None:
             self._refuse(asked, failure)
             return
-        if not engine.queue and not engine.is_live:
+        if not engine.queue and (not engine.is_live or engine.state is EngineState.ASLEEP):
             engine.waits_since_s = self._now_s
         self._tickets[asked.ticket] = asked.wanted.model_id
         if (extra := engine.queue.add(asked)) is not None:
@@ -129,7 +133,7 @@ class Scheduler:
             self._measure_if_wanted()
         self._forget(engine)
 
-    def _on_engine(self, event: Reached | Started | StartFailed | Died | Stopped | Unload) -> None:
+    def _on_engine(self, event: OfEngine) -> None:
         """Take in what happened to an engine; ignore engines that were forgotten meanwhile."""
         engine = self.engines.get(event.model_id)
         if engine is None:
@@ -139,11 +143,8 @@ class Scheduler:
                 if not engine.is_stopping and engine.is_live and engine.state is not EngineState.READY:
                     engine.state = state
                 return
-            case Started() if engine.is_stopping:
-                return  # `Stopped` comes
-            case Started(load_s=load_s):
-                engine.become_ready(self._now_s, load_s)
-                self._grant_waiting(engine)
+            case Started() | Slept() | Woke():
+                self._on_done_as_asked(engine, event)
             case StartFailed(error=error, out_of_memory=out_of_memory):
                 self._on_start_failed(engine, error, out_of_memory=out_of_memory)
             case Died(error=error):
@@ -157,13 +158,26 @@ class Scheduler:
         self._measure_if_wanted()
         self._forget(engine)
 
+    def _on_done_as_asked(self, engine: Engine, event: Started | Slept | Woke) -> None:
+        """Take in that an engine started, fell asleep or woke; nothing of one that is ended, or died as it did."""
+        match event:
+            case _ if engine.is_stopping:
+                return
+            case Started(load_s=load_s):
+                engine.become_ready(self._now_s, load_s)
+            case Woke() if engine.is_waking:
+                engine.become_ready(self._now_s, engine.load_s)
+            case Slept() if engine.is_falling_asleep:
+                engine.become_asleep(self._now_s)
+        self._grant_waiting(engine)
+
     def _on_seen(self, wanted: Wanted) -> None:
         if (engine := self.engines.get(wanted.model_id)) is not None:
             engine.see(wanted)
             self._forget(engine)
 
     def _on_start_failed(self, engine: Engine, error: ShelfError, *, out_of_memory: bool) -> None:
-        idle = [other for other in self.engines.values() if other.is_idle and not other.pinned]
+        idle = [other for other in self.engines.values() if other.is_unused and not other.pinned]
         if out_of_memory and idle and engine.queue and not engine.emptied_for_it:
             for other in idle:
                 self._stop(other)
@@ -176,7 +190,8 @@ class Scheduler:
     def _on_died(self, engine: Engine, error: ShelfError) -> None:
         """Refuse the waiting requests with its last words, unless they waited for the next start anyway."""
         self._drop_granted(engine)
-        if engine.state is not EngineState.DRAINING:
+        waits_for_next = engine.state in (EngineState.DRAINING, EngineState.ASLEEP) or engine.is_waking
+        if not waits_for_next:
             self._refuse_waiting(engine, error)
         engine.end(EngineState.FAILED, self._now_s)
         engine.error = error
@@ -188,6 +203,8 @@ class Scheduler:
         if engine.state is EngineState.READY:
             engine.state = EngineState.DRAINING
             self._stop_drained(engine)
+        elif engine.is_falling_asleep:
+            self._stop(engine)
         elif engine.is_live and engine.state is not EngineState.DRAINING:
             self._refuse_waiting(engine, Unavailable(f"{engine.wanted.model_name} was unloaded before it was ready."))
             self._stop(engine)
@@ -206,6 +223,9 @@ class Scheduler:
         if self._is_outdated:
             self._measure_if_wanted()
             return
+        for engine in self.engines.values():
+            if self._is_due(engine):
+                self._let_go(engine, memory)
         claims: list[Wanted] = []
         for engine in sorted(self._wanting(), key=lambda each: each.waits_since_s):
             self._give_room(engine, memory, claims)
@@ -219,19 +239,20 @@ class Scheduler:
             return
         if engine.emptied_for_it and any(other.is_stopping for other in self.engines.values()):
             return
-        loaded = [other.seen_as_loaded(self._now_s) for other in self.engines.values() if other.is_live]
+        others = (other for other in self.engines.values() if other.is_live and other is not engine)
+        loaded = [other.seen_as_loaded(self._now_s) for other in others]
         has_waited = self._now_s - engine.waits_since_s >= self.rules.fair_s
         plan = Room(loaded, self.rules.max_loaded, there).plan(wanted, claims, may_drain=has_waited)
         if plan.start:
             engine.begin()
-            self._effects.append(Start(wanted))
+            self._effects.append(Wake(wanted.model_id) if engine.is_waking else Start(wanted))
         elif plan.never:
             self._fail_before_start(engine, self._no_room(wanted, there))
-        self._make_room(plan)
+        self._make_room(plan, memory)
 
-    def _make_room(self, plan: RoomPlan) -> None:
+    def _make_room(self, plan: RoomPlan, memory: Mapping[str, DeviceMemory]) -> None:
         for model_id in plan.stop:
-            self._stop(self.engines[model_id])
+            self._let_go(self.engines[model_id], memory)
         for model_id in plan.drain:
             self.engines[model_id].state = EngineState.DRAINING
 
@@ -261,16 +282,32 @@ class Scheduler:
             self._effects.append(Grant(asked.ticket))
 
     def _stop_drained(self, engine: Engine) -> None:
-        if not engine.granted and not engine.is_stopping:
+        if not engine.granted and not engine.is_stopping and not engine.is_falling_asleep:
             self._stop(engine)
 
     def _let_idle_go(self) -> None:
-        for engine in self.engines.values():
-            if (leaves_at_s := engine.leaves_at_s) is not None and leaves_at_s <= self._now_s:
+        """End engines whose time is over; of one that may sleep, the memory is measured first."""
+        due = [engine for engine in self.engines.values() if self._is_due(engine)]
+        for engine in due:
+            if not engine.may_sleep:
                 self._stop(engine)
+        if any(engine.may_sleep for engine in due):
+            self._measure()
+
+    def _is_due(self, engine: Engine) -> bool:
+        return (leaves_at_s := engine.leaves_at_s) is not None and leaves_at_s <= self._now_s
+
+    def _let_go(self, engine: Engine, memory: Mapping[str, DeviceMemory]) -> None:
+        """Let an unused engine give its room: asleep, where it can and the machine's memory takes its weights."""
+        there = memory.get("")
+        if engine.may_sleep and (there is None or engine.wanted.asleep_bytes <= there.free_bytes):
+            engine.fall_asleep()
+            self._effects.append(Sleep(engine.wanted.model_id))
+        else:
+            self._stop(engine)
 
     def _stop(self, engine: Engine) -> None:
-        engine.state, engine.is_stopping = EngineState.DRAINING, True
+        engine.state, engine.is_stopping, engine.is_falling_asleep = EngineState.DRAINING, True, False
         self._effects.append(Stop(engine.wanted.model_id))
 
     def _refuse(self, asked: Asked, error: ShelfError) -> None:
@@ -294,7 +331,11 @@ class Scheduler:
         return (engine for engine in self.engines.values() if engine.wants_start)
 
     def _measure_if_wanted(self) -> None:
-        if any(self._wanting()) and not self._is_measuring:
+        if any(self._wanting()):
+            self._measure()
+
+    def _measure(self) -> None:
+        if not self._is_measuring:
             self._is_measuring, self._is_outdated = True, False
             self._effects.append(Measure())
 

@@ -13,10 +13,11 @@ from modelshelf.domain.serving import EngineState, Wanted
 from modelshelf.errors import EngineFailed, ShelfError
 
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 2.0, 300.0
-LIVE = frozenset(
+_ASLEEP = EngineState.ASLEEP
+_AWAKE = frozenset(
     {EngineState.FETCHING, EngineState.PROMOTING, EngineState.STARTING, EngineState.READY, EngineState.DRAINING}
 )
-"""In these states an engine holds room."""
+"""In these states an engine holds room on its device."""
 
 
 @dataclass(slots=True)
@@ -37,6 +38,8 @@ class Engine:
     pinned: bool = False
     is_stopping: bool = False
     """Whether `Stop` was asked for."""
+    is_falling_asleep: bool = False
+    is_waking: bool = False
     emptied_for_it: bool = False
     """Whether all idle engines went after it ran out of memory: it is tried once more."""
     waits_since_s: float = 0.0
@@ -52,18 +55,28 @@ class Engine:
 
     @property
     def is_live(self) -> bool:
-        """Whether it holds room."""
-        return self.state in LIVE
+        """Whether there is an engine, or the start of one."""
+        return self.state in _AWAKE or self.state is _ASLEEP
 
     @property
     def wants_start(self) -> bool:
-        """Whether somebody waits for a start of it that hasn't begun."""
-        return bool(self.queue) and not self.is_live
+        """Whether somebody waits for a start of it that hasn't begun, or for its waking."""
+        return bool(self.queue) and self.state not in _AWAKE
 
     @property
     def is_idle(self) -> bool:
         """Whether it is ready and nobody needs it."""
         return self.state is EngineState.READY and not self.granted and not self.queue
+
+    @property
+    def is_unused(self) -> bool:
+        """Whether it is idle or asleep, and nobody needs it."""
+        return self.is_idle or (self.state is _ASLEEP and not self.queue)
+
+    @property
+    def may_sleep(self) -> bool:
+        """Whether it sleeps before it goes; one that is to go at once, or that is old, doesn't."""
+        return self.wanted.asleep_bytes > 0 and self.is_idle and not self.is_old and self.keep_alive_s != 0
 
     @property
     def has_slot(self) -> bool:
@@ -88,11 +101,13 @@ class Engine:
 
     @property
     def leaves_at_s(self) -> float | None:
-        """When it goes if nobody asks for it; None while it is busy, or stays."""
-        if not self.is_idle:
+        """When it goes, or falls asleep, if nobody asks for it; None while it is busy, or stays."""
+        if not self.is_unused:
             return None
         if self.is_old:
             return self.idle_since_s
+        if self.state is _ASLEEP:
+            return self.idle_since_s + self.rules.sleep_s
         return None if self.pinned or self.keep_alive_s < 0 else self.idle_since_s + self.keep_alive_s
 
     def see(self, wanted: Wanted) -> None:
@@ -112,11 +127,21 @@ class Engine:
 
     def begin(self) -> None:
         """Note that it starts."""
+        self.is_waking = self.state is _ASLEEP
         self.state, self.is_stopping, self.error = EngineState.STARTING, False, None
 
-    def become_ready(self, now_s: float, load_s: float) -> None:
+    def fall_asleep(self) -> None:
+        """Note that it is to give its memory back."""
+        self.state, self.is_falling_asleep = EngineState.DRAINING, True
+
+    def become_asleep(self, now_s: float) -> None:
+        """Note that it sleeps."""
+        self.state, self.is_falling_asleep = _ASLEEP, False
+        self.idle_since_s = self.waits_since_s = now_s
+
+    def become_ready(self, now_s: float, load_s: float | None) -> None:
         """Note that it answers."""
-        self.state, self.load_s = EngineState.READY, load_s
+        self.state, self.load_s, self.is_waking = EngineState.READY, load_s, False
         self.ready_since_s = self.idle_since_s = now_s
         self.failures, self.emptied_for_it = 0, False
 
@@ -130,7 +155,8 @@ class Engine:
 
     def end(self, state: EngineState, now_s: float) -> None:
         """Note that the engine is gone; waiting requests now wait for its next start."""
-        self.state, self.is_stopping, self.pinned, self.asked_keep_alive_s = state, False, False, None
+        self.state, self.pinned, self.asked_keep_alive_s = state, False, None
+        self.is_stopping = self.is_falling_asleep = self.is_waking = False
         self.wanted = self.latest
         self.granted.clear()
         self.waits_since_s = now_s
@@ -154,7 +180,7 @@ class Engine:
             self.wanted,
             self.state,
             self.pinned,
-            idle_s=now_s - self.idle_since_s if self.is_idle else None,
+            idle_s=now_s - self.idle_since_s if self.is_unused else None,
             load_s=self.load_s or 1.0,
             had_its_turn=self.state is EngineState.READY and not self.is_idle and had_its_turn,
             ready_s=self.ready_since_s,

@@ -66,8 +66,22 @@ class StartFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class Slept:
+    """An engine has fallen asleep, as `Sleep` asked."""
+
+    model_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Woke:
+    """An engine that slept answers again, as `Wake` asked."""
+
+    model_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class Died:
-    """An engine that answered is gone, and nobody stopped it."""
+    """An engine that answered is gone, and nobody stopped it; or it neither fell asleep nor woke, and was ended."""
 
     model_id: int
     error: ShelfError
@@ -104,7 +118,9 @@ class Close:
     """The process ends."""
 
 
-Event = Asked | Done | Measured | Reached | Started | StartFailed | Died | Stopped | Unload | Seen | Tick | Close
+OfEngine = Reached | Started | StartFailed | Slept | Woke | Died | Stopped | Unload
+"""What is told of one engine."""
+Event = Asked | Done | Measured | OfEngine | Seen | Tick | Close
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +133,20 @@ class Start:
 @dataclass(frozen=True, slots=True)
 class Stop:
     """End an engine, or its start; ends with `Stopped`."""
+
+    model_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Let an idle engine give its device's memory back and keep its process; ends with `Slept` or `Died`."""
+
+    model_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """Let a sleeping engine answer again; ends with `Woke` or `Died`."""
 
     model_id: int
 
@@ -141,4 +171,4 @@ class Measure:
     """Look how much memory is free, and say `Measured`."""
 
 
-Effect = Start | Stop | Grant | Refuse | Measure
+Effect = Start | Stop | Sleep | Wake | Grant | Refuse | Measure

@@ -19,10 +19,10 @@ class Loaded:
 
     wanted: Wanted
     state: EngineState
-    """Starting (fetching, promoting), ready or draining; a draining one leaves by itself."""
+    """Starting (fetching, promoting), ready, draining or asleep; a draining one leaves by itself."""
     pinned: bool = False
     idle_s: float | None = None
-    """Seconds since its last answer; None while it is busy or not ready."""
+    """Seconds since its last answer, or since it fell asleep; None while it is busy or not ready."""
     load_s: float = 1.0
     """The seconds that its start took."""
     had_its_turn: bool = False
@@ -34,6 +34,12 @@ class Loaded:
     def value(self) -> float:
         """The larger, the less it is worth to keep: idle seconds for each second that its load takes."""
         return (self.idle_s or 0.0) / max(self.load_s, 0.1)
+
+    def needs_of(self, device: str) -> int:
+        """Return what it takes of a device's memory; one that sleeps has its weights in the machine's own."""
+        if self.state is EngineState.ASLEEP:
+            return self.wanted.asleep_bytes if device == "" else 0
+        return self.wanted.needs_of(device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +79,7 @@ class Room:
             return RoomPlan(never=True)
         leaving = [each for each in self.loaded if each.state is EngineState.DRAINING]
         idle = [each for each in movable if each not in leaving and each.idle_s is not None]
-        idle.sort(key=lambda each: (each.wanted.kind is not wanted.kind, -each.value))
+        idle.sort(key=lambda each: (each.state is not _ASLEEP, each.wanted.kind is not wanted.kind, -each.value))
         if (going := self._fewest(wanted, claims, leaving, idle)) is not None:
             return RoomPlan(stop=_ids(going))
         busy = sorted((each for each in movable if may_drain and each.had_its_turn), key=lambda each: each.ready_s)
@@ -107,24 +113,26 @@ class Room:
             return True
         kind, device = wanted.kind, wanted.device
         stays = [each for each in self.loaded if each not in gone]
-        slots = [each for each in (*(other.wanted for other in stays), *claims) if each.kind is kind]
+        awake = (each.wanted for each in stays if each.state is not _ASLEEP)
+        slots = [each for each in (*awake, *claims) if each.kind is kind]
         if sum(not each.is_elsewhere for each in slots) >= self.max_loaded:
             return False
         if self.memory is None or not wanted.needs_bytes:
             return True
-        taken = _needs((each.wanted for each in stays), device)
-        promised = _needs((each.wanted for each in stays if each.state not in _HAS_ITS_MEMORY), device)
-        back = _needs((each.wanted for each in gone if each.state in _HAS_ITS_MEMORY), device)
+        taken = _needs(stays, device)
+        promised = _needs((each for each in stays if each.state not in _HAS_ITS_MEMORY), device)
+        back = _needs((each for each in gone if each.state in _HAS_ITS_MEMORY), device)
         claimed_bytes = _needs(claims, device)
         free = min(self.memory.free_bytes + back - promised, self.memory.total_bytes - taken)
         return wanted.needs_bytes <= free - claimed_bytes
 
 
-_HAS_ITS_MEMORY = frozenset({EngineState.READY, EngineState.DRAINING})
+_ASLEEP = EngineState.ASLEEP
+_HAS_ITS_MEMORY = frozenset({EngineState.READY, EngineState.DRAINING, _ASLEEP})
 
 
-def _needs(models: Iterable[Wanted], device: str) -> int:
-    return sum(each.needs_bytes for each in models if each.device == device)
+def _needs(holders: Iterable[Loaded | Wanted], device: str) -> int:
+    return sum(each.needs_of(device) for each in holders)
 
 
 def _ids(engines: Iterable[Loaded]) -> tuple[int, ...]:

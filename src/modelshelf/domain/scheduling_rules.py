@@ -23,3 +23,5 @@ class Rules:
     """How long an engine may give no sign of life while it should answer."""
     fair_s: float = 10.0
     """How long an engine may go on answering while others wait for its room."""
+    sleep_s: float = 3600.0
+    """How long an engine sleeps that nobody asks."""

@@ -84,6 +84,12 @@ class Wanted:
     """What an engine of it was started as: commit, file, backend, arguments; another text asks for a new start."""
     is_elsewhere: bool = False
     """Whether another program serves it, so that it takes no room here."""
+    asleep_bytes: int = 0
+    """What its engine keeps in the machine's own memory while it sleeps; 0: it can't sleep."""
+
+    def needs_of(self, device: str) -> int:
+        """Return what its engine takes of a device's memory while it is awake."""
+        return self.needs_bytes if self.device == device else 0
 
 
 @dataclass(frozen=True, slots=True)

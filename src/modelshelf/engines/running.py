@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from modelshelf.domain.backends import Sleep
 from modelshelf.domain.engine_end import EngineEnd, end_of
 from modelshelf.domain.serving import Served
 from modelshelf.engines.child import Child, Launch
+from modelshelf.engines.sleeping import turn
 from modelshelf.errors import EngineFailed
 
 T = TypeVar("T")
@@ -40,6 +42,7 @@ class Engine:
     load_s: float
     _child: Child
     _ready: Readiness
+    _sleep: Sleep | None = None
     _answers: int = 0
     """How many probes it answered."""
 
@@ -55,6 +58,24 @@ class Engine:
     def log(self) -> tuple[str, ...]:
         """Return the last lines that it wrote, oldest first."""
         return self._child.lines()
+
+    async def sleep(self) -> None:
+        """Let it give the memory of its device back, and keep its process.
+
+        Raises:
+            EngineFailed: It doesn't.
+        """
+        assert self._sleep is not None, "only an engine that can sleep is asked to"
+        await asyncio.to_thread(turn, self.served, self._sleep, asleep=True)
+
+    async def wake(self) -> None:
+        """Let it answer again.
+
+        Raises:
+            EngineFailed: It doesn't.
+        """
+        assert self._sleep is not None, "only an engine that sleeps is woken"
+        await asyncio.to_thread(turn, self.served, self._sleep, asleep=False)
 
     async def died(self) -> str:
         """Wait until it is gone, stopped or not; returns why, in a sentence with its last words."""
@@ -88,6 +109,14 @@ class RemoteEngine:
         """Return nothing: it tells us nothing."""
         return ()
 
+    async def sleep(self) -> None:
+        """Raise EngineFailed: another's server isn't ours to put to sleep."""
+        raise EngineFailed(f"{self.served.url} is another's server, which isn't put to sleep.")
+
+    async def wake(self) -> None:
+        """Raise EngineFailed: it never slept."""
+        raise EngineFailed(f"{self.served.url} is another's server, which isn't woken.")
+
     async def died(self) -> str:
         """Wait until it isn't used any more."""
         await self._left.wait()
@@ -105,6 +134,7 @@ async def start_engine(
     is_stalled: Callable[[int], bool],
     write_log: Callable[[str], None],
     on_end: Callable[[], None],
+    sleep: Sleep | None = None,
 ) -> Engine:
     """Start a child and return its engine once it answers. Cancelled, it leaves nothing behind.
 
@@ -115,6 +145,7 @@ async def start_engine(
         is_stalled: Told how far the child is (a number that grows while it gets on); returns whether to give it up.
         write_log: Told of each line that it writes.
         on_end: Called once nothing of it is left, in another thread.
+        sleep: How it sleeps; None: it can't.
 
     Raises:
         EngineFailed: It died, or got on no more.
@@ -126,7 +157,7 @@ async def start_engine(
     except BaseException:
         await asyncio.shield(asyncio.to_thread(child.stop))
         raise
-    return Engine(served(child.url), time.monotonic() - started_s, child, ready)
+    return Engine(served(child.url), time.monotonic() - started_s, child, ready, sleep)
 
 
 async def in_thread(make: Callable[[], T], undo: Callable[[T], object]) -> T:

@@ -19,7 +19,9 @@ class EngineStatusJson(JsonObject):
     model_name: str
     """The model."""
     state: str
-    """`cold` (it waits for room), `fetching`, `promoting`, `starting`, `ready`, `draining`, `stopped` or `failed`."""
+    """`cold` (it waits for room), `fetching`, `promoting`, `starting`, `ready`, `draining`, `asleep`, `stopped`,
+    `failed`.
+    """
     engine: str
     """The kind of program that serves it."""
     kind: str
@@ -37,7 +39,7 @@ class EngineStatusJson(JsonObject):
     keep_alive_s: float | None
     """How long it stays when it is idle; null: for ever."""
     unload_in_s: float | None
-    """Seconds until the idle engine is unloaded; null if it is busy or kept for ever."""
+    """Seconds until the idle engine is unloaded, or falls asleep; null if it is busy or kept for ever."""
     load_s: float | None
     """The seconds that its start took; null until it is ready."""
     tokens_per_s: float | None

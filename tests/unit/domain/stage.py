@@ -15,6 +15,8 @@ from modelshelf.domain.scheduling_events import (
     Measure,
     Measured,
     Refuse,
+    Sleep,
+    Slept,
     Start,
     Started,
     StartFailed,
@@ -22,6 +24,8 @@ from modelshelf.domain.scheduling_events import (
     Stopped,
     Tick,
     Unload,
+    Wake,
+    Woke,
 )
 from modelshelf.domain.scheduling_rules import Rules
 from modelshelf.domain.serving import DeviceMemory, EngineKind, Wanted
@@ -86,6 +90,14 @@ class Stage:
         """Let an engine that was told to stop be gone."""
         return self.tell(Stopped(model.model_id), at_s)
 
+    def slept(self, model: Wanted, at_s: float | None = None) -> list[str]:
+        """Let an engine have fallen asleep."""
+        return self.tell(Slept(model.model_id), at_s)
+
+    def woke(self, model: Wanted, at_s: float | None = None) -> list[str]:
+        """Let an engine that slept answer again."""
+        return self.tell(Woke(model.model_id), at_s)
+
     def start_failed(self, model: Wanted, *, out_of_memory: bool = False, at_s: float | None = None) -> list[str]:
         """Let a start fail."""
         error = EngineFailed("It crashed.", tail=("last words",), out_of_memory=out_of_memory)
@@ -119,6 +131,10 @@ class Stage:
                 return f"start {model.model_name}"
             case Stop(model_id):
                 return f"stop {self.scheduler.engines[model_id].wanted.model_name}"
+            case Sleep(model_id):
+                return f"sleep {self.scheduler.engines[model_id].wanted.model_name}"
+            case Wake(model_id):
+                return f"wake {self.scheduler.engines[model_id].wanted.model_name}"
             case Grant(ticket):
                 return f"grant {ticket}"
             case Refuse(ticket, error):

@@ -22,6 +22,8 @@ from modelshelf.domain.scheduling_events import (
     Reached,
     Refuse,
     Seen,
+    Sleep,
+    Slept,
     Start,
     Started,
     StartFailed,
@@ -29,6 +31,8 @@ from modelshelf.domain.scheduling_events import (
     Stopped,
     Tick,
     Unload,
+    Wake,
+    Woke,
 )
 from modelshelf.domain.scheduling_rules import Rules
 from modelshelf.domain.serving import DeviceMemory, EngineKind, EngineState
@@ -37,7 +41,7 @@ from tests.fakes.engines import GB, wanted
 
 TOTAL_GB = 10
 MODELS = [
-    wanted("a", 1, needs_bytes=3 * GB, slots=1),
+    wanted("a", 1, needs_bytes=3 * GB, slots=1, asleep_bytes=2 * GB),
     wanted("b", 2, needs_bytes=6 * GB, slots=2),
     wanted("c", 3, needs_bytes=0, slots=3, keep_alive_s=0),
     wanted("huge", 4, needs_bytes=11 * GB),
@@ -67,6 +71,9 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.starting: set[int] = set()
         self.ready: set[int] = set()
         self.stopping: set[int] = set()
+        self.dozing: set[int] = set()
+        self.asleep: set[int] = set()
+        self.waking: set[int] = set()
         self.pinned: set[int] = set()
         self.pinning: dict[int, int] = {}
         self.unloaded: set[int] = set()
@@ -84,16 +91,27 @@ class SchedulerMachine(RuleBasedStateMachine):
         """Check an effect, and note it."""
         match effect:
             case Start(model):
-                assert model.model_id not in self.starting | self.ready | self.stopping, "one engine for each model"
+                assert model.model_id not in self.live, "one engine for each model"
                 assert model.model_id in self.waiting.values(), "nobody waits for it"
                 self.starting.add(model.model_id)
             case Stop(model_id):
-                assert model_id in self.starting | self.ready, "there is nothing to stop"
+                assert model_id in self.live - self.stopping, "there is nothing to stop"
                 assert self.is_closed or model_id not in self.granted.values(), "a busy engine isn't stopped"
                 assert self.is_closed or model_id not in self.pinned, "a pinned engine isn't stopped"
-                self.starting.discard(model_id)
-                self.ready.discard(model_id)
+                for known in (self.starting, self.ready, self.dozing, self.asleep, self.waking):
+                    known.discard(model_id)
                 self.stopping.add(model_id)
+            case Sleep(model_id):
+                assert model_id in self.ready, "only a ready engine sleeps"
+                assert model_id not in self.granted.values(), "a busy engine doesn't sleep"
+                assert model_id not in self.pinned, "a pinned engine doesn't sleep"
+                self.ready.discard(model_id)
+                self.dozing.add(model_id)
+            case Wake(model_id):
+                assert model_id in self.asleep, "only a sleeping engine wakes"
+                assert model_id in self.waiting.values(), "nobody waits for it"
+                self.asleep.discard(model_id)
+                self.waking.add(model_id)
             case Grant(ticket):
                 model_id = self.waiting.pop(ticket)
                 assert model_id in self.ready, "only a ready engine answers"
@@ -105,6 +123,16 @@ class SchedulerMachine(RuleBasedStateMachine):
             case Measure():
                 assert not self.is_measuring, "one look at a time"
                 self.is_measuring = True
+
+    @property
+    def live(self) -> set[int]:
+        """The models that have an engine, or the start of one."""
+        return self.awake | self.asleep
+
+    @property
+    def awake(self) -> set[int]:
+        """The models whose engines hold a slot."""
+        return self.starting | self.ready | self.stopping | self.dozing | self.waking
 
     @rule(
         model_id=st.integers(1, 6),
@@ -135,7 +163,8 @@ class SchedulerMachine(RuleBasedStateMachine):
     def measured(self) -> None:
         """Somebody has looked at the memory."""
         self.is_measuring = False
-        held = sum(self.models[model_id].needs_bytes for model_id in self.ready | self.stopping)
+        held = sum(self.models[model_id].needs_bytes for model_id in self.ready | self.stopping | self.dozing)
+        held += sum(self.models[model_id].asleep_bytes for model_id in self.asleep)
         free = max(0, (TOTAL_GB - self.others_gb) * GB - held)
         self.tell(Measured({"": DeviceMemory(free, TOTAL_GB * GB)}))
 
@@ -155,12 +184,30 @@ class SchedulerMachine(RuleBasedStateMachine):
         error = Conflict("No.") if outcome == "conflict" else EngineFailed("It crashed.")
         self.tell(StartFailed(model_id, error, out_of_memory=outcome == "memory"))
 
-    @precondition(lambda self: self.ready)
+    @precondition(lambda self: self.dozing | self.waking)
+    @rule(data=st.data())
+    def turns(self, data: st.DataObject) -> None:
+        """An engine has fallen asleep, or woken."""
+        self.turn(data.draw(st.sampled_from(sorted(self.dozing | self.waking))))
+
+    def turn(self, model_id: int) -> None:
+        """Let an engine have done what it was asked to."""
+        if model_id in self.dozing:
+            self.dozing.discard(model_id)
+            self.asleep.add(model_id)
+            self.tell(Slept(model_id))
+        else:
+            self.waking.discard(model_id)
+            self.ready.add(model_id)
+            self.tell(Woke(model_id))
+
+    @precondition(lambda self: self.ready | self.dozing | self.asleep | self.waking)
     @rule(data=st.data())
     def dies(self, data: st.DataObject) -> None:
         """An engine dies."""
-        model_id = data.draw(st.sampled_from(sorted(self.ready)))
-        self.ready.discard(model_id)
+        model_id = data.draw(st.sampled_from(sorted(self.ready | self.dozing | self.asleep | self.waking)))
+        for known in (self.ready, self.dozing, self.asleep, self.waking):
+            known.discard(model_id)
         self.end(model_id)
         self.tell(Died(model_id, EngineFailed("It died.")))
 
@@ -214,12 +261,12 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.is_closed = True
         self.tell(Close())
         assert not self.waiting
-        assert not self.starting | self.ready
+        assert not self.live - self.stopping
 
     @invariant()
     def never_too_many(self) -> None:
         """There are never more engines of a kind than may be, and none answers more than its slots."""
-        kinds = [self.models[model_id].kind for model_id in self.starting | self.ready | self.stopping]
+        kinds = [self.models[model_id].kind for model_id in self.awake]
         for kind in EngineKind:
             assert kinds.count(kind) <= self.allowed.max_loaded
         for model_id in self.ready:
@@ -236,7 +283,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         """Who waits, waits for memory to be measured, for an engine that starts or stops, or for one that is busy."""
         busy = {model_id for model_id in self.ready if model_id in self.granted.values()}
         if self.waiting:
-            assert self.is_measuring or self.starting or self.stopping or busy
+            assert self.is_measuring or self.starting or self.stopping or self.dozing or self.waking or busy
 
     @invariant()
     def what_it_knows_is_so(self) -> None:
@@ -244,7 +291,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         engines = self.scheduler.engines
         assert {ticket: i for i, engine in engines.items() for ticket in engine.granted} == self.granted
         assert {asked.ticket: i for i, engine in engines.items() for asked in engine.queue.asked} == self.waiting
-        assert {i for i, engine in engines.items() if engine.is_live} == self.starting | self.ready | self.stopping
+        assert {i for i, engine in engines.items() if engine.is_live} == self.live
         assert not [engine for engine in engines.values() if engine.is_forgotten]
 
     def teardown(self) -> None:
@@ -265,6 +312,8 @@ class SchedulerMachine(RuleBasedStateMachine):
             self.stopping.discard(model_id)
             self.end(model_id)
             self.tell(Stopped(model_id))
+        for model_id in sorted(self.dozing | self.waking):
+            self.turn(model_id)
         for model_id in sorted(self.starting):
             self.starting.discard(model_id)
             self.ready.add(model_id)

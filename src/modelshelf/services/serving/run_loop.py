@@ -26,12 +26,16 @@ from modelshelf.domain.scheduling_events import (
     Measured,
     Reached,
     Refuse,
+    Sleep,
+    Slept,
     Start,
     Started,
     StartFailed,
     Stop,
     Stopped,
     Tick,
+    Wake,
+    Woke,
 )
 from modelshelf.domain.scheduling_rules import Rules
 from modelshelf.domain.serving import DeviceMemory, EngineState, Load, Served, Wanted
@@ -81,6 +85,8 @@ class RunLoop:
         self._lives: dict[int, asyncio.Task[None]] = {}
         """From the beginning of a start to the end of the engine."""
         self._ends: dict[int, asyncio.Task[None]] = {}
+        self._faults: dict[int, str] = {}
+        """Why engines were ended that neither fell asleep nor woke."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._is_stopped = False
@@ -170,6 +176,10 @@ class RunLoop:
                 self._lives[wanted.model_id] = self._spawn(self._live(wanted))
             case Stop(model_id):
                 self._ends[model_id] = self._spawn(self._end(model_id))
+            case Sleep(model_id):
+                self._spawn(self._turn(model_id, Slept(model_id)))
+            case Wake(model_id):
+                self._spawn(self._turn(model_id, Woke(model_id)))
             case Measure():
                 self._spawn(self._measure())
 
@@ -192,6 +202,7 @@ class RunLoop:
         self._on_load(Load(wanted.model_name, wanted.backend, engine.load_s))
         self.tell(Started(model_id, engine.load_s))
         why = await self._end_of(model_id, engine)
+        why = self._faults.pop(model_id, why)
         if model_id in self._ends:
             return
         _log.warning("engine_died", extra={**extra, "detail": why})
@@ -251,6 +262,17 @@ class RunLoop:
             for known in (self._lives, self._ends, self.running):
                 known.pop(model_id, None)
             self.tell(Stopped(model_id))
+
+    async def _turn(self, model_id: int, over: Slept | Woke) -> None:
+        """Let an engine sleep or wake; one that doesn't is ended, and the task that watches it tells that it died."""
+        engine = self.running[model_id]
+        try:
+            await (engine.sleep() if isinstance(over, Slept) else engine.wake())
+        except EngineFailed as err:
+            self._faults[model_id] = err.detail
+            await engine.stop()
+        else:
+            self.tell(over)
 
     async def _measure(self) -> None:
         memory: dict[str, DeviceMemory] = {}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelshelf.domain.backend_choice import Choice, FoundBackend, choose_backend
+from modelshelf.domain.backends import Sleep
 from modelshelf.domain.engine_wishes import EngineWish
 from modelshelf.domain.launch_command import LaunchValues
 from modelshelf.domain.model_facts import USUAL_CONTEXT, ModelFacts
@@ -72,6 +73,12 @@ class ServingPlan:
         """What lets its engine run the code that the model brings, which was checked; nothing where it brings none."""
         argument = self.choice.backend.trust_argument
         return (argument,) if argument and self.facts.needs_code else ()
+
+    @property
+    def sleep(self) -> Sleep | None:
+        """How its engine sleeps; None where it can't, or nobody said that it may."""
+        sleep = self.choice.backend.sleep
+        return sleep if sleep is not None and sleep.argument in self.wish.arguments else None
 
     @property
     def ignores(self) -> frozenset[str]:

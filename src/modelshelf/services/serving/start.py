@@ -116,6 +116,7 @@ class Starter:
             device=plan.choice.found.device,
             version=plan.version,
             is_elsewhere=bool(plan.wish.url),
+            asleep_bytes=plan.files.size_bytes if plan.sleep else 0,
         )
 
     def memory(self) -> Mapping[str, DeviceMemory]:
@@ -203,6 +204,7 @@ class Starter:
                     is_stalled,
                     prepared.log.write,
                     prepared.end,
+                    plan.sleep,
                 )
         except EngineFailed as err:
             hint = f"Its whole log: shelf logs {wanted.model_name}"
@@ -241,6 +243,7 @@ class Starter:
             words = command_of(plan.choice.found.program, backend, plan.facts.kind, values, plan.wish.arguments)
             variables = {name: values.fill(text) for name, text in backend.environment.items()}
             environment = {**self.environment(plan.served), "PYTHONUNBUFFERED": "1", **variables}
+            environment |= plan.sleep.environment if plan.sleep else {}
             if plan.trusted:
                 environment["HF_MODULES_CACHE"] = str(modules_folder(self.state_home))
             url = "" if backend.chooses_port else f"http://127.0.0.1:{values.port}"
