@@ -313,5 +313,5 @@ def test_a_command_loads_no_service_of_another_one(home: Home) -> None:
     loaded = set(home.python(code).err.split())
 
     assert "modelshelf.services.lifecycle.remove" in loaded
-    others = {"modelshelf.services.adopt.adopt", "modelshelf.services.maintenance.verify", "modelshelf.hub.client"}
+    others = {"modelshelf.services.adopt.adopt", "modelshelf.services.maintenance.verify", "modelshelf.hub.transport"}
     assert not loaded & {"urllib3", "alembic", "pydantic", "sqlalchemy.dialects.postgresql", *others}
