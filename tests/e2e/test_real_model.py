@@ -15,8 +15,9 @@ HF = Path(sys.executable).with_name("hf")
 GENERATE = """
 import sys, torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
-tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])
-model = AutoModelForCausalLM.from_pretrained(sys.argv[1])
+where = {"cache_dir": sys.argv[2]} if sys.argv[2:] else {}
+tokenizer = AutoTokenizer.from_pretrained(sys.argv[1], **where)
+model = AutoModelForCausalLM.from_pretrained(sys.argv[1], **where)
 chat = [{"role": "user", "content": "What is 2+2?"}]
 inputs = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)
 with torch.inference_mode():
@@ -55,16 +56,16 @@ def test_a_pulled_model_answers_and_every_tool_agrees_that_it_is_there(model_hom
     assert "4" in answer
 
 
-def test_transformers_loads_through_a_view_of_all_tiers(model_home: Home) -> None:
-    """`from_pretrained` with an HF_HOME that is a view finds the model on the secondary offline, and it answers."""
-    model_home.run("add", "smol", DENSE, "--to", "secondary").checked()
-    everything = model_home.root / "everything"
-    model_home.run("view", "add", "hf", str(everything), "--all").checked()
+def test_transformers_loads_what_is_on_the_secondary_from_the_primary(model_home: Home) -> None:
+    """With VIEWS `from_pretrained` finds it offline by HF_HOME=PRIMARY and by `cache_dir=SECONDARY`, and it answers."""
+    model_home.run("add", "smol", DENSE, "--to", "secondary", VIEWS="hf,cache_dir").checked()
+    primary, secondary = str(model_home.primary), str(model_home.secondary)
 
-    answer = run(model_home, sys.executable, "-c", GENERATE, DENSE, HF_HOME=str(everything), HF_HUB_OFFLINE="1")
-    verified = run(model_home, str(HF), "cache", "verify", DENSE, HF_HOME=str(everything))
+    answer = run(model_home, sys.executable, "-c", GENERATE, DENSE, HF_HOME=primary, HF_HUB_OFFLINE="1")
+    other = run(model_home, sys.executable, "-c", GENERATE, DENSE, secondary, HF_HUB_OFFLINE="1")
+    verified = run(model_home, str(HF), "cache", "verify", DENSE, HF_HOME=primary)
 
-    assert "4" in answer
+    assert ("4" in answer, "4" in other) == (True, True)
     assert "All checksums match" in verified
 
 

@@ -55,6 +55,8 @@ def test_a_model_stays_in_one_hf_home_wherever_it_goes(library: Shelf, home: Hom
     sent = hub.bytes_sent
     home.hf(home.primary, "download", REPO).checked()
     assert hub.bytes_sent - sent < 9000
+    assert REPO in home.hf(home.primary, "cache", "ls").checked().out
+    home.hf(home.primary, "cache", "verify", REPO).checked()
     library.remove("m", delete_files=True)
     assert not Base(home.primary).repo(REPO).path.exists()
     assert violations(library) == []

@@ -145,3 +145,9 @@ def test_a_view_in_the_primary_is_found_wherever_that_is(base: Base, view: View,
 
     assert (found.root, found.primary, found.secondary) == (str(moved.path), str(moved.path), "/mnt/slow")
     assert records.read(moved, view.kind, found.root) == found
+
+
+def test_a_folder_is_looked_at_once_for_all_below_it(base: Base, view: View) -> None:
+    """Names in two folders of one folder come and go with it."""
+    make_true(base, view, d_a_link=Link("/a"), d_b_link=Link("/b"))
+    assert sorted(path.name for path in Path(view.root, "d").iterdir()) == ["a", "b"]
