@@ -32,8 +32,8 @@ def hooked(home: Home, hub: FakeHub, receiver: Receiver) -> Home:
 
 
 def names(receiver: Receiver) -> list[str]:
-    """Return the models in the messages so far."""
-    return [model["model_name"] for model in receiver.of("model")]
+    """Return the models in the messages so far, each once, in the order in which they came first."""
+    return list(dict.fromkeys(model["model_name"] for model in receiver.of("model")))
 
 
 def test_a_life_of_a_model_is_told_signed(hooked: Home, receiver: Receiver) -> None:
@@ -80,13 +80,17 @@ def test_one_of_two_servers_tells(hooked: Home, receiver: Receiver) -> None:
     with hooked.serve() as first, hooked.serve() as second:
         hooked.run("add", "a", REPO, "--no-download").checked()
         wait_until(lambda: "a" in names(receiver), "the first model")
-        first.end(signal.SIGKILL)
         hooked.run("add", "b", REPO, "--no-download").checked()
         wait_until(lambda: "b" in names(receiver), "the second model")
-        second.end()
+        ids = [message["id"] for message in receiver.messages]
+        first.end(signal.SIGKILL)  # what it was just answered may come again
         hooked.run("add", "c", REPO, "--no-download").checked()
+        wait_until(lambda: "c" in names(receiver), "the third model")
+        second.end()
+        hooked.run("add", "d", REPO, "--no-download").checked()
 
-    assert names(receiver) == ["a", "b"]
+    assert sorted(set(ids)) == sorted(ids)
+    assert names(receiver) == ["a", "b", "c"]
 
 
 def test_a_threshold_is_told(hooked: Home, receiver: Receiver) -> None:
