@@ -51,7 +51,7 @@ def test_an_alias_is_the_command(hub: FakeHub, home: Home, cli: Cli) -> None:
         (("add", "org/m", "--tier", "secondary"), "--tier: it is called --to", "--to secondary"),
         (("add", "org/m", "--name", "m"), "--name: the name stands first", "shelf add NAME ORG/MODEL"),
         (("ls", "--long"), "shelf ls has no option --long.", "shelf ls --help lists the options."),
-        (("jobs", "-f"), "-f: it is called --watch", "--watch"),
+        (("jobs", "-w"), "-w: it is called --watch", "--watch"),
         (("--verbose", "ls"), "shelf has no option --verbose: everything is said", "shelf doctor"),
         (("--versoin",), "shelf has no option --versoin.", "Did you mean --version?"),
     ],
