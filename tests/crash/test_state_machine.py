@@ -162,6 +162,7 @@ class Library(RuleBasedStateMachine):
         """Reconcile; as the registry is there, nothing may be lost."""
         before = {model.row.model_name: model.state for model in self.shelf.models()}
         self.shelf.reconcile()
+        self._settle()  # it saw what was read of a model, which may promote it
         after = {model.row.model_name: model.state for model in self.shelf.models()}
         assert {name for name, state in before.items() if state == "ready"} <= {
             name for name, state in after.items() if state == "ready"
