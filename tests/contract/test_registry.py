@@ -439,3 +439,14 @@ def test_the_models_of_many_repositories_come_at_once(registry: Registry) -> Non
         "Qwen/Qwen2.5-3B": ["qwen", "twin"]
     }
     assert registry.models_of(()) == {}
+
+
+def test_the_manifests_of_many_repositories_come_at_once(registry: Registry) -> None:
+    """One statement returns the files of some repositories' commits, and none of others."""
+    row = add(registry)
+    registry.set_manifest(row, COMMIT, FILES)
+
+    assert registry.manifests_of({row.hf_path, "org/none"}) == {
+        (row.hf_path, COMMIT): sorted(FILES, key=lambda file: file.path)
+    }
+    assert registry.manifests_of({"org/none"}) == registry.manifests_of(()) == {}

@@ -139,7 +139,7 @@ def _make_services(parts: _Parts, settings: Settings) -> Services:
 
     registry, library, runner = parts.registry, parts.library, parts.runner
     remover = Remover(registry, library, parts.old_copies, Adapters(library), runner)
-    unneeded = UnneededFiles(library, parts.tiers, parts.old_copies, runner)
+    unneeded = UnneededFiles(registry, library, parts.tiers, parts.old_copies, runner)
     return Services(
         registry=registry,
         library=library,

@@ -50,7 +50,10 @@ LEFT JOIN jobs j ON j.id = (SELECT max(x.id) FROM jobs x WHERE x.model_id = m.id
 
 FILES = "SELECT path, size_bytes, digest FROM files WHERE hf_path = :hf_path AND commit_hash = :commit ORDER BY path"
 
-MANIFESTS = "SELECT hf_path, commit_hash, path, size_bytes, digest FROM files ORDER BY hf_path, commit_hash, path"
+_ANY_FILES = "SELECT hf_path, commit_hash, path, size_bytes, digest FROM files"
+_BY_COMMIT = "ORDER BY hf_path, commit_hash, path"
+MANIFESTS = f"{_ANY_FILES} {_BY_COMMIT}"
+MANIFESTS_OF = f"{_ANY_FILES} WHERE hf_path IN :repo_ids {_BY_COMMIT}"
 
 MOVES = """
 SELECT id, finished_at, kind, params, reason, parent_id FROM jobs

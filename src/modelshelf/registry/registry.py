@@ -162,6 +162,14 @@ class Registry(JobTable, UseTable):
         """Return the manifests of all commits, by repository and commit: one statement for who asks about all."""
         return fast_read.manifests(self._read(fast_read.MANIFESTS))
 
+    def manifests_of(self, repo_ids: Collection[str]) -> dict[tuple[str, str], list[FileEntry]]:
+        """Return the manifests of the commits of some repositories: one statement for who asks about many."""
+        if not repo_ids:
+            return {}
+        wanted = sa.text(fast_read.MANIFESTS_OF).bindparams(sa.bindparam("repo_ids", expanding=True))
+        with self._engine.connect() as connection:
+            return fast_read.manifests(tuple(row) for row in connection.execute(wanted, {"repo_ids": sorted(repo_ids)}))
+
     def add_model(self, wanted: Registration, base: str) -> ModelRow:
         """Add a model; the same registration a second time returns the existing row.
 

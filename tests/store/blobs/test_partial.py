@@ -15,7 +15,7 @@ from modelshelf.domain.names import Digest
 from modelshelf.domain.plans import CLAIM_BYTES, SEGMENT_BYTES, segment_count, segment_range
 from modelshelf.errors import Cancelled, Corrupt
 from modelshelf.store import fs
-from modelshelf.store.blobs.partial import IncomingBlob, Run, file_agrees, written_bytes
+from modelshelf.store.blobs.partial import IncomingBlob, Run, file_agrees, is_any, written_bytes
 from modelshelf.store.layout import Base
 from tests.builders import digest_of, put
 from tests.world import random_bytes
@@ -295,3 +295,12 @@ def test_a_map_that_is_none_claims_nothing(tmp_path: Path) -> None:
     with IncomingBlob(base, digest, 10) as blob:
         assert blob.missing() == [0]
         write(blob, 0, memoryview(b"0123456789"))
+
+
+def test_a_base_with_a_part_is_told_from_one_without(base: Base) -> None:
+    """A part that arrives, or was left, is noticed; a lock alone is none."""
+    assert not is_any(base)
+    put(base.part_lock(DIGEST), b"")
+    assert not is_any(base)
+    put(base.part(DIGEST), b"x")
+    assert is_any(base)

@@ -17,6 +17,7 @@ from modelshelf.server.web import plans, render, words
 from modelshelf.server.web.plans import Moving, Removing
 from modelshelf.server.web.sheet import Sheet
 from modelshelf.server.web.site import Fields, Site, form, see
+from modelshelf.services.lifecycle.removal_look import RemovalLook
 from modelshelf.services.space.tiers import destination
 from modelshelf.store.gc import open_files
 
@@ -124,8 +125,8 @@ def _remove_all(site: Site, rows: list[ModelRow], *, delete: bool) -> None:
 
 
 def _removing(site: Site, rows: list[ModelRow]) -> list[Removing]:
-    opened, leaving = open_files.opened(), {row.id for row in rows}
-    return [_removal(site, row, opened, leaving) for row in rows]
+    look, leaving = site.shelf.services.remover.look(open_files.opened()), {row.id for row in rows}
+    return [_removal(site, row, look, leaving) for row in rows]
 
 
 def _is_only_copy(site: Site, row: ModelRow, leaving: set[int]) -> bool:
@@ -137,17 +138,16 @@ def _is_only_copy(site: Site, row: ModelRow, leaving: set[int]) -> bool:
     return not held.issuperset(file.digest for file in library.files(row))
 
 
-def _removal(site: Site, row: ModelRow, opened: set[tuple[int, int]], leaving: set[int]) -> Removing:
-    services, name = site.shelf.services, row.model_name
+def _removal(site: Site, row: ModelRow, look: RemovalLook, leaving: set[int]) -> Removing:
     is_only_copy = _is_only_copy(site, row, leaving)
     try:
-        services.remover.check(name, delete_files=False)
+        look.check(row, delete_files=False)
     except ShelfError as err:
         return Removing(row, 0, "", f"{err.detail} {err.hint}".strip(), "", is_only_copy=is_only_copy)
     try:
-        services.remover.check(name, delete_files=True, opened=opened)
-        plan = services.remover.plan(name, delete_files=True)
-        kept = services.remover.why_kept(name, plan)
+        look.check(row, delete_files=True)
+        plan = look.plan(row)
+        kept = site.shelf.services.remover.why_kept(row.model_name, plan)
         return Removing(row, plan.free_bytes, kept, "", "", is_only_copy=is_only_copy)
     except ShelfError as err:
         return Removing(row, 0, "", "", f"{err.detail} {err.hint}".strip(), is_only_copy=is_only_copy)

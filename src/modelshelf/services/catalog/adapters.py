@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,18 +65,30 @@ class Adapters:
                 hint=f"shelf update {row.model_name}, or register main of it: shelf add NAME {said}",
             )
 
-    def needing(self, row: ModelRow) -> list[str]:
-        """Return the registered adapters that would lose their base model with this model, by name."""
-        if len(self.library.reader.models(any_case=row.hf_path)) > 1:
-            return []
-        return [other.model_name for other in self.library.reader.adapters() if self._needs(other, row.hf_path)]
+    def needing(self, row: ModelRow, known: Mapping[str, Sequence[str]] | None = None) -> Sequence[str]:
+        """Return the registered adapters that would lose their base model with this model, by name.
 
-    def _needs(self, row: ModelRow, repo_id: RepoId) -> bool:
+        Args:
+            row: The model.
+            known: What `by_base_model` returned just now; None: look.
+        """
+        needing = (self.by_base_model() if known is None else known).get(row.hf_path.lower(), ())
+        is_alone = not needing or len(self.library.reader.models(any_case=row.hf_path)) <= 1
+        return needing if is_alone else ()
+
+    def by_base_model(self) -> dict[str, list[str]]:
+        """Return the registered adapters that can be read, by name, by the lower-case id of what they need."""
+        found: dict[str, list[str]] = {}
+        for row in self.library.reader.adapters():
+            if (needed := self._needed(row)) is not None:
+                found.setdefault(needed.lower(), []).append(row.model_name)
+        return found
+
+    def _needed(self, row: ModelRow) -> RepoId | None:
         if row.commit_hash is None:
-            return False
+            return None
         base = Base(Path(self.library.base_of(row)))
         try:
-            needed = adapter.base_repo(base, base.repo(row.hf_path).snapshot(row.commit_hash))
+            return adapter.base_repo(base, base.repo(row.hf_path).snapshot(row.commit_hash))
         except (BadInput, OSError):
-            return False
-        return needed is not None and needed.lower() == repo_id.lower()
+            return None

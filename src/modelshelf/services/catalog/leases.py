@@ -77,8 +77,7 @@ class Leaser:
 
     def live(self) -> list[Lease]:
         """Return the leases that are still valid."""
-        leases = self.registry.leases.all()
-        return [lease for lease in leases if not lease.expired and is_alive(lease.owner) is not False]
+        return live(self.registry)
 
     def _take(
         self, model_name: str, kind: str, holder: str, *, ttl_s: float = TTL_S, owner: str | None = None
@@ -137,7 +136,7 @@ def holding(registry: Registry, tiers: Tiers, base: str) -> list[Lease]:
     return found
 
 
-def holding_model(registry: Registry, model_id: int) -> list[Lease]:
-    """Return the leases that live and hold a model, in whichever base: an engine may run from where it was."""
-    leases = [lease for lease in registry.leases.all() if lease.model_id == model_id]
+def live(registry: Registry) -> list[Lease]:
+    """Return the leases that are still valid, in whichever base."""
+    leases = registry.leases.all()
     return [lease for lease in leases if not lease.expired and is_alive(lease.owner) is not False]

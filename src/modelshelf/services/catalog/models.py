@@ -41,9 +41,13 @@ class Library:
         """Return models, by default all, by name."""
         return self.at(self.reader.listed(listing))
 
+    def places(self) -> Places:
+        """Return a look at where models are, which asks each base once."""
+        return Places(self.reader, self.tiers, self.known.load() | self.reader.tier_ids())
+
     def at(self, rows: Sequence[ModelRow]) -> list[Model]:
         """Return the models of rows that were read already, as they are now."""
-        look = _StateReader(self.reader, self.tiers, self.known.load() | self.reader.tier_ids())
+        look = self.places()
         return [look.at(row) for row in rows]
 
     def model(self, model_name: str) -> Model:
@@ -52,7 +56,7 @@ class Library:
         Raises:
             NotFound: There is no such model.
         """
-        look = _StateReader(self.reader, self.tiers, self.known.load() | self.reader.tier_ids())
+        look = self.places()
         return look.at(self.row(model_name))
 
     def row(self, model_name: str) -> ModelRow:
@@ -94,7 +98,7 @@ class Library:
 
     def why_away(self, repo_id: str) -> str:
         """Return why copies of a repository can't be read now; empty if none is known to be offline."""
-        look = _StateReader(self.reader, self.tiers, self.known.load() | self.reader.tier_ids())
+        look = self.places()
         found = (look.at(row) for row in self.reader.models(repo_id=repo_id) if row.complete)
         return next((model.detail for model in found if model.state is State.OFFLINE), "")
 
@@ -163,7 +167,7 @@ class Library:
         return Path(path)
 
 
-def _without_the_dead(row: ModelRow) -> ModelRow:
+def without_the_dead(row: ModelRow) -> ModelRow:
     """Return a model whose job is queued again if the process that ran it is dead."""
     if row.job_state != RUNNING:
         return row
@@ -183,7 +187,7 @@ def selected_files(reader: Reader, row: ModelRow) -> list[FileEntry]:
 
 
 @dataclass(slots=True)
-class _StateReader:
+class Places:
     """One read of the disks, which asks each base once whether it is online."""
 
     reader: Reader
@@ -198,16 +202,10 @@ class _StateReader:
 
     def at(self, row: ModelRow) -> Model:
         """Return a model with its state now."""
-        row = _without_the_dead(row)
-        try:
-            base_path = self.tiers.resolve(row.cache_location, row.cache_path).base
-        except BadInput as err:
-            return Model(row, row.cache_path, None, State.OFFLINE, err.detail)
+        row = without_the_dead(row)
+        base_path, offline = self.where(row)
         if base_path not in self.bases:
-            self.bases[base_path] = Base(Path(base_path))
-        if (base_path, row.complete) not in self.offline:
-            self.offline[base_path, row.complete] = self._why_offline(base_path, known=row.complete)
-        offline = self.offline[base_path, row.complete]
+            return Model(row, base_path, None, State.OFFLINE, offline)
         repo = self.bases[base_path].repo(row.hf_path)
         if row.commit_hash is None or offline:
             path = str(repo.snapshot(row.commit_hash)) if row.commit_hash else None
@@ -219,6 +217,18 @@ class _StateReader:
         if state is State.READY:
             detail = self._beside_ready(base_path, is_unlisted=is_unlisted)
         return Model(row, base_path, str(repo.snapshot(row.commit_hash)), state, detail, is_unlisted)
+
+    def where(self, row: ModelRow) -> tuple[str, str]:
+        """Return the base that a model resolves to, and why it can't be read, in a sentence; empty if it can."""
+        try:
+            base_path = self.tiers.resolve(row.cache_location, row.cache_path).base
+        except BadInput as err:
+            return row.cache_path, err.detail
+        if base_path not in self.bases:
+            self.bases[base_path] = Base(Path(base_path))
+        if (base_path, row.complete) not in self.offline:
+            self.offline[base_path, row.complete] = self._why_offline(base_path, known=row.complete)
+        return base_path, self.offline[base_path, row.complete]
 
     def _why_offline(self, base_path: str, *, known: bool) -> str:
         """Return why a base can't be read; a base with a complete model counts as used, even if nobody remembers it."""

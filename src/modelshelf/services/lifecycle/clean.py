@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from modelshelf.domain.clean import CleanItem, CleanPlan, CleanWish, largest_first, propose, with_bytes
+from modelshelf.domain.models import ModelRow
+from modelshelf.domain.names import RepoId
 from modelshelf.domain.outcomes import Freed
 from modelshelf.errors import ShelfError
 from modelshelf.registry.registry import Registry
@@ -25,19 +27,21 @@ class Cleaner:
     def plan(self, wish: CleanWish, now_s: float) -> CleanPlan:
         """Return what could go now, measured, and what is pinned, leased or otherwise held; nothing is changed."""
         snapshots = self.unneeded.find() if wish.revisions else []
-        items, kept, opened = list[CleanItem](), list[str](), open_files.opened()
-        for item in propose(self.registry.models(), snapshots, wish, now_s):
+        items, kept, look = list[CleanItem](), list[str](), self.remover.look(open_files.opened())
+        rows, of_repo = dict[str, ModelRow](), dict[RepoId, list[ModelRow]]()
+        for row in self.registry.models():
+            rows[row.model_name] = row
+            of_repo.setdefault(row.hf_path, []).append(row)
+        for item in propose(tuple(rows.values()), snapshots, wish, now_s):
+            if item.snapshot is not None:
+                items.append(item)
+                continue
             try:
-                items.append(self._measured(item, opened))
+                free_bytes = look.free_bytes(rows[item.model_name], of_repo[item.repo_id])
+                items.append(with_bytes(item, free_bytes))
             except ShelfError as err:
                 kept.append(err.detail)
-        return largest_first(items, kept)
-
-    def _measured(self, item: CleanItem, opened: Set[tuple[int, int]]) -> CleanItem:
-        if item.snapshot is not None:
-            return item
-        self.remover.check(item.model_name, delete_files=True, opened=opened)
-        return with_bytes(item, self.remover.plan(item.model_name, delete_files=True).free_bytes)
+        return largest_first(items, dict.fromkeys(kept))
 
     def remove(self, items: Sequence[CleanItem]) -> tuple[list[tuple[CleanItem, Freed]], list[str]]:
         """Remove what was selected; return what went with what that freed, and why the rest stayed, in sentences."""

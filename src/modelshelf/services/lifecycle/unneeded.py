@@ -7,16 +7,18 @@ program.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
+from itertools import chain, islice
 
 from modelshelf.domain.jobs import UNFINISHED
-from modelshelf.domain.models import FileEntry
+from modelshelf.domain.models import FileEntry, select_files
 from modelshelf.domain.names import CommitHash, Digest, FilePath, RepoId
 from modelshelf.domain.outcomes import Freed
 from modelshelf.domain.plans import UnneededSnapshot
 from modelshelf.domain.tiers import Tier
 from modelshelf.errors import BadInput, Conflict, Denied
+from modelshelf.registry.registry import Registry
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.jobs.runner import JobRunner
 from modelshelf.services.space.delete_old_copy import OldCopyDeleter, old_copy, read_freed
@@ -26,12 +28,15 @@ from modelshelf.store.repos import delete, scan
 
 _NO_BLOB = Digest("0" * 40)
 """Stands for the digest of a file that isn't a link to a blob: no blob goes with it."""
+_AT_ONCE = 256
+"""About how many repositories one statement asks."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnneededFiles:
     """Finds snapshots that no registered model needs, and deletes them."""
 
+    registry: Registry
     library: Library
     tiers: TierService
     old_copies: OldCopyDeleter
@@ -50,14 +55,33 @@ class UnneededFiles:
 
     def _in(self, tier: Tier, wanted: RepoId | None) -> Iterator[UnneededSnapshot]:
         base = Base(self.tiers.path(tier))
-        for repo_type, repo_id, repo in scan.repos(base):
-            if repo_type == "model" and (wanted or repo_id).lower() == repo_id.lower():
+        found = (
+            (repo_id, repo)
+            for repo_type, repo_id, repo in scan.repos(base)
+            if repo_type == "model" and (wanted or repo_id).lower() == repo_id.lower()
+        )
+        while batch := list(islice(found, _AT_ONCE)):
+            needed = self._needed(base, {repo_id for repo_id, _ in batch})
+            for repo_id, repo in batch:
                 for commit_hash in scan.snapshots(repo):
-                    with contextlib.suppress(Conflict, Denied):
-                        yield from self._of(tier, base, repo_id, commit_hash)
+                    keep = needed.get((repo_id, commit_hash), frozenset())
+                    if not keep.issuperset(scan.snapshot_names(repo, commit_hash)):
+                        with contextlib.suppress(Conflict, Denied):
+                            yield from self._of(tier, base, repo_id, commit_hash, keep)
 
-    def _of(self, tier: Tier, base: Base, repo_id: RepoId, commit_hash: CommitHash) -> Iterator[UnneededSnapshot]:
-        keep = self.library.needed_paths(base, repo_id, commit_hash)
+    def _needed(self, base: Base, repo_ids: Set[RepoId]) -> dict[tuple[str, str], frozenset[str]]:
+        """Return the files that registered models need in a base, by repository and commit."""
+        manifests, needed = self.registry.manifests_of(repo_ids), dict[tuple[str, str], frozenset[str]]()
+        for row in chain.from_iterable(self.registry.models_of(repo_ids).values()):
+            if row.commit_hash is not None and self.library.base_of(row) == str(base.path):
+                commit = row.hf_path, row.commit_hash
+                files = select_files(manifests.get(commit, ()), row.allow_patterns)
+                needed[commit] = needed.get(commit, frozenset()).union(file.path for file in files)
+        return needed
+
+    def _of(
+        self, tier: Tier, base: Base, repo_id: RepoId, commit_hash: CommitHash, keep: frozenset[str]
+    ) -> Iterator[UnneededSnapshot]:
         files = tuple(file for file in _files(base.repo(repo_id), commit_hash) if file.path not in keep)
         if files:
             others = self.library.needed_digests(base, repo_id, commit_hash)
@@ -72,7 +96,7 @@ class UnneededFiles:
             Unavailable: A program opened them at that moment; they are deleted when it ends.
         """
         base, repo_id = Base(self.tiers.path(going.tier)), going.repo_id
-        busy = next((row for row in self.library.reader.models(repo_id=repo_id) if row.job_state in UNFINISHED), None)
+        busy = next((row for row in self.registry.models(repo_id=repo_id) if row.job_state in UNFINISHED), None)
         if busy is not None:
             hint = f"Wait for it, or end it: shelf cancel {busy.job_id}"
             raise Conflict(f"Job {busy.job_id} works on {busy.model_name}.", hint=hint, job_id=busy.job_id)

@@ -16,6 +16,7 @@ from modelshelf.errors import ShelfError
 from modelshelf.registry.registry import Registry
 from modelshelf.services.catalog.leases import holding
 from modelshelf.services.catalog.models import Library
+from modelshelf.services.space.lone_snapshot import lone_snapshot
 from modelshelf.store.gc import open_files
 from modelshelf.store.layout import Base
 from modelshelf.store.repos import delete, scan
@@ -116,13 +117,10 @@ class Coldest:
         """Return what evicting a placement frees; its blobs tell where it is alone and as it was when it arrived."""
         first, base = rows[0], Base(Path(self._tier.base))
         assert first.commit_hash is not None
+        if (alone := lone_snapshot(base, rows, of_repo)) is not None:
+            self._blobs[first.id] = alone.files
+            return alone.size_bytes
         where = base, first.hf_path, first.commit_hash
-        is_alone = len(rows) == len(of_repo) == 1 and not first.allow_patterns
-        if is_alone and first.signature == scan.signature(base.repo(first.hf_path), first.commit_hash):
-            found = delete.only_snapshot(*where)
-            if found is not None and found.size_bytes == first.size_bytes:
-                self._blobs[first.id] = found.files
-                return found.size_bytes
         files = {file.path: file for row in rows for file in self._library.files(row)}
         others = self._library.needed_digests(*where, of_repo)
         return delete.leaving_bytes(base, delete.plan_removal(*where, files.values(), (), others))

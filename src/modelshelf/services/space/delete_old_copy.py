@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -144,24 +144,19 @@ class OldCopyDeleter:
                 freed += sidecars.remove(base, sidecar.model_name)
         return freed
 
-    def users(
-        self,
-        base: Base,
-        repo_id: RepoId,
-        commit_hash: CommitHash,
-        files: Sequence[FileEntry],
-        opened: Set[tuple[int, int]] | None = None,
-    ) -> list[str]:
+    def users(self, base: Base, repo_id: RepoId, commit_hash: CommitHash, files: Sequence[FileEntry]) -> list[str]:
         """Return who holds a lease on a placement or has one of its files open, in words."""
-        held = holding(self.registry, self.library.tiers, str(base.path))
-        leased = [lease.holder for lease in held if self._is_of(lease.model_id, repo_id)]
-        paths = list(scan.file_paths(base.repo(repo_id), commit_hash, files))
-        if opened is not None and opened.isdisjoint(open_files.identities(paths)):
-            return sorted(set(leased))
-        return sorted({*leased, *open_files.users_of(paths)})
+        paths = scan.file_paths(base.repo(repo_id), commit_hash, files)
+        return sorted({*self.holders(base).get(repo_id, ()), *open_files.users_of(paths)})
 
-    def _is_of(self, model_id: int, repo_id: RepoId) -> bool:
-        return bool(self.registry.models(model_id=model_id, repo_id=repo_id))
+    def holders(self, base: Base) -> dict[RepoId, set[str]]:
+        """Return who holds leases in a base, in words, by the repository."""
+        held = holding(self.registry, self.library.tiers, str(base.path))
+        found: dict[RepoId, set[str]] = {}
+        for lease in held:
+            for row in self.registry.models(model_id=lease.model_id):
+                found.setdefault(row.hf_path, set()).add(lease.holder)
+        return found
 
 
 def read_freed(job: Job) -> Freed:

@@ -87,6 +87,13 @@ def digest_of(path: Path, on_read: Callable[[int], None] = lambda count: None) -
     return Digest(found.hexdigest())
 
 
+def is_any(base: Base) -> bool:
+    """Return whether a base has parts at all."""
+    with contextlib.suppress(OSError), os.scandir(base.incoming) as entries:
+        return any(entry.name.endswith(".part") for entry in entries)
+    return False
+
+
 def written_bytes(part: Path) -> int:
     """Return how many bytes of a part are on the disk; its holes are still to be written. 0 if there is no part."""
     try:

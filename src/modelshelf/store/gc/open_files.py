@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
 
 _PROC = Path("/proc")
@@ -18,7 +18,11 @@ def users_of(paths: Iterable[Path]) -> list[str]:
 
     Source: proc(5), `/proc/PID/fd` and `/proc/PID/maps`.
     """
-    wanted = identities(paths)
+    return users_of_any(identities(paths))
+
+
+def users_of_any(wanted: Set[tuple[int, int]]) -> list[str]:
+    """Return the processes that have a file open or mapped whose device and inode are among these; see `users_of`."""
     if not wanted:
         return []
     pids = [entry.name for entry in _PROC.iterdir() if entry.name.isdigit()]

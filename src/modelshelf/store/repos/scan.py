@@ -181,6 +181,14 @@ def snapshot_files(repo: Repo, commit_hash: CommitHash) -> Iterator[tuple[str, P
         yield path.relative_to(root).as_posix(), path
 
 
+def snapshot_names(repo: Repo, commit_hash: CommitHash) -> Iterator[str]:
+    """Yield the path in the repository of every file of a snapshot, with sub-folders, in no order."""
+    root = f"{repo.snapshots}/{commit_hash}"
+    for entry in Listing().walk(root):
+        if not entry.is_dir(follow_symlinks=False):
+            yield entry.path.removeprefix(f"{root}/")
+
+
 def walk_files(folder: Path) -> Iterator[Path]:
     """Yield every file and link below a folder; no link is followed, and what can't be read is left out."""
     try:
