@@ -245,12 +245,14 @@ def _make_adopter(parts: _Parts) -> Adopter:
     from modelshelf.services.adopt.adopt import Adopter
     from modelshelf.services.adopt.import_models import ModelImporter
     from modelshelf.services.adopt.link_old_path import Linker
+    from modelshelf.services.adopt.other_programs import OtherPrograms
 
     registry, tiers, clock = parts.registry, parts.tiers, parts.clock
     reconciler = _make_reconciler(parts)
     importer = ModelImporter(registry, tiers, parts.room.admission, reconciler, parts.old_copies, clock)
     linker = Linker(tiers, importer, clock)
-    return Adopter(registry, parts.library, tiers, importer, linker, parts.mover, parts.runner)
+    others = OtherPrograms(parts.library, importer, _make_views(parts))
+    return Adopter(registry, parts.library, tiers, importer, linker, others, parts.mover, parts.runner)
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,13 +217,16 @@ class _Deciding:
 
     def _decide_foreign(self, model: FoundModel, same: Sequence[Registered]) -> Adoption:
         there = next((row for row in same if row.complete), None)
-        if there is not None:
+        if there is not None and self._order.mode is not AdoptMode.LINK:
             why = f"It is registered as {there.model_name}."
             return Adoption(there.model_name, Act.NONE, model, why, there.model_name)
         if self._order.mode is AdoptMode.LEAVE:
             why = "It isn't a Hugging Face cache: --move links it into a tier and leaves it where it is."
             return Adoption("", Act.STAY, model, why)
         target = f"{self._order.target_location} ({self._order.target})"
+        if self._order.mode is AdoptMode.LINK:
+            why = f"It goes to {target}, and links take the place of its weights."
+            return Adoption(there.model_name if there is not None else self._name(model), Act.BRING, model, why)
         why = f"It is linked into {target}, or copied with --copy; the original stays as it is."
         return Adoption(self._name(model), Act.BRING, model, why)
 

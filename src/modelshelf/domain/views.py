@@ -36,6 +36,8 @@ class ViewKind(enum.StrEnum):
     INVOKEAI = "invokeai"
     HF = "hf"
     CACHE_DIR = "cache_dir"
+    ADOPTED = "adopted"
+    """Links in place of a program's own files, where those were; only adopt makes one."""
 
 
 DEFAULT_KINDS = (ViewKind.HF, ViewKind.CACHE_DIR)
@@ -56,7 +58,7 @@ def kind_of(text: str) -> ViewKind:
         BadInput: There is no such kind.
     """
     if text not in set(ViewKind):
-        kinds = ", ".join(ViewKind)
+        kinds = ", ".join(kind for kind in ViewKind if kind is not ViewKind.ADOPTED)
         raise BadInput(f"There is no kind of view {text!r:.80}.", hint=f"Use one of {kinds}.", kind=text[:80])
     return ViewKind(text)
 
@@ -156,6 +158,14 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file of a repository, whichever of its models is here."""
+
+    repo_id: RepoId
+    path: FilePath
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """A view, and the record of what we made in it."""
 
@@ -173,6 +183,8 @@ class View:
     """The secondary base by the same process; empty without one."""
     is_pending: bool = False
     """Whether a change is under way, or was when its process died."""
+    places: Mapping[str, SourceFile] = field(default_factory=dict)
+    """In one of kind `adopted`, by path below the root: what is to be read there in place of the program's own file."""
     by_settings: bool = False
     """Whether it is there because the settings name its kind, and not because a person asked."""
 
@@ -329,6 +341,32 @@ def take_over(view: View, holding: Holding, below: str) -> tuple[View, dict[str,
     made = {path: _both(view.made.get(path), taken.get(path)) for path in [*view.made, *taken]}
     folders = {folder for path in entries for folder in folders_of(path) if folder.startswith(below.rstrip("/"))}
     return replace(view, made=made, folders=view.folders | folders, is_pending=True), entries
+
+
+def claim(view: View, places: Mapping[str, SourceFile], models: Sequence[ViewModel]) -> tuple[View, dict[str, Link]]:
+    """Return the record of a view while links take the place of a program's files, and those links by path.
+
+    Args:
+        view: The view.
+        places: What is to be read at each path.
+        models: The models that have it; a path whose file none of them has is left out.
+    """
+    holding = in_place(places, models)
+    kept = {path: places[path] for path in holding.entries}
+    names = {*(view.models or ()), *holding.owners.values()}
+    taken = {path: Made(holding.owners[path], (entry.mark,)) for path, entry in holding.entries.items()}
+    made = {path: _both(view.made.get(path), taken.get(path)) for path in [*view.made, *taken]}
+    links = {path: entry for path, entry in holding.entries.items() if isinstance(entry, Link)}
+    models_now = tuple(sorted(names))
+    return replace(view, models=models_now, places={**view.places, **kept}, made=made, is_pending=True), links
+
+
+def in_place(places: Mapping[str, SourceFile], models: Sequence[ViewModel]) -> Holding:
+    """Return what a view holds that stands in the place of a program's own files."""
+    found = {SourceFile(model.repo_id, file.path): (model, file) for model in models for file in model.files}
+    there = {path: found[source] for path, source in places.items() if source in found}
+    entries = {path: Link(file.place) for path, (_, file) in there.items()}
+    return Holding(entries, {path: model.model_name for path, (model, _) in there.items()})
 
 
 def paths_of(view: View, holding: Holding) -> list[str]:

@@ -10,7 +10,7 @@ from modelshelf.domain.http_roots import DRIVES, NamedFolder, check_http_path
 from modelshelf.domain.setting_changes import Wanted
 from modelshelf.domain.views import USUAL_ROOTS
 from modelshelf.errors import BadInput, Denied
-from modelshelf.services.adopt.adopt import ELSEWHERE
+from modelshelf.services.adopt.folder import ELSEWHERE
 from modelshelf.services.shelf import Shelf
 
 

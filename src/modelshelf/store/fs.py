@@ -12,7 +12,7 @@ import contextlib
 import itertools
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from modelshelf.domain.outcomes import Freed
@@ -193,6 +193,48 @@ def make_link(root: Path, path: Path, target: str) -> None:
         return
     with replacing(root, path, durable=False) as temporary:
         os.symlink(target, temporary.name, dir_fd=temporary.folder)
+
+
+def put_link(root: Path, path: Path, target: str, is_as_it_was: Callable[[Path], bool]) -> bool:
+    """Let a symbolic link take the place of a file, unless that changes meanwhile; return whether it did.
+
+    The file keeps a second name until it was looked at for the last time.
+
+    **Crash:** the file or the link; at worst the file under a `.shelf-tmp` beside it.
+
+    Args:
+        root: The root of the change.
+        path: The file.
+        target: Where the link leads.
+        is_as_it_was: Tells, by the file's second name, whether it is what the caller read.
+    """
+    with place(root, path) as at:
+        kept = at.beside(f".{at.name}.{unique()}{TEMPORARY}")
+        link(at, kept)
+        is_same = False
+        try:
+            make_link(root, path, target)
+            is_same = is_as_it_was(kept.held)
+        finally:
+            if not is_same:
+                _replace(kept, at)
+            remove(kept)
+        at.sync_folder()
+    return is_same
+
+
+def put_file(root: Path, path: Path, source: Path) -> None:
+    """Let a file take the place of a link: a second name of the source, else a copy.
+
+    **Crash:** the link or the file; at worst a `.shelf-tmp` beside it.
+    """
+    with replacing(root, path) as temporary, translate_errors(path):
+        if not try_link(source, temporary):
+            new = temporary.open(os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+            with source.open("rb") as old, os.fdopen(new, "wb") as file:
+                shutil.copyfileobj(old, file)
+                file.flush()
+                os.fsync(file.fileno())
 
 
 @contextlib.contextmanager

@@ -308,3 +308,12 @@ def test_a_word_that_is_no_way_to_adopt_is_refused_with_those_that_are() -> None
     with pytest.raises(BadInput, match="isn't a way to adopt") as caught:
         adopt_mode_of("copy")
     assert caught.value.hint == "Use leave, move or link."
+
+
+def test_links_take_the_place_of_another_programs_files_also_once_it_is_registered() -> None:
+    """With --link a foreign model is brought, whether it was linked into a tier before or not."""
+    alien = found(kind=Origin.LM_STUDIO)
+    for rows in ((), (row(base=FAST),)):
+        decided = plan(LINK, alien, rows=rows)
+        assert told(decided) == [("mine" if rows else "name", "bring")]
+        assert "links take the place" in decided.models[0].why

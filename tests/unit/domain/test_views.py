@@ -22,6 +22,7 @@ from modelshelf.domain.views import (
     Link,
     Made,
     Making,
+    SourceFile,
     Text,
     View,
     ViewFile,
@@ -30,7 +31,9 @@ from modelshelf.domain.views import (
     ViewPlan,
     ViewState,
     ViewStatus,
+    claim,
     default_views,
+    in_place,
     kind_of,
     paths_of,
     plan_view,
@@ -424,3 +427,35 @@ def test_the_settings_want_views_and_no_longer_want_others() -> None:
 
     assert default_views([asked, old], wanted, {ViewKind.HF}, asked) == ([asked, new], [old])
     assert default_views([asked], [], (), asked) == ([asked], [])
+
+
+def test_links_in_place_lead_to_what_any_chosen_model_has() -> None:
+    """At each path there is a link to the repository's file in a model that has it; a path without one has nothing."""
+    places = {
+        "checkpoints/x.safetensors": SourceFile(RepoId("org/name"), FilePath("a.safetensors")),
+        "gone.gguf": SourceFile(RepoId("org/other"), FilePath("a.gguf")),
+    }
+
+    holding = in_place(places, [model("a.safetensors"), model("b.gguf", name="n", repo="org/other")])
+
+    assert holding == Holding(
+        {"checkpoints/x.safetensors": Link("/mnt/a/a.safetensors")}, {"checkpoints/x.safetensors": M}
+    )
+
+
+def test_a_claim_names_links_before_they_are_made() -> None:
+    """The record has the links as ours while the program's files are still there, beside what it had before."""
+    source, old = SourceFile(RepoId("org/name"), FilePath("a.gguf")), SourceFile(RepoId("org/n"), FilePath("b.gguf"))
+    view = replace(made("old"), kind=ViewKind.ADOPTED, models=(N,), places={"old": old})
+
+    claimed, links = claim(view, {"x/a.gguf": source, "x/gone": old}, [model("a.gguf")])
+
+    assert links == {"x/a.gguf": Link("/mnt/a/a.gguf")}
+    assert (claimed.models, claimed.places) == ((M, N), {"old": old, "x/a.gguf": source})
+    assert claimed.is_ours("x/a.gguf", "-> /mnt/a/a.gguf")
+    assert claimed.is_ours("old", OLD.mark)
+    assert claimed.is_pending
+    waiting = plan_view(
+        claimed, in_place(claimed.places, [model("a.gguf")]), {"old": OLD.mark, "x/a.gguf": OTHER}, (), ()
+    )
+    assert waiting.blocked == ("x/a.gguf",)

@@ -16,7 +16,7 @@ from modelshelf.server.answers import Json, accepted
 from modelshelf.server.api.requests import Adopt, Collect, Deduplicate, NewVerification, Reconcile
 from modelshelf.server.doors import PathDoor
 from modelshelf.server.openapi import ACCEPTED, CHANGING, LOOKING, answers, planned, problems
-from modelshelf.services.adopt.adopt import folder_of
+from modelshelf.services.adopt.folder import folder_of
 from modelshelf.services.shelf import Shelf
 
 MayCollect = Annotated[Collect, Body(default_factory=Collect)]

@@ -14,7 +14,7 @@ from modelshelf.schemas.views import ViewJson
 from modelshelf.server.web import render, words
 from modelshelf.server.web.sheet import Part, Sheet, Step
 from modelshelf.server.web.site import Fields, Site, form, see
-from modelshelf.services.adopt.adopt import folder_of
+from modelshelf.services.adopt.folder import folder_of
 
 _SHOWN = 12
 

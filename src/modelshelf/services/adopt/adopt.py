@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,18 +25,20 @@ from modelshelf.domain.adopt import (
     plan_adopt,
     with_need,
 )
-from modelshelf.domain.adopt_inventory import Inventory, Origin
+from modelshelf.domain.adopt_inventory import FoundModel, Inventory, Origin
 from modelshelf.domain.job_params import MoveParams, OldCopy, params_of
 from modelshelf.domain.jobs import QUEUED, UNFINISHED, Cause, Job, JobKind
 from modelshelf.domain.names import BasePath, RepoId
 from modelshelf.domain.tiers import CUSTOM, Tier
-from modelshelf.errors import BadInput, Cancelled, Denied, NotFound, ShelfError, Unavailable
+from modelshelf.errors import BadInput, Cancelled, NotFound, ShelfError, Unavailable
 from modelshelf.registry.registry import Registry
 from modelshelf.schemas.adopt import AdoptedJson
 from modelshelf.schemas.json_object import to_json
 from modelshelf.services.adopt import needs
+from modelshelf.services.adopt.folder import ELSEWHERE, check_open, folder_of, has_models
 from modelshelf.services.adopt.import_models import ModelImporter
 from modelshelf.services.adopt.link_old_path import Linker
+from modelshelf.services.adopt.other_programs import OtherPrograms
 from modelshelf.services.catalog.look import Look
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.jobs.runner import JobRunner
@@ -47,16 +48,11 @@ from modelshelf.services.space.tiers import TierService, destination
 from modelshelf.store.adopt import inventory
 from modelshelf.store.gc import open_files
 from modelshelf.store.layout import Base
-from modelshelf.store.probe import is_closed, is_folder, is_link, is_there
+from modelshelf.store.probe import is_folder, is_link, is_there
 from modelshelf.store.repos import scan
 from modelshelf.store.tiers import meter, sidecars
 
 _log = logging.getLogger(__name__)
-ELSEWHERE = (
-    *("~/.cache/huggingface", "~/.lmstudio/models", "~/.cache/lm-studio/models", "~/.ollama/models"),
-    *("~/.cache/modelscope/hub/models", "~/.cache/torch/sentence_transformers", "~/.cache/torch/hub/checkpoints"),
-)
-"""Where programs keep models by default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +64,7 @@ class Adopter:
     tiers: TierService
     importer: ModelImporter
     linker: Linker
+    others: OtherPrograms
     mover: Mover
     runner: JobRunner
 
@@ -85,8 +82,8 @@ class Adopter:
         plan = self._decide(found, order)
         notes = [f"Also there: {other} (shelf adopt {other})" for other in self._elsewhere(path)]
         backup = ""
-        if order.mode is AdoptMode.LINK:
-            self.linker.check(order, found)
+        if order.mode is AdoptMode.LINK and not self._is_foreign(found):
+            self.linker.check(order)
             backup = str(self.linker.backup_path(Path(order.base)))
         need_bytes = needs.size_bytes(plan)
         self.importer.check_fits(plan, need_bytes)
@@ -102,7 +99,7 @@ class Adopter:
         if wanted.repo_id:
             RepoId(wanted.repo_id)
         if not is_folder(path):
-            _check_open(path, Inventory(str(path)))
+            check_open(path, Inventory(str(path)))
             others = " or ".join(f"shelf adopt {other}" for other in self._elsewhere(path)) or "shelf adopt PATH"
             raise NotFound(f"There is no folder {path}.", hint=others, path=str(path))
         if is_link(path):
@@ -111,8 +108,8 @@ class Adopter:
                 raise BadInput(f"{path} is a link to {path.readlink()} already.", hint=hint, path=str(path))
             path = path.resolve()
         found = inventory.find(path, wanted.repo_id)
-        _check_open(path, found)
-        if not (found.models or found.things or is_there(Base(path).marker)):
+        check_open(path, found)
+        if not (found.models or found.things or is_there(Base(path).marker) or self.others.stands_in(path)):
             hint = "Give a base (the folder above hub), a cache_dir, or another tool's folder of models."
             raise NotFound(f"Nothing in {path} can be adopted.", hint=hint, path=str(path))
         return path, found
@@ -145,15 +142,14 @@ class Adopter:
             self._finish_moves(order, running)
             self.runner.settle(JobKind.DELETE_OLD_COPY)
             found = inventory.find(path, wanted.repo_id)
-        if found.models and all(model.kind.is_foreign for model in found.models):
+        backup = ""
+        if self._is_foreign(found):
             plan = self._decide(found, order)
             for adoption in plan.of(Act.BRING):
                 self._attempt(done, adoption, partial(self._bring, adoption, order, wanted, running, done))
         else:
             plan = self._adopt_base(order, path, found, running, done)
-        backup = ""
-        if order.mode is AdoptMode.LINK:
-            backup = str(self.linker.make(order))
+            backup = str(self.linker.make(order)) if order.mode is AdoptMode.LINK else ""
         meter.measure(Base(Path(order.target)), keep=True)
         left = plan if backup else self._left(path, found, wanted, order)
         self._tell(running, AdoptedJson.done(plan, done, left, backup))
@@ -162,6 +158,11 @@ class Adopter:
         """Return what another run would do; a folder in which only models were registered isn't scanned again."""
         is_touched = order.mode is not AdoptMode.LEAVE or any(m.lost or m.kind is Origin.STRAY for m in found.models)
         return self._decide(inventory.find(path, wanted.repo_id) if is_touched else found, order)
+
+    def _is_foreign(self, found: Inventory) -> bool:
+        """Return whether a folder is another program's, also once links stand in for all of its files."""
+        there = bool(found.models) or self.others.stands_in(Path(found.path))
+        return there and all(model.kind.is_foreign for model in found.models)
 
     def _is_linked(self, wanted: AdoptRequest, path: Path) -> bool:
         """Return whether nothing is left to do for a link, or only the link itself."""
@@ -231,10 +232,21 @@ class Adopter:
             done.merged.append(adoption.copy_of)
 
     def _bring(self, adoption: Adoption, order: Order, wanted: AdoptRequest, running: Running, done: Done) -> None:
-        how = self.importer.bring_foreign(adoption, order, running, copies=wanted.copy)
-        if how:
+        """Take in another program's model and, if asked, let links take the place of its files."""
+        read, links = self.others.read(adoption.found, running), order.mode is AdoptMode.LINK
+        found = read.found
+        held = self.others.holder(found) if links else None
+        if held is not None or self.others.is_registered(found):
+            name = held[0].row.model_name if held is not None else adoption.model_name
+            is_other = held is not None and held[0].hf_path != found.repo_id
+            done.notes.append(f"{found.repo_id} {f'is {name}' if is_other else 'was there already'}.")
+        else:
+            adoption = replace(adoption, found=found)
+            how = self.others.bring(adoption, order, running, copies=wanted.copy, shares_small=not links)
             done.registered.append(adoption.model_name)
-        done.notes.append(f"{adoption.model_name}: {how}" if how else f"{adoption.found.repo_id} was there already.")
+            done.notes.append(f"{adoption.model_name}: {how}")
+        if links:
+            done.left += self.others.stand_in(read, order, running)
 
     def _check_left(self, order: Order, done: Done) -> None:
         """Raise if a registered model is left in the old base.
@@ -274,11 +286,18 @@ class Adopter:
             for row in self.registry.models()
         ]
         names = [name for tier in self.tiers.all() for name in sidecars.names(Base(Path(tier.base)))]
-        models = tuple(self.importer.recognise(m) if m.kind.is_foreign else m for m in found.models)
-        return plan_adopt(replace(found, models=models), order, rows, names)
+        models = [m for m in found.models if not (m.kind.is_foreign and self.others.is_linked(m))]
+        recognised = tuple(self._recognise(m, order) if m.kind.is_foreign else m for m in models)
+        return plan_adopt(replace(found, models=recognised), order, rows, names)
+
+    def _recognise(self, found: FoundModel, order: Order) -> FoundModel:
+        found = self.others.recognise(found)
+        if order.mode is AdoptMode.LINK and not found.trouble:
+            return replace(found, trouble=self.others.why_kept(found, order.target))
+        return found
 
     def _order(self, wanted: AdoptRequest, path: Path, found: Inventory) -> Order:
-        source = self._source(path, is_foreign=any(model.kind.is_foreign for model in found.models))
+        source = self._source(path, is_foreign=self._is_foreign(found))
         target = source
         if wanted.mode is not AdoptMode.LEAVE:
             target = self.tiers.settings.resolve(*destination(wanted.to))
@@ -307,69 +326,23 @@ class Adopter:
         tiers = {Path(tier.base).resolve() for tier in self.tiers.all()}
         places = [(place, Path(place).expanduser()) for place in ELSEWHERE]
         known = [(text, place) for text, place in places if is_folder(place) and not is_link(place)]
-        return [text for text, place in known if place.resolve() not in tiers | {path.resolve()} and _has_models(place)]
+        return [text for text, place in known if place.resolve() not in tiers | {path.resolve()} and has_models(place)]
 
     def unlink(self, text: str) -> Path:
-        """Undo a link; see `Linker.unlink`."""
-        return self.linker.unlink(folder_of(text))
+        """Undo a link; see `Linker.unlink`, and for another program's folder `OtherPrograms.give_back`."""
+        path = folder_of(text)
+        if not self.others.stands_in(path):
+            return self.linker.unlink(path)
+        self.others.give_back(path)
+        return path
 
     def plan_unlink(self, text: str) -> Path:
-        """Return the backup that undoing a link would restore; raises as `unlink` does."""
-        return self.linker.undoable(folder_of(text))[1]
-
-
-def _has_models(path: Path) -> bool:
-    return bool(inventory.find(path).models)
-
-
-def _check_open(path: Path, found: Inventory) -> None:
-    """Raise if the scan couldn't look into a folder.
-
-    Raises:
-        BadInput: Its hub is a link, so the files aren't the cache's own.
-        Denied: It, or a folder that may hold models, can't be read.
-    """
-    hub = Base(path).hub
-    if is_link(hub):
-        target = hub.resolve()
-        raise BadInput(
-            f"{hub} is a link to {target}: a base and its hub have to be on one disk.",
-            hint=f"Adopt what it leads to: shelf adopt {target}",
-            path=str(path),
-        )
-    below = [path / inner for inner in ("", "hub", "models", "manifests", "blobs", "models/manifests", "models/blobs")]
-    closed = next((folder for folder in below if is_closed(folder) or _is_shut(folder)), None)
-    if closed is not None and not found.models:
-        raise Denied(
-            f"This user can't read {closed}, which may hold models.",
-            hint="Run this as its owner.",
-            path=str(path),
-        )
-
-
-def _is_shut(folder: Path) -> bool:
-    return is_folder(folder) and not scan.may_read(folder)
+        """Return what undoing a link would restore: the backup, or the folder itself; raises as `unlink` does."""
+        path = folder_of(text)
+        return path if self.others.stands_in(path) else self.linker.undoable(path)[1]
 
 
 def _is_in(job: Job, base: str) -> bool:
     with contextlib.suppress(BadInput):
         return params_of(job, OldCopy).cache_path == base
     return False
-
-
-def folder_of(text: str) -> Path:
-    """Return the absolute folder that a person means, without following it if it is a link.
-
-    Raises:
-        BadInput: It is a relative path, or one that can't be a base.
-    """
-    path = Path(os.path.normpath(Path(text).expanduser()))
-    if not path.is_absolute():
-        raise BadInput(f"{text} is not an absolute path.", hint="Write the whole path.", path=text)
-    if path.name == "hub" and is_folder(path.parent / "hub"):
-        raise BadInput(
-            f"{path} is in a hub folder; a base is the folder above 'hub'.",
-            hint=f"Use {path.parent}",
-            path=str(path),
-        )
-    return path

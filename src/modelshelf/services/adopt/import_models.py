@@ -1,6 +1,6 @@
 """Taking models in: strays move into `hub`, every byte is verified, rows are written by reconcile's steps.
 
-Second copies are merged; files of other programs are linked or copied.
+Second copies are merged.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from pathlib import Path
 from modelshelf.domain.adopt import Act, Adoption, AdoptMode, AdoptPlan, Order
 from modelshelf.domain.adopt_inventory import FoundModel, Origin
 from modelshelf.domain.file_system_limits import check_entries
-from modelshelf.domain.made_up_commits import make_up
-from modelshelf.domain.models import FileEntry, ModelRow
-from modelshelf.domain.names import Digest, ModelName, RefName, RepoId
+from modelshelf.domain.models import ModelRow
+from modelshelf.domain.names import Digest, ModelName, RefName
 from modelshelf.domain.ports import Clock
 from modelshelf.domain.reconcile import Action, Step
 from modelshelf.domain.sidecars import Sidecar
@@ -32,11 +31,10 @@ from modelshelf.services.space.reservations import Admission, Reservation
 from modelshelf.services.space.tiers import TierService
 from modelshelf.store import locks
 from modelshelf.store.adopt import inventory, merge_folder
-from modelshelf.store.blobs import copy, link_or_clone
-from modelshelf.store.blobs.partial import digest_of, file_agrees
+from modelshelf.store.blobs.partial import digest_of
 from modelshelf.store.layout import Base, CacheDir
-from modelshelf.store.probe import is_folder, is_real_file, is_there
-from modelshelf.store.repos import scan, snapshot, trees, verify
+from modelshelf.store.probe import is_folder, is_real_file
+from modelshelf.store.repos import scan, snapshot, verify
 from modelshelf.store.repos.materialize import lay_out
 from modelshelf.store.tiers import marker
 
@@ -67,18 +65,18 @@ class ModelImporter:
         order = plan.order
         if plan.of(Act.REGISTER, Act.MOVE, Act.BRING, Act.MERGE):
             free_entries = marker.free_entries(Base(Path(order.target)))
-            target = self._tier(order.target_location, order.target)
+            target = self.tier(order.target_location, order.target)
             check_entries(needs.entries(plan), target, free_entries)
         if order.mode is AdoptMode.LEAVE:
             return
-        tier, takes_disk = self._tier(order.target_location, order.target), self._takes_disk(order)
+        tier, takes_disk = self.tier(order.target_location, order.target), self._takes_disk(order)
         tier_id = self.tiers.check_writable(tier)
         need_bytes = max(0, need_bytes - self.old_copies.waiting_bytes(Base(Path(tier.base))))
         self.admission.check(tier, tier_id, need_bytes, takes_disk=takes_disk)
 
     @contextlib.contextmanager
     def _room(self, order: Order, need_bytes: int) -> Iterator[Reservation]:
-        tier, takes_disk = self._tier(order.target_location, order.target), self._takes_disk(order)
+        tier, takes_disk = self.tier(order.target_location, order.target), self._takes_disk(order)
         tier_id = self.tiers.open_to_write(tier)
         with self.admission.reserve(tier, tier_id, lambda: need_bytes, takes_disk=takes_disk) as reservation:
             yield reservation
@@ -94,7 +92,7 @@ class ModelImporter:
         """Return whether the bytes come from another file system."""
         return marker.device(Base(Path(order.base))) != marker.device(Base(Path(order.target)))
 
-    def _tier(self, location: str, base: str) -> Tier:
+    def tier(self, location: str, base: str) -> Tier:
         return self.tiers.settings.resolve(location, base if location == CUSTOM else None)
 
     # --- strays ---
@@ -148,14 +146,14 @@ class ModelImporter:
     def register(self, order: Order, adoptions: Sequence[Adoption], running: Running) -> tuple[list[str], list[str]]:
         """Register models in place, after verifying every byte; return their names, and what stayed and why."""
         base = Base(Path(order.base))
-        tier_id = self.tiers.open(self._tier(order.location, order.base))
+        tier_id = self.tiers.open(self.tier(order.location, order.base))
         for adoption in adoptions:
             self._link_anew(base, adoption.found)
         adoptions = [replace(a, found=self._with_digests(base, a.found, running)) for a in adoptions]
-        damaged = self._verify(base, tier_id, [a.found for a in adoptions], running)
+        damaged = self.verify(base, tier_id, [a.found for a in adoptions], running)
         running.progress.phase("registering")
         wrong = [damaged.get((a.found.repo_id, a.found.commit_hash)) for a in adoptions]
-        added = self._add(order, [adoption for adoption, why in zip(adoptions, wrong, strict=True) if why is None])
+        added = self.add(order, [adoption for adoption, why in zip(adoptions, wrong, strict=True) if why is None])
         names, left = [], []
         for adoption, why in zip(adoptions, wrong, strict=True):
             if adoption.model_name in added:
@@ -178,10 +176,10 @@ class ModelImporter:
     def _with_digests(self, base: Base, found: FoundModel, running: Running) -> FoundModel:
         """Return a model whose files all have a digest; files that no list names are hashed."""
         folder = base.repo(found.repo).snapshot(found.commit)
-        files = [f if f.digest else replace(f, digest=_digest_of(folder / f.path, running)) for f in found.files]
+        files = [f if f.digest else replace(f, digest=hashed(folder / f.path, running)) for f in found.files]
         return replace(found, files=tuple(files))
 
-    def _verify(
+    def verify(
         self, base: Base, tier_id: str, models: Iterable[FoundModel], running: Running
     ) -> dict[tuple[str, str], str]:
         """Verify what wasn't verified before; return what is damaged by repository and commit, in sentences."""
@@ -206,7 +204,7 @@ class ModelImporter:
             )
         return {(f.repo_id, f.commit_hash): f"{f.file} is damaged ({f.kind.value}): it stays." for f in findings}
 
-    def _add(self, order: Order, adoptions: Sequence[Adoption]) -> set[str]:
+    def add(self, order: Order, adoptions: Sequence[Adoption]) -> set[str]:
         """Write rows, then sidecars, by the steps of reconcile; return the models of which every step still held."""
         rows: dict[str, ModelRow] = {row.model_name: row for row in self.registry.models()}
         new, done = list[Step](), set[str]()
@@ -235,13 +233,13 @@ class ModelImporter:
         found, row = adoption.found, self.registry.model(adoption.copy_of)
         if row is None or row.commit_hash != found.commit_hash or not row.complete:
             raise Conflict(f"{adoption.copy_of} changed meanwhile: run the command again.")
-        tier = self._tier(row.cache_location, row.cache_path)
+        tier = self.tier(row.cache_location, row.cache_path)
         if Path(tier.base).resolve() == Path(order.base).resolve():
             return []  # a stray, which was merged when it moved into hub/
         base, tier_id = Base(Path(tier.base)), self.tiers.open(tier)
         held = snapshot.locate(base, base.repo(row.hf_path), row.commit_hash, found.entries)
         there = replace(found, files=tuple(file for file in found.files if file.digest in held))
-        damaged = self._verify(base, tier_id, [there], running)
+        damaged = self.verify(base, tier_id, [there], running)
         if damaged:
             raise Corrupt(
                 f"{adoption.copy_of} in {tier.base} is damaged: {next(iter(damaged.values()))}",
@@ -251,100 +249,13 @@ class ModelImporter:
         alone = [file.path for file in found.files if file.digest not in held]
         return [f"{found.repo_id}: {path} is not part of {adoption.copy_of}: it stays." for path in alone]
 
-    # --- other programs ---
-
-    def bring_foreign(self, adoption: Adoption, order: Order, running: Running, *, copies: bool) -> str:
-        """Bring another program's model into the target and register it; return how, or an empty text if it was there.
-
-        Its own files stay as they are. **Crash:** blobs that arrived are found by the next run.
-
-        Raises:
-            Conflict: It can't be linked, and copying wasn't asked for.
-            Corrupt: A file doesn't match its program's digest.
-            OutOfSpace: It doesn't fit.
-        """
-        found = self._read_foreign(adoption.found, running)
-        if any(self._has(row.hf_path, row.commit_hash, found) for row in self.registry.models() if row.complete):
-            return ""
-        base = Base(Path(order.target))
-        with self.room(order, found.size_bytes, running) as reservation:
-            sources = dict(found.sources)
-            method = link_or_clone.probe_share(base.path, Path(next(iter(sources.values()))), base.own)
-            if method == "copy" and not copies:
-                why = link_or_clone.why_not_linked(base.path, Path(next(iter(sources.values()))), base.own)
-                raise Conflict(f"{found.place} can only be copied to {order.target}: {why}", hint="--copy copies it.")
-            running.progress.phase("bringing", found.size_bytes)
-            for file in found.entries:
-                source = Path(sources[file.path])
-                with locks.wait_lock(base.path, base.part_lock(file.digest), self.clock, check=running.progress.check):
-                    self._bring_file(base, found.repo, file, source, running, reservation)
-            with locks.wait_lock(base.path, base.repo_lock(found.repo), self.clock):
-                self._lay_out(base, found)
-            adoption = replace(adoption, found=found)
-            away = replace(order, base=order.target, location=order.target_location)
-            if not self._add(away, [adoption]):
-                raise Conflict(f"The name {adoption.model_name} was taken meanwhile: run the command again.")
-        return {"link": "linked", "reflink": "reflinked"}.get(method, "copied")
-
-    def recognise(self, found: FoundModel) -> FoundModel:
-        """Return a foreign model with its made-up commit, if its files were linked into a tier."""
-        if found.commit_hash:
-            return found
-        for row in self.registry.models(repo_id=found.repo_id):
-            if row.commit_hash and row.complete:
-                with contextlib.suppress(BadInput):  # a tier that this process doesn't have
-                    tier = self._tier(row.cache_location, row.cache_path)
-                    folder = Base(Path(tier.base)).repo(row.hf_path).snapshot(row.commit_hash)
-                    if all(scan.is_same(folder / path, Path(source)) for path, source in found.sources):
-                        return replace(found, commit_hash=row.commit_hash)
-        return found
-
-    def _has(self, repo_id: str, commit_hash: str | None, found: FoundModel) -> bool:
-        return (repo_id, commit_hash) == (found.repo_id, found.commit_hash)
-
-    def _read_foreign(self, found: FoundModel, running: Running) -> FoundModel:
-        """Return a foreign model with all digests and a commit."""
-        sources = dict(found.sources)
-        running.progress.phase("reading", found.size_bytes)
-        files = []
-        for file in found.files:
-            source = Path(sources[file.path])
-            if not file.digest:
-                file = replace(file, digest=_digest_of(source, running))  # noqa: PLW2901
-            elif not file_agrees(source, file.digest):
-                raise Corrupt(f"{source} doesn't match the digest that its program recorded.", path=str(source))
-            files.append(file)
-        found = replace(found, files=tuple(files))
-        digests = {file.path: file.digest for file in found.entries}
-        return replace(found, commit_hash=found.commit_hash or make_up(found.repo_id, digests))
-
-    def _bring_file(
-        self, base: Base, repo_id: RepoId, file: FileEntry, source: Path, running: Running, reservation: Reservation
-    ) -> None:
-        repo = base.repo(repo_id)
-        if scan.has_blob(repo, file.digest, file.size_bytes):
-            running.progress.advance(file.size_bytes)
-            reservation.wrote(file.size_bytes)
-        else:
-            blob = repo.blob(file.digest)
-            copy.bring(source, base, file.digest, file.size_bytes, blob, running.progress, reservation.wrote)
-
-    def _lay_out(self, base: Base, found: FoundModel) -> None:
-        repo, commit_hash, files = base.repo(found.repo), found.commit, found.entries
-        lay_out(base, repo, commit_hash, files, Counter(), symlinks=self.tiers.links(base))
-        # Files without a list may be part of a commit of the Hub's, but are all of a made-up one.
-        listed = files if found.kind.is_foreign and found.kind is not Origin.LOCAL_DIR else found.listed
-        if listed and not is_there(repo.tree(commit_hash)):
-            trees.write(repo, commit_hash, listed)
-        snapshot.set_refs(repo, {_revision(found): commit_hash}, overwrite=False)
-
 
 def _sidecar(adoption: Adoption) -> Sidecar:
     found = adoption.found
     return Sidecar(
         model_name=ModelName(adoption.model_name),
         hf_path=found.repo,
-        revision=_revision(found),
+        revision=revision_of(found),
         commit_hash=found.commit,
         allow_patterns=found.patterns,
         pinned=False,
@@ -353,7 +264,7 @@ def _sidecar(adoption: Adoption) -> Sidecar:
     )
 
 
-def _revision(found: FoundModel) -> RefName:
+def revision_of(found: FoundModel) -> RefName:
     """Return the ref that leads to a snapshot, or its commit if no valid ref does.
 
     A model that is on no hub follows no revision.
@@ -365,7 +276,9 @@ def _revision(found: FoundModel) -> RefName:
     return RefName(found.commit_hash)
 
 
-def _digest_of(path: Path, running: Running) -> Digest:
+def hashed(path: Path, running: Running) -> Digest:
+    """Return the digest of a file, read as a part of a job."""
+
     def on_read(count_bytes: int) -> None:
         running.progress.check()
         running.progress.advance(count_bytes)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelshelf.domain.adopt import AdoptMode, AdoptPlan, Leftover, Order
-from modelshelf.domain.adopt_inventory import FoundThing, Inventory
+from modelshelf.domain.adopt_inventory import FoundThing
 from modelshelf.domain.names import BasePath, parse_repo_folder
 from modelshelf.domain.outside import object_of
 from modelshelf.domain.ports import Clock
@@ -40,18 +40,14 @@ class Linker:
     importer: ModelImporter
     clock: Clock
 
-    def check(self, order: Order, found: Inventory) -> None:
+    def check(self, order: Order) -> None:
         """Raise unless the old base can become a link.
 
         Raises:
-            BadInput: It is a tier of the settings, another program's folder, the new base itself, or a mount point.
+            BadInput: It is a tier of the settings, the new base itself, or a mount point.
             Denied: The folder above it can't be written.
         """
         path = Path(order.base)
-        if any(model.kind.is_foreign for model in found.models):
-            raise BadInput(
-                f"{path} belongs to another program: it cannot become a link.", hint="Use --move.", path=str(path)
-            )
         if order.base == order.target:
             raise BadInput(f"The models are to go to {path} itself.", hint="Use --leave or --move.", path=str(path))
         if order.location != CUSTOM:

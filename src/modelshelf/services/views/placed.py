@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
@@ -12,7 +13,7 @@ from modelshelf.domain.models import FileEntry, Model, State, select_files
 from modelshelf.domain.names import ModelName, ViewRoot
 from modelshelf.domain.view_images import part_of
 from modelshelf.domain.view_layouts import holding_of
-from modelshelf.domain.views import Holding, View, ViewFile, ViewKind, ViewModel
+from modelshelf.domain.views import Holding, View, ViewFile, ViewKind, ViewModel, in_place
 from modelshelf.domain.weight_files import GGUF, main_weights
 from modelshelf.errors import BadInput
 from modelshelf.services.catalog.models import Library
@@ -68,7 +69,15 @@ class Placed:
             chosen += [model for model in self._models if model.base == view.root]
         if len(chosen) > _MANY and self._all_files is None:
             self._all_files = self._library.reader.manifests()
-        return holding_of(view.kind, view.root, [self._placed(model, wanted) for model in chosen])
+        found = [self._placed(model, wanted) for model in chosen]
+        if view.kind is ViewKind.ADOPTED:
+            return in_place(view.places, found)
+        return holding_of(view.kind, view.root, found)
+
+    def of_names(self, names: Collection[ModelName]) -> list[ViewModel]:
+        """Return those of some models that are whole and here, with their files."""
+        chosen = [model for model in self._whole if model.model_name in names and model.state in _WHOLE]
+        return [self._placed(model, "") for model in chosen]
 
     def _placed(self, model: Model, wanted: str) -> ViewModel:
         key = (model.model_name, wanted)

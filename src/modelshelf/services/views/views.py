@@ -21,11 +21,14 @@ from modelshelf.domain.ports import Clock
 from modelshelf.domain.views import (
     Entry,
     Holding,
+    Link,
+    SourceFile,
     View,
     ViewKind,
     ViewPlan,
     ViewState,
     ViewStatus,
+    claim,
     default_views,
     paths_of,
     plan_view,
@@ -37,7 +40,7 @@ from modelshelf.services.catalog.models import Library
 from modelshelf.services.views.placed import Placed
 from modelshelf.store import fs, locks
 from modelshelf.store.layout import Base
-from modelshelf.store.probe import is_folder, is_real_folder
+from modelshelf.store.probe import is_folder, is_real_folder, is_there
 from modelshelf.store.tiers import capabilities
 from modelshelf.store.tiers.marker import is_writable
 from modelshelf.store.views import folder, records
@@ -110,6 +113,9 @@ class Views:
         """
         with self._locked():
             view = self._view(kind, root)
+            if kind is ViewKind.ADOPTED:
+                hint = f"To give the program its files back: shelf adopt --unlink {shlex.quote(root)}"
+                raise Conflict(f"The links in {root} stand in the place of the program's own files.", hint=hint)
             if view.by_settings:
                 raise Conflict(
                     f"The view {kind} {root} is one of VIEWS.", hint="To keep none of them: VIEWS=none in .env."
@@ -199,6 +205,65 @@ class Views:
             yield {str(base.path / path): entry for path, entry in entries.items()}
             self._try(view, Placed(self.library))
 
+    def is_there(self, kind: ViewKind, root: str) -> bool:
+        """Return whether there is a view of this kind in a folder."""
+        return is_there(self._base.view(kind, root))
+
+    def stand_in(
+        self,
+        root: ViewRoot,
+        places: Mapping[str, SourceFile],
+        names: Sequence[ModelName],
+        put: Callable[[str, Link], str],
+    ) -> dict[str, str]:
+        """Let links take the place of a program's own files, and keep these true from then on.
+
+        **Crash:** the record names a link before it is made; a file that is still there stays, and blocks it.
+
+        Args:
+            root: The program's folder.
+            places: What is to be read in place of each of its files, by path below the root.
+            names: The models that have it.
+            put: Replaces the file at a path by a link; returns why it didn't, in a sentence, or an empty text.
+
+        Returns:
+            By path, why a file stayed.
+        """
+        with self._locked():
+            placed = Placed(self.library)
+            view = records.read(self._base, ViewKind.ADOPTED, root) or self._new(ViewKind.ADOPTED, root)
+            view, links = claim(self._led_here(view), places, placed.of_names(names))
+            records.write(self._base, view)
+            stayed = {path: why for path, link in links.items() if (why := put(path, link))}
+            left = {path: source for path, source in view.places.items() if path not in stayed}
+            self._make_true(replace(view, places=left), placed)
+            return stayed | {path: "has no whole model in the library" for path in places if path not in links}
+
+    def give_back(self, root: ViewRoot, give: Callable[[str, Link], None]) -> None:
+        """Put files into the places of a program's own again, and keep no links there from then on.
+
+        **Crash:** each place has a link or a file; the same call again finishes.
+
+        Args:
+            root: The program's folder.
+            give: Replaces the link at a path by what it leads to.
+
+        Raises:
+            NotFound: No links stand in for the files of this folder.
+            Conflict: A model isn't here; nothing was changed.
+        """
+        with self._locked():
+            view = self._view(ViewKind.ADOPTED, root)
+            links = Placed(self.library).holding(view).entries
+            ours = [path for path in view.places if view.is_ours(path, folder.mark_at(Path(root), path))]
+            if gone := [path for path in ours if path not in links]:
+                raise Conflict(f"The model of {root}/{gone[0]} isn't here.", hint="shelf ls says where it is.")
+            for path in ours:
+                entry = links[path]
+                if isinstance(entry, Link):
+                    give(path, entry)
+            records.remove(self._base, view)
+
     def add_name(self, old: ModelName, new: ModelName) -> None:
         """Let views that chose a model by its old name choose it by its new one too, before it gets that."""
         self._choose(lambda models: (*models, new) if old in models and new not in models else models)
@@ -271,6 +336,8 @@ class Views:
 
     def _check_place(self, kind: ViewKind, root: ViewRoot) -> None:
         """Raise unless a folder may be a view: outside all bases, or a base for `cache_dir`, the primary for `hf`."""
+        if kind is ViewKind.ADOPTED:
+            raise BadInput("Only adopt makes a view of this kind.", hint=f"shelf adopt {shlex.quote(root)} --link")
         if kind is ViewKind.HF and str(root) == self.library.tiers.primary.base:
             if not capabilities.of(self._base).symlinks:
                 raise BadInput(f"{root} has no symbolic links.", hint="Use a folder on another disk.")

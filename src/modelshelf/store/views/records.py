@@ -11,15 +11,15 @@ import contextlib
 import json
 from pathlib import Path
 
-from modelshelf.domain.names import BasePath, FilePath, ModelName, ViewRoot
+from modelshelf.domain.names import BasePath, FilePath, ModelName, RepoId, ViewRoot
 from modelshelf.domain.outside import flag_of, list_of, maybe, object_of, sequence_of, text_of
-from modelshelf.domain.views import Made, View, ViewKind, kind_of
+from modelshelf.domain.views import Made, SourceFile, View, ViewKind, kind_of
 from modelshelf.errors import BadInput
 from modelshelf.store import fs
 from modelshelf.store.layout import Base
 from modelshelf.store.small_files import LIST_BYTES, read_small_json
 
-_KEYS = ("kind", "root", "models", "primary", "secondary", "is_pending", "by_settings", "folders", "made")
+_KEYS = ("kind", "root", "models", "primary", "secondary", "is_pending", "by_settings", "folders", "made", "places")
 _MOST_MARK_CHARS = 8192
 
 
@@ -54,6 +54,7 @@ def write(base: Base, view: View) -> None:
         "by_settings": view.by_settings,
         "folders": sorted(view.folders),
         "made": {path: [made.model_name, made.marks] for path, made in view.made.items()},
+        "places": {path: [source.repo_id, source.path] for path, source in view.places.items()},
     }
     fs.write_text(base.path, base.view(view.kind, view.root), json.dumps(value, indent=1))
 
@@ -79,10 +80,16 @@ def _parse(base: Base, value: object) -> View:
         primary=BasePath(said["primary"] or str(base.path)),
         secondary=text_of(said["secondary"], _MOST_MARK_CHARS),
         made={FilePath(path): _made(listed) for path, listed in object_of(said["made"]).items()},
+        places={FilePath(path): _source(listed) for path, listed in object_of(said["places"]).items()},
         folders=frozenset(list_of(said["folders"], FilePath)),
         is_pending=flag_of(said["is_pending"]),
         by_settings=flag_of(said["by_settings"]),
     )
+
+
+def _source(value: object) -> SourceFile:
+    repo_id, path = sequence_of(value, 2)
+    return SourceFile(RepoId(repo_id), FilePath(path))
 
 
 def _made(value: object) -> Made:
