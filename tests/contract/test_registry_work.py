@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from modelshelf.domain.job_rules import Turn
+from modelshelf.domain.job_rules import JobRules
 from modelshelf.domain.jobs import (
     CANCELLED,
     DONE,
@@ -20,7 +21,7 @@ from modelshelf.domain.jobs import (
     UNFINISHED,
     WAITING,
     Cause,
-    JobKind,
+    Job,
     ReservedRow,
 )
 from modelshelf.domain.models import ModelRow, Registration
@@ -462,17 +463,55 @@ def test_old_finished_jobs_are_dropped_a_few_at_once(registry: Registry, row: Mo
     assert [job.id for job in registry.jobs()] == [ids[4], ids[3]]
 
 
+def in_turn(registry: Registry, job_id: int, owner: str = "me") -> Job | None:
+    """Claim a job where two pulls at once may run."""
+    rules, job = JobRules(max_downloads=2), registry.job(job_id)
+    return registry.claim_in_turn(owner, job_id, "8:0", partial(rules.why_not_yet, job, None))
+
+
 def test_no_more_jobs_run_than_take_turns(registry: Registry, row: ModelRow) -> None:
     """Of many claims at once, as many get their job as may run side by side; what a job caused doesn't count."""
-    turn = Turn((JobKind.PULL,), 2, "")
     waiting = [registry.add_job("pull", str(number), {}).id for number in range(6)]
     eviction = registry.enqueue("pull", row, None, Cause("Makes room.", waiting[0]))
     assert registry.claim("other", eviction.id) is not None
 
-    claimed = at_once(6, lambda number: registry.claim(f"owner {number}", waiting[number], turn))
+    claimed = at_once(6, lambda number: in_turn(registry, waiting[number], f"owner {number}"))
 
     running = [job for job in claimed if job is not None]
     assert len(running) == 2
+    assert {job.disk for job in running} == {"8:0"}
     registry.finish_job(running[0].id, DONE)
     left = next(job_id for job_id in waiting if registry.job(job_id).state == QUEUED)
-    assert registry.claim("you", left, turn) is not None
+    assert in_turn(registry, left) is not None
+    assert in_turn(registry, left) is None
+
+
+def test_who_stands_ready_for_a_job_is_seen_by_all(registry: Registry, row: ModelRow, database: sa.Engine) -> None:
+    """A job that a process stands ready for is told apart from one that nobody runs, for a few seconds."""
+    first, second = (registry.add_job("pull", name, {}) for name in ("a", "b"))
+    registry.note_wait(first, "Waits for its turn.", "8:0")
+    registry.note_wait(second, "Waits for a tier.")
+    running = registry.enqueue("pull", row)
+    registry.claim("me", running.id)
+
+    before = registry.contenders()
+    age(database, tables.jobs.c.ready_at)
+
+    assert [[(job.id, job.disk) for job in some] for some in before] == [[(running.id, "")], [(first.id, "8:0")]]
+    assert [job.id for job in registry.contenders()[0]] == [running.id]
+    assert registry.contenders()[1] == []
+
+
+def test_a_job_is_put_first_or_last(registry: Registry, row: ModelRow) -> None:
+    """The queue is by priority, then by age; a job is put before or behind all others until it has ended."""
+    ids = [registry.add_job("gc", name, {}).id for name in ("a", "b", "c")]
+
+    assert registry.reorder_job(ids[2], first=True)
+    assert registry.reorder_job(ids[0], first=False)
+    assert [job.id for job in registry.due()] == [ids[2], ids[1], ids[0]]
+    assert registry.reorder_job(ids[1], first=True)
+    claimed = registry.claim("me")
+    assert claimed is not None
+    assert (claimed.id, [job.id for job in registry.due()]) == (ids[1], [ids[2], ids[0]])
+    registry.finish_job(ids[1], DONE)
+    assert not registry.reorder_job(ids[1], first=True)

@@ -283,6 +283,7 @@ def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
     from modelshelf.services.catalog.leases import Leaser
     from modelshelf.services.jobs.process import this_process
     from modelshelf.services.jobs.runner import JobRunner
+    from modelshelf.services.jobs.turns import Turns
     from modelshelf.services.lifecycle.move import Mover
     from modelshelf.services.lifecycle.open_hours import OpenHours
     from modelshelf.services.lifecycle.promote import Promoter
@@ -300,7 +301,9 @@ def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
     registry = Registry(url, read_only=read_only)
     known = KnownBases(settings.state_home)
     tiers = _open_tiers(registry, known, settings, read_only=read_only)
-    runner = JobRunner(registry, owner, clock, Reach(registry, tiers).why_not, rules=settings.job_rules)
+    reach = Reach(registry, tiers)
+    turns = Turns(registry, owner, settings.job_rules, reach.slow_disk)
+    runner = JobRunner(registry, turns, clock, reach.why_not)
     admission, hub = Admission(registry, tiers, owner, clock), make_hub(settings, STREAMS)
     library = Library(registry, settings.tiers, known)
     views, marks = ViewKeeper(library, clock, settings.views), Watermarks()

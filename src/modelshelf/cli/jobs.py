@@ -26,13 +26,16 @@ _LOOK_EVERY_S = 1.0
 _STYLES = {RUNNING: "cyan", WAITING: "yellow", PAUSED: "yellow", FAILED: "red"}
 
 
-_VERBS = ("pause", "resume", "cancel", "retry")
+_VERBS = ("pause", "resume", "cancel", "retry", "first", "last")
 _GO_ON = ("resume", "retry")
 
 
 def jobs(
     verb: Annotated[
-        str, typer.Argument(metavar="[pause|resume|cancel|retry]", help="What to do with the job.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="[pause|resume|cancel|retry|first|last]", help="What to do with the job.", show_default=False
+        ),
     ] = "ls",
     job_id: Annotated[
         int | None,
@@ -50,12 +53,15 @@ def jobs(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the jobs; pause, resume, cancel or retry one.
+    """List the jobs; pause, resume, cancel or retry one, or put it first or last.
 
     The newest come first. It doesn't matter which process runs a job; one that is resumed or retried while no server
     runs goes on in this shell.
 
     A job is queued, running, waiting, paused, done, failed or cancelled. What arrived stays, whatever is done with it.
+
+    Those that wait begin in the order of their numbers; first and last put one before or behind the others, in every
+    process. What runs goes on.
 
     Example: shelf jobs pause 7
     """
@@ -64,7 +70,7 @@ def jobs(
             _steer(verb, job_id, wait=wait, as_json=as_json)
         elif job_id is not None or verb != "ls":
             raise BadInput(
-                "shelf jobs needs a verb and a number.", hint="shelf jobs pause 7, resume 7, cancel 7, retry 7"
+                "shelf jobs needs a verb and a number.", hint=", ".join(f"shelf jobs {one} 7" for one in _VERBS)
             )
         else:
             _list(watch=watch, follow=follow or after is not None, after=after, as_json=as_json)
@@ -125,8 +131,10 @@ def _done(job: Job) -> str:
 
 
 def _going(job: Job) -> tuple[str, ...]:
-    """Return what a job does, or waits for."""
-    return (", ".join(filter(None, (job.phase, *pace(job, job.eta_s)))),) if job.state == RUNNING else (job.detail,)
+    """Return what a job does, or waits for, and its priority unless it is the usual one."""
+    if job.state == RUNNING:
+        return (", ".join(filter(None, (job.phase, *pace(job, job.eta_s)))),)
+    return job.detail, f"Priority {job.priority:+}." if job.priority and job.finished_at is None else ""
 
 
 def cancel(
@@ -156,7 +164,9 @@ def _steer(verb: str, job_id: int, *, wait: bool, as_json: bool) -> None:
     if as_json:
         output.as_json(JobJson.of(job))
     else:
-        output.answer(f"Job {job.id} is {job.state}.{f' {job.detail}' if job.state == QUEUED else ''}")
+        output.answer(
+            " ".join(filter(None, (f"Job {job.id} is {job.state}.", *(_going(job) if job.state == QUEUED else ()))))
+        )
 
 
 def _run(shelf: Shelf, job: Job, *, wait: bool) -> Job:

@@ -125,3 +125,24 @@ def registry_refusal(path: PurePath, mount: Mount, state_home: PurePath) -> BadI
         file_system=mount.kind,
         database_url=way_out,
     )
+
+
+_VIRTUAL = ("vd", "xvd", "nbd", "rbd", "loop", "ram", "zram")
+_VIRTUAL_MAKERS = ("qemu", "vmware", "vbox", "virtual", "msft", "google", "amazon", "xen")
+
+
+def is_slow(name: str, made_by: str, *, rotational: bool) -> bool:
+    """Return whether a disk has a head that moves, so that two writers are slower than one.
+
+    Args:
+        name: Its name in the kernel, such as `sda`.
+        made_by: Its maker and model.
+        rotational: What the kernel says. Of a virtual machine's disk it says so whatever is below.
+
+    >>> is_slow("sda", "ATA ST8000DM004", rotational=True), is_slow("sda", "ATA Samsung SSD 870", rotational=False)
+    (True, False)
+    >>> is_slow("vda", "0x1af4", rotational=True), is_slow("sda", "QEMU QEMU HARDDISK", rotational=True)
+    (False, False)
+    """
+    is_virtual = name.startswith(_VIRTUAL) or any(word in made_by.lower() for word in _VIRTUAL_MAKERS)
+    return rotational and not is_virtual

@@ -74,6 +74,10 @@ class Job:
     """The job that caused it; None if a person did, or that job was deleted with its model."""
     reason: str
     """Why another job, or a policy, caused it, in a sentence; empty if a person asked for it."""
+    priority: int = 0
+    """Its place in the queue: higher ones come first, and of equals the oldest."""
+    disk: str = ""
+    """The slow disk that it writes to or waits for; empty for any other."""
 
     def __repr__(self) -> str:
         """Return number, kind, model and state in one line."""

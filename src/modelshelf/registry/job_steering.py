@@ -41,6 +41,17 @@ class SteeredJobs:
                 connection.execute(requeued(_parts(job.id, (PAUSED,))))
         return was_same
 
+    def reorder_job(self, job_id: int, *, first: bool) -> bool:
+        """Put a job before or behind all others in the queue; return whether it hadn't ended."""
+        other = jobs.alias()
+        end = sa.func.max(other.c.priority) if first else sa.func.min(other.c.priority)
+        others = other.c.state.in_(UNFINISHED) & (other.c.id != job_id)
+        now = sa.select(sa.func.coalesce(end, 0)).where(others).scalar_subquery()
+        open_one = (jobs.c.id == job_id) & jobs.c.state.in_(UNFINISHED)
+        with self._engine.begin() as connection:
+            change = sa.update(jobs).where(open_one).values(priority=now + 1 if first else now - 1)
+            return bool(connection.execute(change).rowcount)
+
     def cancel_job(self, job_id: int) -> bool:
         """Cancel a job and its parts; return whether it hadn't ended."""
         was_open = self.finish_job(job_id, CANCELLED, detail="Cancelled.")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import sqlalchemy as sa
 
 from modelshelf.domain.job_params import JobParams
-from modelshelf.domain.job_rules import Turn
 from modelshelf.domain.jobs import A_PERSON, PAUSED, QUEUED, RUNNING, UNFINISHED, WAITING, Cause, Job
 from modelshelf.domain.models import ModelRow
 from modelshelf.errors import NotFound
@@ -19,6 +18,8 @@ from modelshelf.registry.tables import jobs, leases, models, reservations
 
 _CLAIMS = 7236109
 """The number of the advisory lock; any that nothing else takes."""
+_READY_S = 5.0
+"""How long a process stands ready for a job without saying so again, in seconds."""
 
 
 class JobTable(SteeredJobs):
@@ -61,42 +62,67 @@ class JobTable(SteeredJobs):
             return Job(*connection.execute(statement).one())
 
     def due(self) -> list[Job]:
-        """Return the jobs that any process may claim now, the oldest first."""
+        """Return the jobs that any process may claim now, in the order of the queue."""
         with self._engine.connect() as connection:
             return [Job(*row) for row in connection.execute(_DUE)]
 
-    def claim(self, owner: str, job_id: int | None = None, turn: Turn | None = None) -> Job | None:
-        """Claim the oldest due job, or the one asked for; None if there is none to claim.
+    def claim(self, owner: str, job_id: int | None = None) -> Job | None:
+        """Claim the next due job, or the one asked for; None if there is none to claim.
 
         Args:
             owner: Who claims it.
             job_id: The job.
-            turn: How many like it may run.
 
-        **Concurrency:** the condition is in the update itself, so of two claimants one gets the job. Claims that count
-        what runs go one after the other, as all writes do on SQLite.
+        **Concurrency:** the condition is in the update itself, so of two claimants one gets the job.
         """
-        due = _due()
         if job_id is None:
-            wanted = jobs.c.id == sa.select(sa.func.min(jobs.c.id)).where(due).scalar_subquery()
+            next_one = sa.select(jobs.c.id).where(_due()).order_by(*_IN_ORDER).limit(1).scalar_subquery()
+            wanted = (jobs.c.id == next_one) & _due()
         else:
-            wanted, due = jobs.c.id == job_id, due | (jobs.c.state == WAITING)
-        fresh = {"phase": "", "detail": ""}  # what it waited for, or did before a restart, is over
-        change = {"state": RUNNING, "owner": owner, "heartbeat_at": db_now(), "attempts": jobs.c.attempts + 1, **fresh}
-        if turn is not None:
-            due = due & (_running(turn) < turn.most)
+            wanted = (jobs.c.id == job_id) & _claimable()
         with self._engine.begin() as connection:
-            if turn is not None and connection.dialect.name == "postgresql":
-                connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({_CLAIMS})"))
-            statement = sa.update(jobs).where(wanted, due).values(**change).returning(*JOB_COLUMNS)
-            found = connection.execute(statement).first()
+            found = connection.execute(_claimed(owner, wanted).returning(*JOB_COLUMNS)).first()
         return Job(*found) if found else None
 
-    def note_wait(self, job: Job, detail: str) -> None:
-        """Write what a job waits for, while no process runs it."""
+    def claim_in_turn(
+        self, owner: str, job_id: int, disk: str, why_not: Callable[[Sequence[Job], Sequence[Job]], str]
+    ) -> Job | None:
+        """Claim a job unless it has to wait for others; None if it has to, or can't be claimed.
+
+        Args:
+            owner: Who claims it.
+            job_id: The job.
+            disk: The slow disk that it writes to.
+            why_not: Says, of the jobs that run and those that a process stands ready to run, why it has to wait.
+
+        **Concurrency:** such claims go one after the other, so that no two count the same jobs.
+        """
+        wanted = (jobs.c.id == job_id) & _claimable()
+        with self._engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({_CLAIMS})"))
+            if why_not(*_contenders(connection)):
+                return None
+            found = connection.execute(_claimed(owner, wanted, disk).returning(*JOB_COLUMNS)).first()
+        return Job(*found) if found else None
+
+    def contenders(self) -> tuple[list[Job], list[Job]]:
+        """Return the jobs that run, and those that a process stands ready to run."""
+        with self._engine.connect() as connection:
+            return _contenders(connection)
+
+    def note_wait(self, job: Job, detail: str, disk: str | None = None) -> None:
+        """Write what a job waits for, while no process runs it.
+
+        Args:
+            job: The job.
+            detail: What it waits for, in a sentence.
+            disk: The slow disk that it would write to, if this process runs it as soon as its turn comes; else None.
+        """
+        ready: dict[str, object] = {} if disk is None else {"disk": disk, "ready_at": db_now()}
         with self._engine.begin() as connection:
             same = (jobs.c.id == job.id) & jobs.c.state.in_((QUEUED, WAITING))
-            connection.execute(sa.update(jobs).where(same).values(detail=detail))
+            connection.execute(sa.update(jobs).where(same).values(detail=detail, **ready))
 
     def give_up_owner(self, owner: str) -> None:
         """Put a dead owner's running jobs back into the queue, and delete its reservations."""
@@ -189,18 +215,36 @@ class JobTable(SteeredJobs):
         return Job(*row)
 
 
-def _running(turn: Turn) -> sa.ScalarSelect[int]:
-    """Return how many jobs run that a person asked for and that take turns."""
-    other = jobs.alias()
-    like = (other.c.state == RUNNING) & other.c.kind.in_(turn.kinds) & other.c.parent_id.is_(None)
-    return sa.select(sa.func.count()).select_from(other).where(like).scalar_subquery()
+def _claimed(owner: str, which: sa.ColumnElement[bool], disk: str = "") -> sa.Update:
+    """Return the statement that claims a job; what it waited for, or did before a restart, is over."""
+    change = {"state": RUNNING, "owner": owner, "heartbeat_at": db_now(), "attempts": jobs.c.attempts + 1}
+    return sa.update(jobs).where(which).values(**change, phase="", detail="", disk=disk)
+
+
+def _contenders(connection: sa.Connection) -> tuple[list[Job], list[Job]]:
+    """Return the jobs that run, and those that a process stands ready to run."""
+    found = [Job(*row) for row in connection.execute(_CONTENDERS)]
+    return [job for job in found if job.state == RUNNING], [job for job in found if job.state != RUNNING]
+
+
+def _lost() -> sa.ColumnElement[bool]:
+    return (jobs.c.state == RUNNING) & (jobs.c.heartbeat_at < db_now() - LEASE_S)
+
+
+def _claimable() -> sa.ColumnElement[bool]:
+    """Return the condition that a job can be claimed by its number: it may wait for its time."""
+    return _due() | (jobs.c.state == WAITING)
 
 
 def _due() -> sa.ColumnElement[bool]:
     """Return the condition that a job can be claimed: its wait is over, or its owner was silent for too long."""
-    lost = (jobs.c.state == RUNNING) & (jobs.c.heartbeat_at < db_now() - LEASE_S)
-    return (jobs.c.state == QUEUED) | ((jobs.c.state == WAITING) & (jobs.c.due_at <= db_now())) | lost
+    return (jobs.c.state == QUEUED) | ((jobs.c.state == WAITING) & (jobs.c.due_at <= db_now())) | _lost()
 
 
-_DUE = sa.select(*JOB_COLUMNS).where(_due()).order_by(jobs.c.id)
+_IN_ORDER = (jobs.c.priority.desc(), jobs.c.id)
+_DUE = sa.select(*JOB_COLUMNS).where(_due()).order_by(*_IN_ORDER)
 """Built once, because a server asks twice a second, and building a statement takes longer than running it."""
+_CONTENDERS = sa.select(*JOB_COLUMNS).where(
+    ((jobs.c.state == RUNNING) & ~_lost())
+    | (jobs.c.state.in_((QUEUED, WAITING)) & (jobs.c.ready_at > db_now() - _READY_S))
+)

@@ -39,7 +39,7 @@ def new_job(
         "state": QUEUED, "owner": "", "phase": "", "done_bytes": 0, "total_bytes": 0, "rate_bytes_per_s": 0,
         "detail": "", "error": "", "result": "", "attempts": 0,
         "due_at": 0.0, "heartbeat_at": db_now(), "created_at": db_now(),
-        "parent_id": cause.parent_id, "reason": cause.reason,
+        "parent_id": cause.parent_id, "reason": cause.reason, "priority": 0, "disk": "", "ready_at": 0.0,
     }  # fmt: skip
 
 

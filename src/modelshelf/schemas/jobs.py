@@ -54,6 +54,8 @@ class JobJson(JsonObject):
     """The job that caused it; null if a person did, or that job was deleted with its model."""
     reason: str
     """Why another job, or a policy, caused it, in a sentence; empty if a person asked for it."""
+    priority: int
+    """Its place in the queue: higher ones begin first, and of equals the oldest; 0 unless a person changed it."""
     attempts: int
     """How often it was tried."""
     due_at: str | None

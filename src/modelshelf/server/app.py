@@ -142,7 +142,7 @@ def _lifespan(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         runner = shelf.services.runner
-        worker = Worker(runner, runner.rules.threads, note_other_uses)
+        worker = Worker(runner, runner.turns.rules.threads, note_other_uses)
         worker.start()
         watcher.start()
         gateway.ledger.start()

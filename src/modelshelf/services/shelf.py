@@ -286,6 +286,7 @@ class Shelf(Upkeep):
 
     def close(self) -> None:
         """Stop work in the background, and close what is open."""
+        self.services.runner.stopping.set()
         self.services.runner.background.stop()
         self.services.registry.close()
 

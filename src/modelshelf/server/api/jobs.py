@@ -77,6 +77,16 @@ def _add_steering(router: APIRouter, steering: Steering, runner: JobRunner) -> N
         """
         return Json(JobJson.of(steering.cancel(job_id)))
 
+    @router.post("/{job_id}/first", dependencies=[Depends(no_body)], responses=changed)
+    def first(job_id: JobId) -> Json:
+        """Let a job begin before all others that wait; what runs goes on."""
+        return Json(JobJson.of(runner.with_wait(steering.first(job_id))))
+
+    @router.post("/{job_id}/last", dependencies=[Depends(no_body)], responses=changed)
+    def last(job_id: JobId) -> Json:
+        """Let a job begin after all others that wait."""
+        return Json(JobJson.of(runner.with_wait(steering.last(job_id))))
+
     @router.post("/{job_id}/retry", dependencies=[Depends(no_body)], responses=changed)
     def retry(job_id: JobId) -> Json:
         """Try a job again that failed or was cancelled, or now one that waits."""

@@ -40,10 +40,15 @@ _PAUSE = Verb("pause", "pause", "Pause")
 _RESUME = Verb("resume", "running", "Resume")
 _CANCEL = Verb("cancel", "close", "Cancel")
 _RETRY = Verb("retry", "again", "Retry now")
+_FIRST = Verb("first", "top", "Put first")
+_LAST = Verb("last", "bottom", "Put last")
 
 
 def verbs_of(state: str, *, is_part: bool = False) -> list[Verb]:
     """Return what a person may do with a job that isn't over; a part of another one ends or pauses with that.
+
+    >>> [verb.name for verb in verbs_of("queued")]
+    ['first', 'last', 'pause', 'cancel']
 
     >>> [verb.name for verb in verbs_of("waiting")], [verb.name for verb in verbs_of("paused")]
     (['retry', 'pause', 'cancel'], ['resume', 'cancel'])
@@ -54,6 +59,8 @@ def verbs_of(state: str, *, is_part: bool = False) -> list[Verb]:
         return {PAUSED: [_RESUME], WAITING: [_RETRY]}.get(state, [])
     if state == PAUSED:
         return [_RESUME, _CANCEL]
+    if state == QUEUED:
+        return [_FIRST, _LAST, _PAUSE, _CANCEL]
     return [_RETRY, _PAUSE, _CANCEL] if state == WAITING else [_PAUSE, _CANCEL]
 
 
@@ -128,14 +135,14 @@ def activity_page(look: Look, past: Sequence[Job]) -> ActivityPage:
 
 
 def _in_order(jobs: Sequence[Job]) -> list[tuple[Job, bool]]:
-    """Return the running ones first, then the oldest, each before those that it caused."""
+    """Return the running ones first, then the others as they will begin, each before those that it caused."""
     kids: dict[int, list[Job]] = {}
     known = {job.id for job in jobs}
     for job in jobs:
         if job.parent_id in known:
             kids.setdefault(job.parent_id or 0, []).append(job)
     top = [job for job in jobs if job.parent_id not in known]
-    top.sort(key=lambda job: (job.state != RUNNING, job.id))
+    top.sort(key=lambda job: (job.state != RUNNING, -job.priority, job.id))
     found: list[tuple[Job, bool]] = []
     for job in top:
         found += [(job, False), *((kid, True) for kid in kids.get(job.id, []))]

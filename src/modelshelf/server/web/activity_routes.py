@@ -13,7 +13,7 @@ from modelshelf.server.web import render
 from modelshelf.server.web.activity import HISTORY, activity_page
 from modelshelf.server.web.site import Fields, Site, form, see
 
-_Verb = Literal["pause", "resume", "cancel", "retry"]
+_Verb = Literal["pause", "resume", "cancel", "retry", "first", "last"]
 _TWINS = (("Terminal", "shelf jobs --json"), ("HTTP", "GET /api/jobs"), ("Events", "GET /api/events"))
 
 
@@ -30,8 +30,7 @@ def add(router: APIRouter, site: Site) -> None:
 
     @router.post("/jobs/{job_id}/{verb}")
     def steer(job_id: JobId, verb: _Verb, sent: Annotated[Fields, Depends(form)]) -> Response:
-        """Pause, resume, cancel or retry a job."""
+        """Pause, resume, cancel or retry a job, or change its place in the queue."""
         way = site.shelf.services.steering
-        verbs = {"pause": way.pause, "resume": way.resume, "cancel": way.cancel, "retry": way.retry}
-        verbs[verb](job_id)
+        getattr(way, verb)(job_id)
         return see("/activity")

@@ -14,7 +14,6 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from modelshelf.domain.job_params import JobParams, params_of
-from modelshelf.domain.job_rules import JobRules
 from modelshelf.domain.jobs import CANCELLED, DONE, FAILED, PAUSED, QUEUED, RUNNING, UNFINISHED, Job, JobKind, backoff_s
 from modelshelf.domain.outside import object_of, parse_json
 from modelshelf.domain.ports import Clock
@@ -23,6 +22,7 @@ from modelshelf.registry.registry import Registry
 from modelshelf.services.jobs.background import BackgroundJobs
 from modelshelf.services.jobs.recovery import recover_dead_owners
 from modelshelf.services.jobs.running import Running, ticking
+from modelshelf.services.jobs.turns import Turns
 from modelshelf.store.os_errors import of_os_error
 
 _log = logging.getLogger(__name__)
@@ -38,17 +38,20 @@ class JobRunner:
     """Runs jobs in this process and shows those of all processes."""
 
     registry: Registry
-    owner: str
+    turns: Turns
     clock: Clock
     why_not: Callable[[Job], str] = lambda job: ""
     """Returns why this process can't run a job, such as for lack of a base; see `space.reach`."""
     handlers: dict[str, Handler] = field(default_factory=dict)
     """The function that runs each kind of job."""
     background: BackgroundJobs = field(default_factory=BackgroundJobs)
-    rules: JobRules = JobRules()  # noqa: RUF009 - frozen
-    _mine: set[int] = field(default_factory=set)
-    """The jobs that threads of this process work on, also where one was paused and hasn't noticed yet."""
-    _claiming: threading.Lock = field(default_factory=threading.Lock)
+    stopping: threading.Event = field(default_factory=threading.Event)
+    """Set when this process is about to end: nobody waits for another job any more."""
+
+    @property
+    def owner(self) -> str:
+        """The process that the jobs are claimed for."""
+        return self.turns.owner
 
     def handle(self, handlers: Mapping[str, Handler]) -> None:
         """Add functions that run kinds of jobs."""
@@ -73,40 +76,28 @@ class JobRunner:
                     return self.registry.job(job.id)
         return self.registry.add_job(params.kind, model_name, params.to_json())
 
-    def claim(self, job: Job) -> Job | None:
-        """Claim a job for this process; None if another one runs it, it has ended, or this process can't run it.
+    def claim(self, job: Job, part_of: int | None = None) -> Job | None:
+        """Claim a job for this process; None if another one runs it, it waits or has ended, or this one can't run it.
 
         What dead processes hold is released first: the job may be one of theirs.
+
+        Args:
+            job: The job.
+            part_of: The running job that needs it.
         """
         recover_dead_owners(self.registry)
-        return None if self.why_not(job) else self._claim_in_turn(job)
+        return None if self.why_not(job) else self.turns.claim(job, part_of=part_of)
 
     def claim_next(self) -> Job | None:
-        """Claim the oldest due job that this process can run; the others wait, and say for what."""
+        """Claim the first due job of the queue that this process can run; the others wait, and say for what."""
         for job in self.registry.due():
             reason = self.why_not(job)
             if not reason:
-                if (mine := self._claim_in_turn(job)) is not None:
+                if (mine := self.turns.claim(job)) is not None:
                     return mine
             elif job.detail != reason:
                 self.registry.note_wait(job, reason)
         return None
-
-    def _claim_in_turn(self, job: Job) -> Job | None:
-        """Claim a job; if as many like it run as may, it says that it waits for its turn.
-
-        **Concurrency:** the owner is the process, so a job that was paused and resumed waits until its thread has left.
-        """
-        turn = self.rules.turn_of(job)
-        with self._claiming:
-            if job.id in self._mine:
-                return None
-            mine = self.registry.claim(self.owner, job.id, turn)
-            if mine is not None:
-                self._mine.add(job.id)
-        if mine is None and turn is not None and job.detail != turn.why:
-            self.registry.note_wait(job, turn.why)
-        return mine
 
     # --- carrying out ---
 
@@ -120,7 +111,7 @@ class JobRunner:
         try:
             self._run(running)
         finally:
-            self._mine.discard(running.job.id)
+            self.turns.leave(running.job)
 
     def _run(self, running: Running) -> None:
         job = running.job
@@ -150,22 +141,23 @@ class JobRunner:
         self.registry.finish_job(job.id, DONE, total_bytes=total_bytes, owner=job.owner)
         self.drop_old()
 
-    def finish(self, job: Job, on_tick: Callable[[Job], None] | None = None) -> Job:
-        """Run a job here, or wait for the process that runs it; return it finished.
+    def finish(self, job: Job, on_tick: Callable[[Job], None] | None = None, *, part_of: int | None = None) -> Job:
+        """Run a job here when its turn comes, or wait for the process that runs it; return it finished.
 
         Args:
             job: The job.
             on_tick: Called about twice a second with the job.
+            part_of: The running job that needs it.
 
         Raises:
             ShelfError: What it failed with, or waits for.
             Conflict: Somebody paused it.
-            Cancelled: Somebody ended it.
+            Cancelled: Somebody ended it, or this process is about to end.
         """
         self.run_due(JobKind.DELETE_OLD_COPY)  # what a killed process left comes first
         while True:
             self._check_reach(self.registry.job(job.id))
-            mine = self.claim(job)
+            mine = self.claim(job, part_of)
             if mine is not None:
                 self._run_unless_paused(Running(mine, on_tick))
                 return self.registry.job(job.id)
@@ -175,6 +167,8 @@ class JobRunner:
                 return _outcome(job)
             if on_tick is not None:
                 on_tick(job)
+            if self.stopping.is_set():
+                raise Cancelled
             self.clock.sleep(_POLL_S)
 
     def _run_unless_paused(self, running: Running) -> None:
@@ -191,7 +185,8 @@ class JobRunner:
             ShelfError: What it failed with or waits for, such as another process that runs it.
             Cancelled: The outer one was stopped; both are queued again.
         """
-        mine = self.claim(job)
+        recover_dead_owners(self.registry)
+        mine = None if self.why_not(job) else self.turns.claim(job, waits=False)
         if mine is None:
             raise Conflict(f"Another process runs job {job.id}.", hint="Wait for it.", job_id=job.id)
         inner = Running(mine)
@@ -242,7 +237,7 @@ class JobRunner:
 
     def drop_old(self) -> bool:
         """Delete some of the finished jobs that were kept long enough; return whether there may be more."""
-        return self.registry.drop_old_jobs(self.rules.days, _DROPPED_AT_ONCE) == _DROPPED_AT_ONCE
+        return self.registry.drop_old_jobs(self.turns.rules.days, _DROPPED_AT_ONCE) == _DROPPED_AT_ONCE
 
     def with_wait(self, job: Job) -> Job:
         """Return a job; if no process runs it, its detail says what it waits for."""

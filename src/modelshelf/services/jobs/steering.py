@@ -1,4 +1,4 @@
-"""What a person does to a job, whichever process runs it: pause, resume, cancel, retry.
+"""What a person does to a job, whichever process runs it: pause, resume, cancel, retry, and its place in the queue.
 
 **Concurrency:** each is one statement with its condition in it. The process that runs the job sees within a second that
 the job is no longer its own, and stops; whatever it still writes changes nothing.
@@ -69,6 +69,25 @@ class Steering:
         if job.state in (FAILED, CANCELLED, WAITING):
             self._check_alone(job)
             self.registry.requeue_job(job)
+        return self.registry.job(job_id)
+
+    def first(self, job_id: int) -> Job:
+        """Let a job begin before all others that wait; what runs goes on.
+
+        Raises:
+            Conflict: It has ended, or is a part of another job.
+        """
+        return self._reorder(job_id, first=True)
+
+    def last(self, job_id: int) -> Job:
+        """Let a job begin after all others that wait; raises as `first` does."""
+        return self._reorder(job_id, first=False)
+
+    def _reorder(self, job_id: int, *, first: bool) -> Job:
+        self._check_whole(job_id, "first" if first else "last")
+        if not self.registry.reorder_job(job_id, first=first):
+            state = self.registry.job(job_id).state
+            raise Conflict(f"Job {job_id} is {state}.", hint="Only a job that hasn't ended has a place.", job_id=job_id)
         return self.registry.job(job_id)
 
     def _check_whole(self, job_id: int, verb: str) -> None:

@@ -50,6 +50,7 @@ class Worker:
     def stop(self) -> None:
         """Stop: running jobs are queued again with their progress; returns when that is done."""
         self._stop.set()
+        self._runner.stopping.set()
         with self._mutex:
             for running in self._running:
                 running.progress.stop()

@@ -85,7 +85,8 @@ class RoomMaker:
             OutOfSpace: They don't fit, and no room can be made; nothing was moved.
             Conflict: Only pinned or used models keep them from fitting; the error names these.
         """
-        self._go_on(tier)
+        cause = self._cause(model_id)
+        self._go_on(tier, cause)
         with contextlib.ExitStack() as held:
             for left in reversed(range(_ROUNDS)):
                 try:
@@ -101,17 +102,17 @@ class RoomMaker:
                     plan = self.plan(tier, need(), model_id=model_id) if left else None
                     if plan is None:
                         raise
-                    self._carry_out(tier, plan, self._cause(model_id))  # without victims it fits now
+                    self._carry_out(tier, plan, cause)  # without victims it fits now
             yield reservation
 
-    def _go_on(self, tier: Tier) -> None:
+    def _go_on(self, tier: Tier, cause: Cause) -> None:
         """Finish evictions whose process was killed, needed or not, because half of each copy is there."""
         if tier.location != PRIMARY or not self.policy.demote:
             return
         for job in self.registry.jobs(kind=JobKind.MOVE, state=(QUEUED,)):
             with contextlib.suppress(ShelfError):
                 if params_of(job, MoveParams).makes_room:
-                    self._finish_demotion(job)
+                    self._finish_demotion(job, cause)
 
     def check(
         self, tier: Tier, tier_id: str, need_bytes: int, *, model_id: int = 0, takes_disk: bool = True
@@ -307,7 +308,7 @@ class RoomMaker:
             job = enqueue_move(
                 self.registry, self.tiers.settings, row, secondary, keep_source=False, makes_room=True, cause=cause
             )
-            self._finish_demotion(job)
+            self._finish_demotion(job, cause)
         except Corrupt as err:
             raise Corrupt(
                 f"No room could be made: {model_name}, which was to be evicted, is damaged. {err.detail}",
@@ -315,8 +316,8 @@ class RoomMaker:
                 **(err.fields | {"model_name": model_name}),
             ) from err
 
-    def _finish_demotion(self, job: Job) -> None:
-        self.runner.finish(job)
+    def _finish_demotion(self, job: Job, cause: Cause) -> None:
+        self.runner.finish(job, part_of=cause.parent_id)
         self.runner.settle(JobKind.DELETE_OLD_COPY)
 
     def _drop(self, tier: Tier, model_name: str) -> None:

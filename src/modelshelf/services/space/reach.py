@@ -8,12 +8,14 @@ from pathlib import Path
 
 from modelshelf.domain.adopt import AdoptRequest
 from modelshelf.domain.job_params import DedupeParams, GcParams, JobParams, MoveParams, params_of
-from modelshelf.domain.jobs import Job
+from modelshelf.domain.job_rules import SlowDisk
+from modelshelf.domain.jobs import Job, JobKind
 from modelshelf.domain.tiers import Tier
 from modelshelf.errors import BadInput
 from modelshelf.registry.registry import Registry
 from modelshelf.services.space.tiers import TierService, destination
 from modelshelf.store.probe import is_there
+from modelshelf.store.tiers.slow import slow_disk_of
 
 _NAME_A_BASE: dict[str, type[JobParams]] = {
     params.kind: params for params in (MoveParams, GcParams, DedupeParams, AdoptRequest)
@@ -41,6 +43,22 @@ class Reach:
         except BadInput as err:
             return err.detail
         return next(filter(None, reasons), _why_no_folder(params))
+
+    def slow_disk(self, job: Job) -> SlowDisk | None:
+        """Return the slow disk to which a pull, an update or a move would write; None for any other job or disk."""
+        try:
+            if job.kind == JobKind.MOVE:
+                params = params_of(job, MoveParams)
+                where = [(params.cache_location, params.cache_path or "")]
+            elif job.kind in (JobKind.PULL, JobKind.UPDATE):
+                rows = self.registry.models(model_id=job.model_id)
+                where = [(row.cache_location, row.cache_path) for row in rows]
+            else:
+                return None
+            bases = [self.tiers.settings.resolve(*one).base for one in where]
+        except BadInput:
+            return None
+        return next((SlowDisk(key, base) for base in bases if (key := slow_disk_of(Path(base)))), None)
 
     def _tiers_of(self, job: Job, params: JobParams | None) -> Iterator[Tier]:
         for row in self.registry.models(model_id=job.model_id) if job.model_id is not None else ():

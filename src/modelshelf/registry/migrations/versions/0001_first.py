@@ -17,7 +17,7 @@ _DAMAGE = (
     _NOTE + "SELECT 'model', m.model_name, {now} FROM models m JOIN files f"
     " ON f.hf_path = m.hf_path AND f.commit_hash = m.commit_hash WHERE f.digest = "
 )
-_JOB = "OLD.state <> NEW.state OR OLD.detail <> NEW.detail OR OLD.due_at <> NEW.due_at"
+_JOB = "OLD.state <> NEW.state OR OLD.detail <> NEW.detail OR OLD.due_at <> NEW.due_at OR OLD.priority <> NEW.priority"
 TRIGGERS = (
     ("INSERT ON models", "", [_NOTE + "VALUES ('model', NEW.model_name, {now})"]),
     ("UPDATE ON models", "", [
@@ -176,6 +176,9 @@ def upgrade() -> None:
     sa.Column('finished_at', sa.Double(), nullable=True),
     sa.Column('parent_id', sa.Integer(), nullable=True),
     sa.Column('reason', sa.Text(), nullable=False),
+    sa.Column('priority', sa.Integer(), nullable=False),
+    sa.Column('disk', sa.Text(), nullable=False),
+    sa.Column('ready_at', sa.Double(), nullable=False),
     sa.ForeignKeyConstraint(['model_id'], ['models.id'], name=op.f('fk_jobs_model_id'), ondelete='CASCADE'),
     sa.ForeignKeyConstraint(['parent_id'], ['jobs.id'], name=op.f('fk_jobs_parent_id'), ondelete='SET NULL'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_jobs'))
