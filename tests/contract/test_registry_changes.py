@@ -22,7 +22,7 @@ QUIET = {
     "jobs": {"phase", "done_bytes", "total_bytes", "rate_bytes_per_s", "result", "owner", "heartbeat_at", "parent_id"}
     # written together with the state, or never after the job exists
     | {"id", "kind", "model_id", "model_name", "params", "error", "attempts", "created_at", "finished_at", "reason"}
-    | {"disk", "ready_at"},
+    | {"disk", "ready_at", "tiers", "files"},
     "tiers": {"id", "admissions"},
     "leases": {"id", "model_id", "cache_path", "kind", "holder", "owner", "expires_at"},
     "models": {"id"},

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from modelshelf.cli.bars import Lines, Steady, drawn, said
+from modelshelf.cli.bars import Lines, Steady, drawn, file_lines, said
 from modelshelf.cli.fitting import cells
+from modelshelf.domain.job_files import JobFile, JobFiles
 from modelshelf.domain.jobs import Job
 
 JOB = Job(
@@ -82,3 +83,25 @@ def test_without_a_terminal_there_is_a_line_every_ten_seconds(capsys: pytest.Cap
         lines.say(JOB, half_second / 2)
 
     assert capsys.readouterr().err.splitlines() == [said("qwen", JOB, JOB.eta_s)] * 2
+
+
+def test_each_file_has_a_line() -> None:
+    """Below the job stand its files that aren't whole, as wide as the terminal and no more than fit."""
+    listed = (
+        JobFile("whole", 9, 9),
+        JobFile("model-00001-of-00002.safetensors", 500, 1000),
+        JobFile("second", 0, 1000),
+    )
+    one = replace(JOB, files=JobFiles(1, 3, listed).to_json())
+
+    lines = file_lines(one, 60, 10)
+
+    assert lines[0] == "  1 of 3 files"
+    assert [cells(line) <= 60 for line in lines] == [True] * 3
+    assert "500 B of 1.0 kB" in lines[1]
+    assert len(file_lines(one, 60, 2)) == 2
+    assert file_lines(one, 0, 10)[1:] == [
+        "  model-00001-of-00002.safetensors: 500 B of 1.0 kB",
+        "  second: 0 B of 1.0 kB",
+    ]
+    assert file_lines(JOB, 60, 10) == []

@@ -22,6 +22,7 @@ from modelshelf.cli.options import (
     EngineArguments,
     Now,
     TrustRemoteCode,
+    Verbose,
     engine_change,
 )
 from modelshelf.cli.pull import pull_detached, pull_missing
@@ -63,6 +64,7 @@ def add(
     allow_pickle: AllowPickle = None,
     now: Now = False,
     detach: Detach = False,
+    verbose: Verbose = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -104,7 +106,7 @@ def add(
                 pull_detached(shelf, wanted.model_name, now=now)
             elif download or plan.is_here:
                 with _told_as_registered(wanted.model_name):
-                    pull_missing(shelf, wanted.model_name, now=now)
+                    pull_missing(shelf, wanted.model_name, now=now, files=verbose)
             render.print_model(shelf, wanted.model_name, as_json=as_json)
 
 

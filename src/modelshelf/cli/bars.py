@@ -1,4 +1,7 @@
-"""A job's progress: one line that is redrawn on a terminal, or a line every ten seconds without one."""
+"""A job's progress: one line that is redrawn on a terminal, or a line every ten seconds without one.
+
+On request, a line for each file that it works on comes below.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ from dataclasses import dataclass, field
 from modelshelf.cli import output
 from modelshelf.cli.errors import second_interrupt_ends
 from modelshelf.cli.fitting import cells, shorten
-from modelshelf.cli.terminal import WISHES, columns, glyph, is_drawable
+from modelshelf.cli.terminal import WISHES, columns, glyph, is_drawable, rows
+from modelshelf.domain.job_files import MOST_LISTED, files_of
 from modelshelf.domain.jobs import RUNNING, Job
 from modelshelf.errors import Cancelled
 from modelshelf.units import format_size
@@ -24,14 +28,15 @@ _LONGEST_ETA_S = 100 * 86400.0
 
 
 @contextmanager
-def job_progress(what: str) -> Iterator[Callable[[Job], None]]:
+def job_progress(what: str, *, files: bool = False) -> Iterator[Callable[[Job], None]]:
     """Show a job's progress on stderr, unless the user doesn't want it; say of a stopped job that it can go on.
 
     Args:
         what: What the job works on, for people.
+        files: Whether to show each file that it works on, too.
     """
     try:
-        with _shown(what) as show:
+        with _shown(what, files=files) as show:
             yield show
     except (Cancelled, KeyboardInterrupt):
         second_interrupt_ends()
@@ -42,17 +47,23 @@ def job_progress(what: str) -> Iterator[Callable[[Job], None]]:
 
 
 @contextmanager
-def _shown(what: str) -> Iterator[Callable[[Job], None]]:
+def _shown(what: str, *, files: bool) -> Iterator[Callable[[Job], None]]:
     if WISHES.quiet or (WISHES.as_json and not sys.stderr.isatty()):  # a program expects only the error there
         yield lambda job: None
     elif is_drawable(sys.stderr):
         steady = Steady()
+
+        def draw(job: Job) -> None:
+            most = columns(sys.stderr)
+            below = file_lines(job, most, max(1, rows(sys.stderr) - 2)) if files else []
+            output.draw("\n".join([drawn(what, job, steady.eta_s(job, time.monotonic()), most), *below]))
+
         try:
-            yield lambda job: output.draw(drawn(what, job, steady.eta_s(job, time.monotonic()), columns(sys.stderr)))
+            yield draw
         finally:
             output.draw("")
     else:
-        lines = Lines(what, time.monotonic())
+        lines = Lines(what, time.monotonic(), files)
         yield lambda job: lines.say(job, time.monotonic())
 
 
@@ -78,6 +89,8 @@ class Lines:
     what: str
     said_s: float
     """When it last printed something; at first, when the job began."""
+    files: bool = False
+    """Whether to name the files that it works on."""
     steady: Steady = field(default_factory=Steady)
 
     def say(self, job: Job, now_s: float) -> None:
@@ -85,7 +98,9 @@ class Lines:
         eta_s = self.steady.eta_s(job, now_s)
         if now_s - self.said_s >= _LINE_EVERY_S:
             self.said_s = now_s
-            output.note(said(self.what, job, eta_s))
+            output.note(
+                "\n".join([said(self.what, job, eta_s), *(file_lines(job, 0, MOST_LISTED) if self.files else ())])
+            )
 
 
 def said(what: str, job: Job, eta_s: float | None) -> str:
@@ -99,10 +114,39 @@ def drawn(what: str, job: Job, eta_s: float | None, most: int) -> str:
     right = "  ".join(filter(None, (_bytes(job), *pace(job, eta_s))))
     room = most - cells(left) - cells(right) - 5
     if job.total_bytes and room >= _BAR_CELLS.start:
-        size = min(room, _BAR_CELLS.stop - 1)
-        full = round(min(1.0, job.done_bytes / job.total_bytes) * size)
-        left += "  " + glyph("█", "#", sys.stderr) * full + glyph("░", ".", sys.stderr) * (size - full)
+        left += f"  {_bar(job.done_bytes, job.total_bytes, room)}"
     return shorten(f"{left}  {right}".rstrip(), most - 1)
+
+
+def file_lines(job: Job, most: int, most_lines: int) -> list[str]:
+    """Return a line for each file that a job works on, and one that counts those that are whole.
+
+    Args:
+        job: The job.
+        most: The terminal's cells; 0 without one: no bars, and no name is shortened.
+        most_lines: At most so many.
+    """
+    files = files_of(job.files)
+    if not files.total:
+        return []
+    going = [file for file in files.listed if file.done_bytes < file.total_bytes][: most_lines - 1]
+    lines = [f"  {files.done} of {files.total} files"]
+    for file in going:
+        right = f"{format_size(file.done_bytes)} of {format_size(file.total_bytes)}"
+        if most:
+            name = shorten(file.path, max(most // 2, 12))
+            room = most - cells(name) - cells(right) - 7
+            bar = f"  {_bar(file.done_bytes, file.total_bytes, room)}" if room >= _BAR_CELLS.start else ""
+            lines.append(shorten(f"  {name}{bar}  {right}", most - 1))
+        else:
+            lines.append(f"  {file.path}: {right}")
+    return lines
+
+
+def _bar(done: int, total: int, room: int) -> str:
+    size = min(room, _BAR_CELLS.stop - 1)
+    full = round(min(1.0, done / total) * size)
+    return glyph("█", "#", sys.stderr) * full + glyph("░", ".", sys.stderr) * (size - full)
 
 
 def _phase(job: Job) -> str:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from modelshelf.cli import complete, output, render
-from modelshelf.cli.bars import job_progress, pace
+from modelshelf.cli.bars import file_lines, job_progress, pace
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson
 from modelshelf.cli.terminal import Styled, is_drawable, rows
+from modelshelf.domain.job_files import MOST_LISTED
 from modelshelf.domain.jobs import DONE, FAILED, PAUSED, QUEUED, RUNNING, WAITING, Cause
 from modelshelf.errors import BadInput, Unavailable
 from modelshelf.units import format_age, format_size
@@ -34,7 +35,9 @@ def jobs(
     verb: Annotated[
         str,
         typer.Argument(
-            metavar="[pause|resume|cancel|retry|first|last]", help="What to do with the job.", show_default=False
+            metavar="[pause|resume|cancel|retry|first|last|JOB]",
+            help="What to do with the job, or the number of the one to show with its files.",
+            show_default=False,
         ),
     ] = "ls",
     job_id: Annotated[
@@ -53,7 +56,7 @@ def jobs(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the jobs; pause, resume, cancel or retry one, or put it first or last.
+    """List the jobs; pause, resume, cancel, retry or reorder one.
 
     The newest come first. It doesn't matter which process runs a job; one that is resumed or retried while no server
     runs goes on in this shell.
@@ -68,6 +71,8 @@ def jobs(
     with at_the_edge(as_json=as_json):
         if job_id is not None and verb in _VERBS:
             _steer(verb, job_id, wait=wait, as_json=as_json)
+        elif job_id is None and verb.isascii() and verb.isdigit():
+            _show_one(int(verb), as_json=as_json)
         elif job_id is not None or verb != "ls":
             raise BadInput(
                 "shelf jobs needs a verb and a number.", hint=", ".join(f"shelf jobs {one} 7" for one in _VERBS)
@@ -98,6 +103,36 @@ def _list(*, watch: bool, follow: bool, after: int | None, as_json: bool) -> Non
             if not watch:
                 return
             time.sleep(_LOOK_EVERY_S)
+
+
+def _show_one(job_id: int, *, as_json: bool) -> None:
+    """Print a job with all that is known of it."""
+    from modelshelf.bootstrap.shelf import open_shelf
+    from modelshelf.schemas.jobs import JobDetailJson
+
+    with open_shelf(read_only=True) as shelf:
+        job = shelf.services.runner.with_wait(shelf.job(job_id))
+    if as_json:
+        output.as_json(JobDetailJson.of(job))
+        return
+    now_s, left_s = render.now_s(), job.eta_s
+    facts = {
+        "JOB": f"{job.id} {job.kind} {job.model_name}".rstrip(),
+        "STATE": job.state + (f", {job.phase}" if job.phase else ""),
+        "TIERS": job.tiers.replace(",", " to "),
+        "DONE": _done(job),
+        "RATE": ", ".join(filter(None, pace(job, left_s))) if job.state == RUNNING else "",
+        "WHY": str(Cause(job.reason, job.parent_id)),
+        "WAITS" if job.state in (QUEUED, WAITING) else "DETAIL": job.detail,
+        "ASKED": format_age(job.created_at, now_s),
+        "ENDED": format_age(job.finished_at, now_s) if job.finished_at is not None else "",
+    }
+    indent = max(map(len, facts)) + 2
+    for label, text in facts.items():
+        if text:
+            output.fact(label, text, indent)
+    for line in file_lines(job, 0, MOST_LISTED):
+        output.line(line)
 
 
 def _show(found: Sequence[Job], now_s: float, *, redrawn: bool) -> None:

@@ -38,6 +38,7 @@ NoColor = Annotated[
 ]
 NoTruncate = Annotated[bool, typer.Option("--no-truncate", callback=_wish, help="Shorten nothing to fit the terminal.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", callback=_wish, help="Show no progress.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show the progress of each file, too.")]
 Now = Annotated[bool, typer.Option("--now", help="Download at once, whatever SHELF_DOWNLOAD_HOURS says.")]
 Detach = Annotated[
     bool, typer.Option("--detach", help="Leave the download to a running server, or to a process of its own.")

@@ -68,16 +68,16 @@ def note(text: str, end: str = "\n", style: str = "") -> None:
 
 
 def draw(text: str) -> None:
-    """Draw a line on stderr's terminal, which the next one or a note replaces."""
+    """Draw lines on stderr's terminal, which the next ones or a note replace."""
     before = _take_back()
     if before or text:
         _LINE.text = text
-        print(before + visible(text), end="", file=sys.stderr, flush=True)
+        print(before + visible(text, lines=True), end="", file=sys.stderr, flush=True)
 
 
 @dataclass(slots=True)
 class _DrawnLine:
-    """The line that is drawn on stderr now."""
+    """What is drawn on stderr now."""
 
     text: str = ""
 
@@ -86,9 +86,9 @@ _LINE = _DrawnLine()
 
 
 def _take_back() -> str:
-    """Return the characters that delete the drawn line."""
+    """Return the characters that delete the drawn lines, from the last to the first."""
     was, _LINE.text = _LINE.text, ""
-    return "\r\x1b[2K" if was else ""
+    return "\r\x1b[2K" + "\x1b[A\x1b[2K" * was.count("\n") if was else ""
 
 
 def clear() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from modelshelf.cli import output, render, several
 from modelshelf.cli.bars import job_progress
 from modelshelf.cli.errors import at_the_edge
-from modelshelf.cli.options import AsJson, Detach, Now, SomeNames
+from modelshelf.cli.options import AsJson, Detach, Now, SomeNames, Verbose
 
 if TYPE_CHECKING:
     from modelshelf.domain.jobs import Job
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 _LOOK_AT_CLOCK_S = 15.0
 
 
-def pull(names: SomeNames, now: Now = False, detach: Detach = False, as_json: AsJson = False) -> None:
+def pull(
+    names: SomeNames, now: Now = False, detach: Detach = False, verbose: Verbose = False, as_json: AsJson = False
+) -> None:
     """Download the missing files of models.
 
     A stopped download goes on where it was.
@@ -31,7 +33,7 @@ def pull(names: SomeNames, now: Now = False, detach: Detach = False, as_json: As
             if detach:
                 pull_detached(shelf, name, now=now)
             else:
-                pull_missing(shelf, name, now=now)
+                pull_missing(shelf, name, now=now, files=verbose)
             if not (as_json or detach):
                 render.print_model(shelf, name, as_json=False)
             return ModelJson.of(shelf.model(name))
@@ -39,11 +41,11 @@ def pull(names: SomeNames, now: Now = False, detach: Detach = False, as_json: As
         several.end(*several.of_each(several.known(shelf, names), pull_one, as_json=as_json), as_json=as_json)
 
 
-def pull_missing(shelf: Shelf, name: str, *, now: bool) -> None:
-    """Pull a model and show its progress; wait for the hours of downloads unless it is to run now."""
+def pull_missing(shelf: Shelf, name: str, *, now: bool, files: bool) -> None:
+    """Pull a model and show its progress, of its files too; wait for the hours of downloads unless it is to run now."""
     if now:
         shelf.services.hours.ignore()
-    with job_progress(name) as show:
+    with job_progress(name, files=files) as show:
         while not _pulled(shelf, name, show):
             while shelf.services.hours.closed_s():
                 shelf.services.clock.sleep(_LOOK_AT_CLOCK_S)

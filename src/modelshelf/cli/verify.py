@@ -34,7 +34,7 @@ def verify(
     Example: shelf verify --all --max-age 30d
     """
     from modelshelf.bootstrap.shelf import open_shelf
-    from modelshelf.schemas.jobs import JobJson
+    from modelshelf.schemas.jobs import JobDetailJson
 
     with at_the_edge(as_json=as_json):
         if bool(names) == everything:
@@ -45,7 +45,7 @@ def verify(
                 names or (), max_age_s=max_age_s, rate_bytes_per_s=rate_bytes_per_s, repair=repair
             )
             with job_progress(job.model_name or "everything") as show:
-                view = asdict(JobJson.of(shelf.services.runner.finish(job, show)))
+                view = asdict(JobDetailJson.of(shelf.services.runner.finish(job, show)))
         if as_json:
             output.as_json(view)
         else:

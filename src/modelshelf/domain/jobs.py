@@ -78,6 +78,10 @@ class Job:
     """Its place in the queue: higher ones come first, and of equals the oldest."""
     disk: str = ""
     """The slow disk that it writes to or waits for; empty for any other."""
+    tiers: str = ""
+    """The tiers that it works on, with commas: of a move from where and to where; empty for all, or if unknown."""
+    files: str = ""
+    """How far its files are; read by `domain.job_files.files_of`."""
 
     def __repr__(self) -> str:
         """Return number, kind, model and state in one line."""

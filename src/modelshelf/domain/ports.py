@@ -36,6 +36,12 @@ class Progress(Protocol):
     def skip(self, done_bytes: int) -> None:
         """Count bytes that were already there and say nothing about the rate. A negative number takes some back."""
 
+    def files(self, sizes: Mapping[str, int]) -> None:
+        """Tell these files apart from now on, until the next phase with bytes: their sizes in bytes, by path."""
+
+    def of(self, path: str) -> Progress:
+        """Return the progress of one of them; what it counts, counts for the whole too."""
+
     def note(self, detail: str) -> None:
         """Say in a sentence what the work waits for; empty: nothing."""
 

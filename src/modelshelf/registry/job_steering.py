@@ -67,6 +67,7 @@ class SteeredJobs:
         detail: str = "",
         error: str = "",
         total_bytes: int = 0,
+        files: str = "",
         owner: str | None = None,
     ) -> bool:
         """End a job, successfully or not; return whether it hadn't ended, and was the owner's.
@@ -79,6 +80,7 @@ class SteeredJobs:
             detail: Why, in a sentence.
             error: The error as a problem document.
             total_bytes: The bytes that a successful job handled, if its row has fewer.
+            files: How many files it brought.
             owner: Whose job it has to be; None: anybody's.
         """
         values = _over(state, detail, error)
@@ -86,7 +88,7 @@ class SteeredJobs:
         if state == DONE:
             known = jobs.c.total_bytes
             total = sa.case((known < total_bytes, total_bytes), else_=known)
-            values |= {"phase": "", "total_bytes": total, "done_bytes": total}
+            values |= {"phase": "", "total_bytes": total, "done_bytes": total, "files": files}
             mine = mine | ((jobs.c.id == job_id) & (jobs.c.owner == "") & jobs.c.state.in_((PAUSED, QUEUED)))
         was_open = self._change_job(mine, values)
         keep_reserve(self._engine)

@@ -40,7 +40,8 @@ class JobTable(SteeredJobs):
             connection.execute(sa.update(models).where(models.c.id == row.id).values(pinned=models.c.pinned))
             same = (jobs.c.model_id == row.id) & (jobs.c.kind == kind) & jobs.c.state.in_(UNFINISHED)
             found = connection.execute(sa.select(*JOB_COLUMNS).where(same)).first()
-            values = new_job(kind, row.model_name, params, cause)
+            tiers = (row.cache_location, (params or {}).get("cache_location"))
+            values = new_job(kind, row.model_name, params, cause, tiers)
             if found is not None and (found.state, found.params) == (PAUSED, values["params"]):
                 # who asks for it again wants it to go on
                 found = connection.execute(requeued(jobs.c.id == found.id).returning(*JOB_COLUMNS)).one()
@@ -58,7 +59,11 @@ class JobTable(SteeredJobs):
             params: The kind's parameters, as JSON values.
         """
         with self._engine.begin() as connection:
-            statement = sa.insert(jobs).values(**new_job(kind, model_name, params)).returning(*JOB_COLUMNS)
+            statement = (
+                sa.insert(jobs)
+                .values(**new_job(kind, model_name, params, tiers=[params.get("tier")]))
+                .returning(*JOB_COLUMNS)
+            )
             return Job(*connection.execute(statement).one())
 
     def due(self) -> list[Job]:
@@ -218,7 +223,7 @@ class JobTable(SteeredJobs):
 def _claimed(owner: str, which: sa.ColumnElement[bool], disk: str = "") -> sa.Update:
     """Return the statement that claims a job; what it waited for, or did before a restart, is over."""
     change = {"state": RUNNING, "owner": owner, "heartbeat_at": db_now(), "attempts": jobs.c.attempts + 1}
-    return sa.update(jobs).where(which).values(**change, phase="", detail="", disk=disk)
+    return sa.update(jobs).where(which).values(**change, phase="", detail="", files="", disk=disk)
 
 
 def _contenders(connection: sa.Connection) -> tuple[list[Job], list[Job]]:

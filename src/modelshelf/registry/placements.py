@@ -86,7 +86,7 @@ class Placements:
             name = connection.execute(change.returning(models.c.model_name)).scalar_one_or_none()
             if name is None:
                 raise NotFound("The model was removed or updated while it was being moved.")
-            over = {"state": DONE, "finished_at": db_now(), "phase": "", "done_bytes": jobs.c.total_bytes}
+            over = {"state": DONE, "finished_at": db_now(), "phase": "", "done_bytes": jobs.c.total_bytes, "files": ""}
             connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(**over))
             if old_copy is None:
                 return None

@@ -264,7 +264,7 @@ class Registry(JobTable, UseTable):
 
     def evict(self, row: ModelRow, cause: Cause) -> None:
         """Mark a model whose files are deleted to make room as incomplete; a finished job records why."""
-        values = new_job(JobKind.EVICT, row.model_name, None, cause)
+        values = new_job(JobKind.EVICT, row.model_name, None, cause, [row.cache_location])
         values |= {"model_id": row.id, "state": DONE, "finished_at": db_now()}
         with self._engine.begin() as connection:
             change = sa.update(models).where(models.c.id == row.id).values(complete=False, signature="")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import sqlalchemy as sa
 
@@ -24,7 +24,11 @@ JOB_COLUMNS = [column for column in jobs.c if column.name in Job.__slots__]
 
 
 def new_job(
-    kind: str, model_name: str, params: Mapping[str, object] | None, cause: Cause = A_PERSON
+    kind: str,
+    model_name: str,
+    params: Mapping[str, object] | None,
+    cause: Cause = A_PERSON,
+    tiers: Iterable[object] = (),
 ) -> dict[str, object]:
     """Return the columns of a new job.
 
@@ -33,8 +37,10 @@ def new_job(
         model_name: The model that it is about, for people.
         params: The kind's parameters, as JSON values.
         cause: Why it exists.
+        tiers: The locations of the tiers that it works on; None: unknown.
     """
     return {
+        "tiers": ",".join(str(tier) for tier in tiers if tier), "files": "",
         "kind": kind, "model_id": None, "model_name": model_name, "params": json.dumps(dict(params or {})),
         "state": QUEUED, "owner": "", "phase": "", "done_bytes": 0, "total_bytes": 0, "rate_bytes_per_s": 0,
         "detail": "", "error": "", "result": "", "attempts": 0,

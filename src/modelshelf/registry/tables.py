@@ -132,13 +132,16 @@ jobs = Table(
     Column("priority", Integer, nullable=False),
     Column("disk", Text, nullable=False),
     Column("ready_at", Double, nullable=False),
+    Column("tiers", Text, nullable=False),
+    Column("files", Text, nullable=False),
     Index("ix_jobs_model_id", "model_id", "id"),
     Index("ix_jobs_parent_id", "parent_id"),
     Index("ix_jobs_state", "state"),
 )
 """Long work that every process can see. `params` is a JSON object; `error` a problem document and `result` what it
 found, both JSON or empty. `parent_id` is the job that caused it, `reason` why. `disk` is the slow disk that it writes
-to, and `ready_at` when a process last stood ready to run it and had to wait for its turn."""
+to, and `ready_at` when a process last stood ready to run it and had to wait for its turn. `files` is JSON: how far some
+of its files are."""
 
 uses = Table(
     "uses",

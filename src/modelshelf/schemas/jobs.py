@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, cast
 
+from modelshelf.domain.job_files import files_of
 from modelshelf.domain.jobs import JobKind
 from modelshelf.domain.outside import parse_json
 from modelshelf.errors import BadInput
@@ -32,6 +33,8 @@ class JobJson(JsonObject):
     """What it does."""
     model_name: str
     """Its model; empty for work on a whole tier."""
+    tiers: Sequence[str]
+    """The tiers that it works on: of a move from where and to where; empty for all of them, or if unknown."""
     state: str
     """`queued`, `running`, `waiting`, `paused`, `done`, `failed` or `cancelled`."""
     phase: str
@@ -40,6 +43,10 @@ class JobJson(JsonObject):
     """Bytes done."""
     total_bytes: int
     """Bytes in total; 0 while unknown."""
+    files_done: int
+    """How many of its files are whole."""
+    files_total: int
+    """How many files it brings; 0 where they aren't told apart."""
     rate_bytes_per_s: int
     """Its rate over the last ten seconds; 0 if nothing arrives, and unless it runs."""
     eta_s: float | None
@@ -73,8 +80,12 @@ class JobJson(JsonObject):
             job: The job.
             more: Further fields of a subclass.
         """
+        files = files_of(job.files)
         return cls.like(
             job,
+            tiers=list(filter(None, job.tiers.split(","))),
+            files_done=files.done,
+            files_total=files.total,
             error=_object(job.error),
             result=_object(job.result),
             due_at=time_or_none(job.due_at) if job.state == "waiting" else None,
@@ -82,6 +93,36 @@ class JobJson(JsonObject):
             finished_at=time_or_none(job.finished_at),
             **more,
         )
+
+
+@dataclass(frozen=True)
+class JobFileJson(JsonObject):
+    """A file of a job."""
+
+    path: str
+    """Its path in the repository."""
+    done_bytes: int
+    """Bytes done."""
+    total_bytes: int
+    """Bytes in total."""
+
+
+@dataclass(frozen=True)
+class JobDetailJson(JobJson):
+    """A job with its files."""
+
+    files: Sequence[JobFileJson]
+    """How far its files are, while it runs: all of up to 50, else those that it works on now."""
+    owner: str
+    """The process that runs it; empty if none does."""
+    heartbeat_at: str
+    """When the process that runs it last said so, or when it was last changed."""
+
+    @classmethod
+    def of(cls, job: Job, **more: object) -> Self:
+        """Return the object for a job; see `JobJson.of`."""
+        listed = [JobFileJson.like(file) for file in files_of(job.files).listed]
+        return super().of(job, files=listed, heartbeat_at=rfc3339(job.heartbeat_at), **more)
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from modelshelf.domain.names import ModelName, own_ref
+from modelshelf.domain.ports import Progress
 from modelshelf.errors import NotFound
 from modelshelf.services.shelf import Shelf
 from tests.fakes.hub import FakeHub
@@ -73,6 +75,13 @@ class Stopper:
     def skip(self, done_bytes: int) -> None:
         """Ignore bytes that were there."""
         self.advance(done_bytes)
+
+    def files(self, sizes: Mapping[str, int]) -> None:
+        """Ignore the files."""
+
+    def of(self, path: str) -> Progress:
+        """Return itself."""
+        return self
 
     def note(self, detail: str) -> None:
         """Ignore notes."""

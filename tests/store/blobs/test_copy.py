@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,13 @@ class Watch:
     def skip(self, done_bytes: int) -> None:
         """Count bytes that were already there."""
         self.advance(done_bytes)
+
+    def files(self, sizes: Mapping[str, int]) -> None:
+        """Ignore the files: a copy has one."""
+
+    def of(self, path: str) -> Watch:
+        """Return itself."""
+        return self
 
     def note(self, detail: str) -> None:
         """Ignore notes."""

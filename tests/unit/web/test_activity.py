@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from modelshelf.domain.job_files import JobFile, JobFiles
 from modelshelf.domain.jobs import DONE, FAILED, QUEUED, WAITING
 from modelshelf.server.web.activity import activity_page
 from modelshelf.server.web.words import NBSP
@@ -23,7 +24,7 @@ def test_an_eviction_stands_below_the_pull_that_caused_it() -> None:
 
     assert [(one.id, one.is_kid) for one in page.jobs] == [(1, False), (2, False), (3, True)]
     assert page.jobs[2].tiers == [("t2", "secondary")]
-    assert [len(one.verbs) for one in page.jobs] == [2, 2, 0]
+    assert [len(one.verbs) for one in page.jobs] == [2, 4, 0]
 
 
 def test_a_stalled_job_has_no_estimate() -> None:
@@ -70,3 +71,25 @@ def test_broken_json_of_an_error_breaks_nothing() -> None:
     (decision,) = activity_page(look(broken), [job(id=1, state=FAILED, error="{")]).decisions
 
     assert decision.means == "It failed."
+
+
+def test_files_on_their_way_are_shown_first() -> None:
+    """A job shows the files that it works on, then those that wait, not those that are whole, and counts all."""
+    listed = (JobFile("a", 2 * GB, 2 * GB), JobFile("b", 0, GB), JobFile("c", GB, 4 * GB), *many(9))
+    (shown,) = activity_page(look(jobs=[job(files=JobFiles(1, 12, listed).to_json())]), []).jobs
+
+    assert [file.path for file in shown.files] == ["c", "b", "f0", "f1", "f2", "f3"]
+    assert [file.label for file in shown.files[:2]] == [f"1.0{NBSP}GB of 4.0{NBSP}GB", f"waits, 1.0{NBSP}GB"]
+    assert shown.label.endswith(", 1 of 12 files")
+
+
+def test_the_only_file_of_a_job_is_the_job() -> None:
+    """A job of one file has one bar."""
+    (shown,) = activity_page(look(jobs=[job(files=JobFiles(0, 1, tuple(many(1))).to_json())]), []).jobs
+
+    assert (shown.files, "files" in shown.label) == ([], False)
+
+
+def many(count: int) -> list[JobFile]:
+    """Return files that nobody has begun."""
+    return [JobFile(f"f{number}", 0, GB) for number in range(count)]

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Path, Query
 
 from modelshelf.domain.jobs import JobKind, JobState
-from modelshelf.schemas.jobs import JobJson
+from modelshelf.schemas.jobs import JobDetailJson, JobJson
 from modelshelf.server.answers import Json
 from modelshelf.server.bodies import no_body
 from modelshelf.server.openapi import CHANGING, LOOKING, NEXT, answers, problems
@@ -47,10 +47,10 @@ def _add_looking(router: APIRouter, shelf: Shelf, runner: JobRunner) -> None:
             link = {"Link": f'</api/jobs?{words}>; rel="next"'}
         return Json([JobJson.of(job) for job in found], headers=link)
 
-    @router.get("/{job_id}", responses=answers(JobJson, "The job.") | problems(*LOOKING))
+    @router.get("/{job_id}", responses=answers(JobDetailJson, "The job.") | problems(*LOOKING))
     def job(job_id: JobId) -> Json:
-        """Show a job."""
-        return Json(JobJson.of(shelf.job(job_id)))
+        """Show a job, and how far its files are."""
+        return Json(JobDetailJson.of(runner.with_wait(shelf.job(job_id))))
 
 
 def _add_steering(router: APIRouter, steering: Steering, runner: JobRunner) -> None:

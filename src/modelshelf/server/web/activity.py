@@ -7,12 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from modelshelf.domain.job_files import JobFile, JobFiles, files_of
 from modelshelf.domain.jobs import CANCELLED, FAILED, PAUSED, QUEUED, RUNNING, WAITING, Job, JobKind
 from modelshelf.domain.models import ModelRow
 from modelshelf.server.web import jobs_words, words
 from modelshelf.server.web.look import Look
 
 HISTORY = 200
+MOST_FILES = 6
+"""So many files of a job are shown: more streams than that hardly run at once."""
 _ICONS: Mapping[str, str] = {JobKind.PULL: "down", JobKind.UPDATE: "down", JobKind.MOVE: "right", JobKind.VERIFY: "eye"}
 
 
@@ -65,6 +68,16 @@ def verbs_of(state: str, *, is_part: bool = False) -> list[Verb]:
 
 
 @dataclass(frozen=True, slots=True)
+class FileRow:
+    """A file of a job."""
+
+    path: str
+    done: int
+    total: int
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
 class JobRow:
     """A job that isn't over."""
 
@@ -85,6 +98,8 @@ class JobRow:
     total: int
     label: str
     share: str
+    files: Sequence[FileRow]
+    """Files that aren't whole yet, those that are being worked on first."""
     is_kid: bool
     """Whether the job above it caused it."""
     verbs: Sequence[Verb]
@@ -189,6 +204,7 @@ def _job(look: Look, job: Job, rows: Mapping[int, ModelRow], *, is_kid: bool) ->
     to = jobs_words.target(job)
     if to is not None:
         tiers.append(_tier(*to))
+    files = files_of(job.files)
     stalled, runs = jobs_words.is_stalled(job), job.state == RUNNING
     rate = f"{words.size(job.rate_bytes_per_s)}/s" if runs and (job.rate_bytes_per_s or stalled) else "–"
     return JobRow(
@@ -206,11 +222,26 @@ def _job(look: Look, job: Job, rows: Mapping[int, ModelRow], *, is_kid: bool) ->
         done=job.done_bytes,
         total=job.total_bytes,
         label=f"{words.size(job.done_bytes)} of {words.size(job.total_bytes)}"
-        + (f", {job.phase}" if job.phase else ""),
+        + (f", {job.phase}" if job.phase else "")
+        + (f", {files.done} of {files.total} files" if files.total > 1 else ""),
         share=words.percent(job.done_bytes, job.total_bytes) if job.total_bytes else "",
+        files=_files(files),
         is_kid=is_kid,
         verbs=verbs_of(job.state, is_part=is_kid),
     )
+
+
+def _files(files: JobFiles) -> list[FileRow]:
+    """Return the files that aren't whole yet; a job of one file has its own bar."""
+    left = [file for file in files.listed if file.done_bytes < file.total_bytes] if files.total > 1 else []
+    left.sort(key=lambda file: not file.done_bytes)
+    return [FileRow(file.path, file.done_bytes, file.total_bytes, _file_label(file)) for file in left[:MOST_FILES]]
+
+
+def _file_label(file: JobFile) -> str:
+    if not file.done_bytes:
+        return f"waits, {words.size(file.total_bytes)}"
+    return f"{words.size(file.done_bytes)} of {words.size(file.total_bytes)}"
 
 
 def _icon(job: Job, *, stalled: bool) -> str:

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
+from modelshelf.domain.job_files import JobFiles
 from modelshelf.domain.job_params import JobParams, params_of
 from modelshelf.domain.jobs import CANCELLED, DONE, FAILED, PAUSED, QUEUED, RUNNING, UNFINISHED, Job, JobKind, backoff_s
 from modelshelf.domain.outside import object_of, parse_json
@@ -137,8 +138,9 @@ class JobRunner:
             _log.exception("job_broke", extra={"job_id": job.id})
             self._fail(job, f"{type(err).__name__}: {err}", {"type": "urn:modelshelf:error:internal", "status": 500})
             raise
-        total_bytes = running.progress.read().total_bytes
-        self.registry.finish_job(job.id, DONE, total_bytes=total_bytes, owner=job.owner)
+        reading = running.progress.read()
+        files = JobFiles(reading.files.total, reading.files.total).to_json()
+        self.registry.finish_job(job.id, DONE, total_bytes=reading.total_bytes, files=files, owner=job.owner)
         self.drop_old()
 
     def finish(self, job: Job, on_tick: Callable[[Job], None] | None = None, *, part_of: int | None = None) -> Job:

@@ -57,6 +57,8 @@ class Running:
         self.progress = Counter()
         self.on_tick = on_tick
         self.reservations: list[Reservation] = []
+        self.told_files = ""
+        """How far its files are, as the registry was told last."""
 
 
 @contextmanager
@@ -90,9 +92,11 @@ def _tick_until(registry: Registry, clock: Clock, running: Running, over: thread
 def tick(registry: Registry, running: Running, rate_bytes_per_s: int) -> None:
     """Tell the registry how far a job is, and stop it where it is another owner's now."""
     reading = running.progress.read()
-    values = {"phase": reading.phase, "rate_bytes_per_s": rate_bytes_per_s, "detail": reading.detail}
+    values: dict[str, object] = {"phase": reading.phase, "rate_bytes_per_s": rate_bytes_per_s, "detail": reading.detail}
     if reading.total_bytes:  # until then the row has what was known when the job was added
         values |= {"done_bytes": reading.done_bytes, "total_bytes": reading.total_bytes}
+    if (files := reading.files.to_json()) != running.told_files:
+        values["files"] = running.told_files = files
     job = running.job
     if not registry.update_job(job.id, values, owner=job.owner):
         running.progress.stop()

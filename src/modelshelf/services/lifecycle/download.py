@@ -239,15 +239,15 @@ class Fetcher:
         with contextlib.ExitStack() as undo:
             undo.push(held)
             if scan.has_blob(self.base.repo(self.plan.repo_id), need.digest, need.size_bytes):  # since the plan
-                self.progress.skip(need.size_bytes)
+                self.progress.of(need.path).skip(need.size_bytes)
                 self.on_written(need.size_bytes)
                 return None
             incoming = held.enter_context(IncomingBlob(self.base, need.digest, need.size_bytes, self._check_here))
             undo.pop_all()
-        download = Download(need, incoming, held)
+        download = Download(need, incoming, held, self.progress.of(need.path))
         with self._changed:
             self._open.add(download)
-        self.progress.skip(incoming.arrived_bytes())
+        download.progress.skip(incoming.arrived_bytes())
         missing = incoming.missing()
         if not missing:
             self._finish(download)
@@ -341,7 +341,7 @@ class Fetcher:
             is_whole = run.write(buffer[:got])
             if run.at // SEGMENT_BYTES > before // SEGMENT_BYTES:
                 self._good_at = self.clock.now()
-            self.progress.advance(got)
+            download.progress.advance(got)
             self.on_written(got)
             incoming.flush_ahead()
             incoming.hash_ahead(self._goes_on)
@@ -376,7 +376,7 @@ class Fetcher:
             _log.warning("digest_mismatch", extra={"digest": need.digest, "path": need.path})
             self._failed_digests.add(need.digest)
             self._sources.distrust(need.digest)
-            self.progress.skip(-need.size_bytes)
+            download.progress.skip(-need.size_bytes)
             self.on_written(-need.size_bytes)
             with self._changed:
                 self._waiting.append(need)

@@ -6,6 +6,7 @@ import contextlib
 from dataclasses import dataclass
 
 from modelshelf.domain.plans import SEGMENT_BYTES, BlobNeed
+from modelshelf.domain.ports import Progress
 from modelshelf.store.blobs.partial import IncomingBlob, Run
 
 
@@ -16,6 +17,7 @@ class Download:
     need: BlobNeed
     incoming: IncomingBlob
     held: contextlib.ExitStack
+    progress: Progress
 
 
 @dataclass(slots=True)

@@ -169,6 +169,7 @@ class Mover:
             sidecars.write(route.target, arriving)
             progress.phase("moving", plan.total_bytes)
             progress.advance(plan.total_bytes - plan.transfer_bytes)
+            progress.files({need.path: need.size_bytes for need in plan.transfer})
             self._transfer(route, plan, sources, progress, reservation)
             with locks.wait_lock(route.target.path, route.target.repo_lock(plan.repo_id), self.clock):
                 self._arrive(route, plan, running.job.id)
@@ -292,7 +293,7 @@ class Mover:
                 locks.wait_lock(target.path, target.part_lock(need.digest), *waits),
                 locks.wait_lock(target.path, target.hub_lock(plan.repo_id, need.digest), *waits),
             ):
-                self._bring(route, need, sources[need.digest], progress, reservation, turn)
+                self._bring(route, need, sources[need.digest], progress.of(need.path), reservation, turn)
 
         side_by_side(bring, plan.transfer, progress, all_cores())
 

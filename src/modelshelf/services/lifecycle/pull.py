@@ -135,6 +135,7 @@ class Puller:
                 on_reserved(reservation)
                 progress.phase(DOWNLOADING, plan.total_bytes)
                 progress.skip(plan.total_bytes - plan.fetch_bytes)
+                progress.files({need.path: need.size_bytes for need in plan.fetch})
                 self._fetcher(base, plan, progress, reservation).run()
         stamps = {need.digest: scan.stamp(repo.blob(need.digest)) for need in plan.fetch}
         self.registry.verified.add(tier_id, stamps)

@@ -41,6 +41,8 @@ class _Threads(Generic[T]):
         self.phase = progress.phase
         self.advance = progress.advance
         self.skip = progress.skip
+        self.files = progress.files
+        self.of = progress.of
         self.note = progress.note
         self._check_outside = progress.check
         self._work = work

@@ -11,7 +11,7 @@ Damage in an unregistered repository is only set aside: nobody said which commit
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -326,6 +326,13 @@ class _Done:
         """Count bytes that were there already."""
         self._advanced += done_bytes
         self._progress.skip(done_bytes)
+
+    def files(self, sizes: Mapping[str, int]) -> None:
+        """Ignore which files they are."""
+
+    def of(self, path: str) -> Progress:
+        """Return itself: it counts what may have to be taken back."""
+        return self
 
     def note(self, detail: str) -> None:
         """Say what the work waits for."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
@@ -20,6 +20,7 @@ from modelshelf.domain.model_names import free_name
 from modelshelf.domain.models import FileEntry, ModelRow, Registration, select_files, total_size
 from modelshelf.domain.names import COMMIT_HASH, CommitHash, FilePath, RefName, RepoId
 from modelshelf.domain.patterns import FilePattern, escape
+from modelshelf.domain.ports import Progress
 from modelshelf.domain.tiers import PRIMARY
 from modelshelf.errors import Cancelled, NotFound, ShelfError, Unavailable
 from modelshelf.registry.registry import Registry
@@ -322,6 +323,13 @@ class _Part:
         """Count bytes that were there already."""
         if self._counts:
             self._whole.skip(done_bytes)
+
+    def files(self, sizes: Mapping[str, int]) -> None:
+        """Ignore which files they are: the whole has those of several fetches."""
+
+    def of(self, path: str) -> Progress:
+        """Return itself."""
+        return self
 
     def note(self, detail: str) -> None:
         """Say what the fetch waits for."""

@@ -179,6 +179,8 @@ def upgrade() -> None:
     sa.Column('priority', sa.Integer(), nullable=False),
     sa.Column('disk', sa.Text(), nullable=False),
     sa.Column('ready_at', sa.Double(), nullable=False),
+    sa.Column('tiers', sa.Text(), nullable=False),
+    sa.Column('files', sa.Text(), nullable=False),
     sa.ForeignKeyConstraint(['model_id'], ['models.id'], name=op.f('fk_jobs_model_id'), ondelete='CASCADE'),
     sa.ForeignKeyConstraint(['parent_id'], ['jobs.id'], name=op.f('fk_jobs_parent_id'), ondelete='SET NULL'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_jobs'))
