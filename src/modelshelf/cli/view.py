@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,12 +9,11 @@ import typer
 
 from modelshelf.cli import complete, output
 from modelshelf.cli.errors import at_the_edge
-from modelshelf.cli.options import AsJson
+from modelshelf.cli.options import AsJson, DryRun
 from modelshelf.errors import BadInput
 
 if TYPE_CHECKING:
-    from modelshelf.domain.names import ViewRoot
-    from modelshelf.domain.views import ViewKind, ViewStatus
+    from modelshelf.domain.views import ViewStatus
     from modelshelf.schemas.views import ViewJson
     from modelshelf.services.views.views import Views
 
@@ -36,6 +34,7 @@ def view(
         ),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All models, now and later.")] = False,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Let other programs find the models.
@@ -54,8 +53,11 @@ def view(
         names = list(words or ())
         root = names.pop(0) if names and _is_path(names[0]) else None
         check_words(verb, kind, names, every=every)
-        with open_shelf(read_only=verb == "ls") as shelf:
-            found = _do(shelf.services.views, verb, kind, root, names, every=every)
+        if dry_run and verb != "add":
+            raise BadInput("--dry-run is for shelf view add.", hint="shelf view ls shows what the views are.")
+        with open_shelf(read_only=verb == "ls" or dry_run) as shelf:
+            views = shelf.services.views
+            found = _plan(views, kind, root, names) if dry_run else _do(views, verb, kind, root, names, every=every)
         _show(verb, found, as_json=as_json)
 
 
@@ -75,32 +77,33 @@ def check_words(verb: str, kind: str | None, names: Sequence[str], *, every: boo
         raise BadInput(f"shelf view {verb} takes no models.", hint=_USAGE)
 
 
+def _plan(views: Views, kind: str | None, root: str | None, names: Sequence[str]) -> list[ViewStatus]:
+    from modelshelf.domain.names import ModelName
+    from modelshelf.domain.views import kind_of
+    from modelshelf.services.views.place import view_root
+
+    wanted = kind_of(kind or "")
+    return [views.plan(wanted, view_root(wanted, root), [ModelName(name) for name in names] or None)]
+
+
 def _do(
     views: Views, verb: str, kind: str | None, root: str | None, names: Sequence[str], *, every: bool
 ) -> list[ViewStatus]:
     from modelshelf.domain.names import ModelName
     from modelshelf.domain.views import kind_of
+    from modelshelf.services.views.place import view_root
 
     if verb == "ls":
         return views.all()
     if kind is None:
         return views.sync()
     wanted, chosen = kind_of(kind), [ModelName(name) for name in names]
-    place = _root(wanted, root)
+    place = view_root(wanted, root)
     if verb == "sync":
         return views.sync(wanted, place if root else None)
     if verb == "add":
         return [views.add(wanted, place, None if every else chosen)]
     return [views.remove(wanted, place, chosen)]
-
-
-def _root(kind: ViewKind, root: str | None) -> ViewRoot:
-    from modelshelf.domain.names import ViewRoot
-    from modelshelf.domain.views import USUAL_ROOTS
-
-    if root is None and kind not in USUAL_ROOTS:
-        raise BadInput(f"A view of kind {kind} needs a folder.", hint=f"shelf view add {kind} ~/FOLDER --all")
-    return ViewRoot(os.path.abspath(os.path.expanduser(root or USUAL_ROOTS[kind])))  # noqa: PTH100, PTH111 - links stay
 
 
 def _show(verb: str, found: Sequence[ViewStatus], *, as_json: bool) -> None:

@@ -92,7 +92,8 @@ def create_app(
     _add_api(app, shelf, door, gateway, meters, watcher)
     _add_health(app, shelf)
     login = Login(keys, sessions) if needs_key(host, keys) else None
-    around = Around(unadopted_models, open_doctor, open_status, partial(settings_writer, shelf))
+    doctors = open_doctor, partial(open_doctor, mend=True)
+    around = Around(unadopted_models, *doctors, open_status, partial(settings_writer, shelf))
     app.include_router(web.create_router(Site(shelf, gateway.engines, around, door, login, shelf.services.clock.now())))
     pages.install(app)
     return app
@@ -110,7 +111,7 @@ def _add_api(app: FastAPI, shelf: Shelf, door: PathDoor, gateway: Door, meters: 
     app.include_router(views.create_router(shelf, door))
     app.include_router(jobs.create_router(shelf))
     app.include_router(events.create_router(watcher))
-    app.include_router(doctor.create_router(open_doctor))
+    app.include_router(doctor.create_router(open_doctor, partial(open_doctor, mend=True)))
     app.include_router(status.create_router(open_status))
     app.include_router(settings.create_router(partial(settings_writer, shelf), door))
     app.include_router(routes.create_router(shelf.services.hub_face()))

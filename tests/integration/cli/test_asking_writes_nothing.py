@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -36,6 +36,7 @@ LOOKING = {
     "lease": ("lease",),
     "key": ("key",),
     "view": ("view",),
+    "view add": ("view", "add", "folder", "{root}/view", "--all", "--dry-run"),
     "status": ("status",),
     "config": ("config",),
     "config get": ("config", "get", "PROMOTE"),
@@ -99,13 +100,14 @@ GETS = (
     "/hf/api/models/org/model/tree/main",
     "/hf/org/model/resolve/main/config.json",
 )
-POSTS = {
+POSTS: Mapping[str, tuple[str, Mapping[str, str | None]]] = {
     "gc": ("/api/cache/gc", {}),
     "dedupe": ("/api/cache/dedupe", {}),
     "reconcile": ("/api/cache/reconcile", {}),
     "adopt": ("/api/cache/adopt", {"path": "{root}/found", "mode": "move"}),
     "adopt where it is full": ("/api/cache/adopt", {"path": "{root}/much", "mode": "move"}),
     "update": ("/api/models/m/update", {}),
+    "view": ("/api/views", {"kind": "folder", "root": "{root}/view", "models": None}),
 }
 
 
@@ -220,7 +222,7 @@ def test_requests_that_ask_change_nothing(crowded: Home) -> None:
             assert client.get(path).status_code == 200, path
             check_same(crowded, before)
         for path, body in POSTS.values():
-            said = {key: value.format(root=crowded.root) for key, value in body.items()}
+            said = {key: value and value.format(root=crowded.root) for key, value in body.items()}
             answer = client.post(path, json=said | {"dry_run": True})
             assert answer.status_code == 200, answer.text
             check_same(crowded, before)

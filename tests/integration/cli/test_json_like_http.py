@@ -173,6 +173,14 @@ def viewing(library: Library) -> Pair:
     return library.cli(*words), library.http("POST", "/api/views", {"kind": "folder", "root": root, "models": None})
 
 
+def viewing_a_plan(library: Library) -> Pair:
+    """Ask for the plan of a view with a command, and with a request."""
+    root = str(library.home.root / "planned")
+    words = ("view", "add", "folder", root, "--all", "--dry-run")
+    body = {"kind": "folder", "root": root, "models": None, "dry_run": True}
+    return library.cli(*words), library.http("POST", "/api/views", body)
+
+
 TWINS: dict[str, Callable[[Library], Pair]] = {
     "add": adding,
     "adopt": working("adopt --leave", "/api/cache/adopt", mode="leave"),
@@ -210,6 +218,7 @@ TWINS: dict[str, Callable[[Library], Pair]] = {
     ),
     "verify": verifying,
     "view add": viewing,
+    "view add --dry-run": viewing_a_plan,
 }
 ALONE = {
     *("clean", "engines", "env", "files", "fit", "forget", "init", "install-service", "key", "load", "path", "ps"),

@@ -288,6 +288,20 @@ def test_models_come_and_go_in_a_view(library: Shelf, root: ViewRoot) -> None:
     assert {path.split("/")[1] for path in links_of(root)} == {"other"}
 
 
+def test_a_plan_says_what_a_view_would_hold(library: Shelf, root: ViewRoot) -> None:
+    """A plan names the models that a new view would hold and those that its program can't read; nothing is made."""
+    plan = library.services.views.plan(ViewKind.LMSTUDIO, root, None)
+
+    assert list(plan.view.made) == [f"{REPO}/name-Q4_K_M.gguf"]
+    assert list(plan.refused) == ["other"]
+    assert (links_of(root), library.services.views.all()) == ({}, [])
+    add(library, root, kind=ViewKind.LMSTUDIO)
+    again = library.services.views.plan(ViewKind.LMSTUDIO, root, None)
+    assert (again.state, again.view) == (ViewState.TRUE, library.services.views.all()[0].view)
+    with pytest.raises(BadInput, match="LM Studio reads GGUF"):
+        library.services.views.plan(ViewKind.LMSTUDIO, root, [ModelName("other")])
+
+
 def test_the_command_makes_and_removes_views(library: Shelf, cli: Callable[..., Result], home: Home) -> None:
     """`shelf view` adds, lists, syncs and removes; without a folder it takes the one that the program reads."""
     assert "No views" in cli("view").checked().err

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 
 from modelshelf.schemas.reports import DoctorReportJson
 from modelshelf.server.answers import Json
-from modelshelf.server.openapi import answers
+from modelshelf.server.bodies import no_body
+from modelshelf.server.openapi import CHANGING, answers, problems
 from modelshelf.services.doctor.doctor import Doctor
 
 
-def create_router(open_doctor: Callable[[], Doctor]) -> APIRouter:
-    """Return the route over a doctor that is created for each request, because settings may have changed."""
+def create_router(open_doctor: Callable[[], Doctor], mend_doctor: Callable[[], Doctor]) -> APIRouter:
+    """Return the routes over a doctor that is created for each request, because settings may have changed.
+
+    Args:
+        open_doctor: Opens one that only looks.
+        mend_doctor: Opens one that may mend.
+    """
     router = APIRouter(prefix="/api", tags=["health"])
 
     @router.get("/doctor", responses=answers(DoctorReportJson, "What was looked at."))
@@ -25,4 +31,16 @@ def create_router(open_doctor: Callable[[], Doctor]) -> APIRouter:
         with open_doctor() as found:
             return Json(DoctorReportJson.of(found.examine(), found.where))
 
+    @router.post("/doctor/fix", dependencies=[Depends(no_body)], responses=_FIXED)
+    def fix() -> Json:
+        """Fix what is safe to fix, and say what is wrong then.
+
+        No byte of a model is touched.
+        """
+        with mend_doctor() as found:
+            return Json(DoctorReportJson.of(found.fix(), found.where))
+
     return router
+
+
+_FIXED = answers(DoctorReportJson, "What was fixed, and what was found then.") | problems(*CHANGING)

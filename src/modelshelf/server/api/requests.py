@@ -171,6 +171,8 @@ class NewView(_Body):
     """The folder, on the server's machine."""
     models: list[Name] | None = Field(max_length=10_000)
     """The models; null for all, now and later."""
+    dry_run: bool = False
+    """Whether the answer only says what would be done."""
 
 
 class Collect(_Body):

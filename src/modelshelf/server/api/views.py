@@ -13,7 +13,7 @@ from modelshelf.server.answers import Json
 from modelshelf.server.api.requests import NewView
 from modelshelf.server.bodies import no_body
 from modelshelf.server.doors import PathDoor
-from modelshelf.server.openapi import CHANGING, LOOKING, answers, problems
+from modelshelf.server.openapi import CHANGING, LOOKING, answers, planned, problems
 from modelshelf.services.shelf import Shelf
 
 Kind = Annotated[str, Query(max_length=40, description="Whose layout it has.")]
@@ -29,15 +29,18 @@ def create_router(shelf: Shelf, door: PathDoor) -> APIRouter:
         """List the folders that other programs read, and whether they are as they should be."""
         return Json([ViewJson.of(status) for status in shelf.services.views.all()])
 
-    @router.post("", status_code=201, responses=answers(ViewJson, "The view.", 201) | problems(*CHANGING))
+    @router.post("", status_code=201, responses=_ADDED)
     def add(new: NewView) -> Json:
         """Make a folder that another program reads, or add models to one.
 
-        It holds links, which follow every move.
+        It holds links, which follow every move. With `dry_run` show what would be in it, and what its program can't
+        read.
         """
         root = ViewRoot(new.root)
         door.check_view(root)
         names = None if new.models is None else [ModelName(name) for name in new.models]
+        if new.dry_run:
+            return Json(ViewJson.of(shelf.services.views.plan(kind_of(new.kind), root, names)))
         return Json(ViewJson.of(shelf.services.views.add(kind_of(new.kind), root, names)), 201)
 
     @router.post("/sync", dependencies=[Depends(no_body)], responses=_SYNCED)
@@ -53,5 +56,6 @@ def create_router(shelf: Shelf, door: PathDoor) -> APIRouter:
     return router
 
 
+_ADDED = answers(ViewJson, "The view.", 201) | planned(ViewJson) | problems(*CHANGING)
 _SYNCED = answers(list[ViewJson], "The views.") | problems(*CHANGING)
 _REMOVED = answers(ViewJson, "What is left of it.") | problems(*CHANGING)

@@ -39,6 +39,7 @@ class RailTier:
     reserved: float
     """Widths in per cent."""
     online: bool
+    has_limit: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +108,15 @@ def _rail_tier(tier: TierJson) -> RailTier:
         return RailTier(key, name, css, "not plugged in" if css == "t3" else "offline", 0, 0, online=False)
     whole = tier.limit_bytes or tier.usage_bytes + tier.reserved_bytes + tier.free_bytes
     scale = _END / max(whole, 1)
-    of = words.limit(tier.limit_bytes) if tier.limit_bytes is not None else "its disk"
     return RailTier(
         key,
         name,
         css,
-        f"{words.size(tier.usage_bytes)} of {of}",
+        words.of_limit(tier.usage_bytes, tier.limit_bytes),
         used=_width(tier.usage_bytes * scale),
         reserved=_width(tier.reserved_bytes * scale),
         online=True,
+        has_limit=tier.limit_bytes is not None,
     )
 
 

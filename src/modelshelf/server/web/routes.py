@@ -13,6 +13,7 @@ from modelshelf.server.web import (
     running_routes,
     settings_routes,
     storage_routes,
+    tools_routes,
     upkeep_routes,
 )
 from modelshelf.server.web.site import HtmlRoute, Site
@@ -28,6 +29,7 @@ def create_router(site: Site) -> APIRouter:
     model_routes.add(router, site)
     running_routes.add(router, site)
     settings_routes.add(router, site)
+    tools_routes.add(router, site)
     upkeep_routes.add(router, site)
     change_routes.add(router, site)
     every = APIRouter()

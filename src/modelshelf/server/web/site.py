@@ -51,6 +51,8 @@ class Around:
     unadopted: Callable[[Iterable[Model]], Unadopted]
     """Finds what other tools downloaded."""
     open_doctor: Callable[[], Doctor]
+    mend_doctor: Callable[[], Doctor]
+    """Opens one that may mend."""
     open_status: Callable[[], Status]
     open_settings: Callable[[], SettingsWriter]
 

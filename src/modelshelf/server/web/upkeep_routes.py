@@ -1,4 +1,4 @@
-"""What is wrong, which folders other programs read, and what other tools downloaded."""
+"""What is wrong and its repair, and what other tools downloaded."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from starlette.responses import Response
 from modelshelf.domain.adopt import DEFAULT_PATH, AdoptMode, AdoptRequest
 from modelshelf.schemas.adopt import AdoptPlanJson
 from modelshelf.schemas.reports import DoctorReportJson
-from modelshelf.schemas.views import ViewJson
 from modelshelf.server.web import render, words
+from modelshelf.server.web.doctor_page import fix_sheet
 from modelshelf.server.web.sheet import Part, Sheet, Step
 from modelshelf.server.web.site import Fields, Site, form, see
 from modelshelf.services.adopt.folder import folder_of
@@ -22,7 +22,6 @@ _SHOWN = 12
 def add(router: APIRouter, site: Site) -> None:
     """Add the routes."""
     _add_doctor(router, site)
-    _add_tools(router, site)
     _add_adopt(router, site)
     _add_small(router, site)
 
@@ -32,25 +31,31 @@ def _add_doctor(router: APIRouter, site: Site) -> None:
     def doctor(request: Request) -> Response:
         """Show what is wrong, the worst first."""
         with site.around.open_doctor() as found:
-            report = DoctorReportJson.of(found.examine(), found.where)
-        twins = (("Terminal", "shelf doctor --json"), ("HTTP", "GET /api/doctor"), ("To fix", "shelf doctor --fix"))
-        wrong = [one for one in report.findings if one.severity in ("error", "warning")]
-        known = [one for one in report.findings if one.severity == "info"]
-        well = [one for one in report.findings if one.severity == "ok"]
-        frame = site.frame(request, "doctor", site.look(), twins)
-        return render.page("doctor.html", frame, report=report, wrong=wrong, known=known, well=well)
+            return _doctor(site, request, DoctorReportJson.of(found.examine(), found.where))
+
+    @router.get("/doctor/fix")
+    def show_fix(request: Request) -> Response:
+        """Show what would be mended."""
+        with site.around.open_doctor() as found:
+            sheet = fix_sheet(DoctorReportJson.of(found.examine(), found.where))
+        frame = site.frame(request, "doctor", site.look(), title=sheet.title)
+        return render.page("sheet.html", frame, sheet=sheet, stale="", tabs=())
+
+    @router.post("/doctor")
+    def fix(request: Request, sent: Annotated[Fields, Depends(form)]) -> Response:
+        """Fix what is safe to fix, and show what was done."""
+        with site.around.mend_doctor() as found:
+            return _doctor(site, request, DoctorReportJson.of(found.fix(), found.where))
 
 
-def _add_tools(router: APIRouter, site: Site) -> None:
-    @router.get("/tools")
-    def tools(request: Request) -> Response:
-        """Show what other programs see of the library."""
-        with site.around.open_status() as found:
-            status = found.read()
-        views = [ViewJson.of(view) for view in site.shelf.services.views.all()]
-        twins = (("Terminal", "shelf view ls --json"), ("HTTP", "GET /api/views"))
-        frame = site.frame(request, "tools", site.look(), twins)
-        return render.page("tools.html", frame, views=views, hub=status.hugging_face_tools)
+def _doctor(site: Site, request: Request, report: DoctorReportJson) -> Response:
+    twins = (("Terminal", "shelf doctor --json"), ("HTTP", "GET /api/doctor"), ("To fix", "shelf doctor --fix"))
+    wrong = [one for one in report.findings if one.severity in ("error", "warning")]
+    known = [one for one in report.findings if one.severity == "info"]
+    well = [one for one in report.findings if one.severity == "ok"]
+    fixable = sum(one.fixable for one in report.findings)
+    frame = site.frame(request, "doctor", site.look(), twins)
+    return render.page("doctor.html", frame, report=report, wrong=wrong, known=known, well=well, fixable=fixable)
 
 
 def _add_adopt(router: APIRouter, site: Site) -> None:

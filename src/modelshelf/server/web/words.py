@@ -40,6 +40,22 @@ def limit(size_bytes: int) -> str:
     return f"{number.rstrip('0').rstrip('.') if '.' in number else number}{NBSP}{unit}"
 
 
+def of_limit(size_bytes: int, limit_bytes: int | None) -> str:
+    """Return what is used of a limit, with the unit once where both have the same.
+
+    >>> of_limit(87_400_000_000, 100 * 10**9), of_limit(1_310_000_000_000, 2 * 10**12), of_limit(142, None)
+    ('87.4 of 100\\xa0GB', '1.31 of 2\\xa0TB', '142\\xa0B')
+    >>> of_limit(5 * 10**6, 10**9)
+    '5.0\\xa0MB of 1\\xa0GB'
+    """
+    used = size(size_bytes)
+    if limit_bytes is None:
+        return used
+    most = limit(limit_bytes)
+    same = used.partition(NBSP)[2] == most.partition(NBSP)[2]
+    return f"{used.partition(NBSP)[0] if same else used} of {most}"
+
+
 def percent(part: float, whole: float) -> str:
     """Return a share, with a decimal near a limit, where it matters.
 

@@ -83,15 +83,10 @@ class Views:
             BadInput: The program can't read a model, or the folder is inside a base.
             Denied: The folder can't be changed, or can't have links; nothing of the view is left.
         """
-        for name in names or ():
-            self.library.row(name)
-        self._check_place(kind, root)
+        self._check_wish(kind, root, names)
         with self._locked():
             there = records.read(self._base, kind, root)
-            view = there or self._new(kind, root)
-            both = {*(view.models or ()), *(names or ())}
-            chosen = None if names is None or view.models is None else tuple(sorted(both))
-            view = self._led_here(replace(view, models=chosen, by_settings=False))
+            view = self._wished(there or self._new(kind, root), names)
             placed = Placed(self.library)
             _check_readable(placed.holding(view), names or ())
             fs.make_folder(Path(root), Path(root))
@@ -102,6 +97,31 @@ class Views:
                 if there is None:
                     self._undo(view, placed)
                 raise Denied(f"{root} can't have links: {err}", hint="Use a folder on another disk.") from err
+
+    def plan(self, kind: ViewKind, root: ViewRoot, names: Sequence[ModelName] | None) -> ViewStatus:
+        """Return the view that `add` would make, with what its program can't read; nothing is changed.
+
+        Raises as `add` does, but for a folder that can't have links.
+        """
+        self._check_wish(kind, root, names)
+        view = self._wished(records.read(self._base, kind, root) or self._new(kind, root), names)
+        placed = Placed(self.library)
+        holding = placed.holding(view)
+        _check_readable(holding, names or ())
+        plan = self._plan(view, placed)
+        state = ViewState.TRUE if plan.is_true else ViewState.STALE
+        return ViewStatus(plan.after or view, state, "", holding.refused, plan.blocked)
+
+    def _check_wish(self, kind: ViewKind, root: ViewRoot, names: Sequence[ModelName] | None) -> None:
+        for name in names or ():
+            self.library.row(name)
+        self._check_place(kind, root)
+
+    def _wished(self, view: View, names: Sequence[ModelName] | None) -> View:
+        """Return a view with more models."""
+        both = {*(view.models or ()), *(names or ())}
+        chosen = None if names is None or view.models is None else tuple(sorted(both))
+        return self._led_here(replace(view, models=chosen, by_settings=False))
 
     def remove(self, kind: ViewKind, root: ViewRoot, names: Sequence[ModelName] = ()) -> ViewStatus:
         """Remove a view and everything that we made in it, or some models from it; returns what is left of it.
