@@ -32,6 +32,8 @@ class Server:
 
     name: str
     pid: int
+    address: str
+    """Host and port."""
 
     def cpu_s(self) -> float:
         """Return the CPU time that it used so far. Source: proc(5), `/proc/PID/stat`, fields 14 and 15."""
@@ -71,11 +73,12 @@ def serving(name: str, environment: Mapping[str, str], folder: Path) -> Iterator
         try:
             assert child.stderr is not None
             said = next(line for line in child.stderr if line.startswith("Listening on http://"))
-            listener = http.client.HTTPConnection(said.split()[2].removeprefix("http://"))
+            address = said.split()[2].removeprefix("http://")
+            listener = http.client.HTTPConnection(address)
             listener.request("GET", "/api/events")
             answer = listener.getresponse()
             assert answer.readline().startswith(b": listening")
-            yield Server(name, child.pid)
+            yield Server(name, child.pid, address)
             listener.close()
         finally:
             child.terminate()

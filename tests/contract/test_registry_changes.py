@@ -18,6 +18,7 @@ TRACKED = {"models", "jobs", "tiers", "leases"}
 TOLD_OF_A_MODEL = {"uses", "damage"}
 """A new row in these tables is a change of its model."""
 UNTRACKED = {"library", "files", "reservations", "reads", "checks", "changes", "api_keys", "servers", "webhooks"}
+UNTRACKED |= {"usage_history"}
 QUIET = {
     "jobs": {"phase", "done_bytes", "total_bytes", "rate_bytes_per_s", "result", "owner", "heartbeat_at", "parent_id"}
     # written together with the state, or never after the job exists

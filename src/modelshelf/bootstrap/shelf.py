@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from modelshelf.services.serving.load import Loader
     from modelshelf.services.shelf import Shelf
     from modelshelf.services.space.delete_old_copy import OldCopyDeleter
+    from modelshelf.services.space.history import HistoryKeeper
     from modelshelf.services.space.make_room import RoomMaker
     from modelshelf.services.space.tiers import TierService
     from modelshelf.services.views.keep import ViewKeeper
@@ -99,8 +100,8 @@ def open_shelf(
         JobKind.VERIFY: partial(_run, lambda: services.verifier),
         JobKind.MIRROR: partial(_run, lambda: services.mirror_jobs),
     }
-    parts.runner.handle({kind: partial(_then_views, parts.views, run) for kind, run in handlers.items()})
-    parts.runner.handle({JobKind.DELETE_OLD_COPY: parts.old_copies.run})
+    parts.runner.handle({kind: partial(_then_others, parts, run) for kind, run in handlers.items()})
+    parts.runner.handle({JobKind.DELETE_OLD_COPY: partial(_then_note, parts, parts.old_copies.run)})
     return Shelf(services)
 
 
@@ -123,10 +124,17 @@ def _reconcile(parts: _Parts, services: Services, running: Running) -> None:
     ViewMerger(parts.registry, parts.library, parts.old_copies).run(running.progress)
 
 
-def _then_views(views: ViewKeeper, run: Callable[[Running], None], running: Running) -> None:
-    """Carry out a job, then make views true: it may have changed where models are, or whether they are whole."""
+def _then_others(parts: _Parts, run: Callable[[Running], None], running: Running) -> None:
+    """Carry out a job, which may change where models are; then make views true, and note what the tiers hold."""
     run(running)
-    views.after_change()
+    parts.views.after_change()
+    parts.history.after_change()
+
+
+def _then_note(parts: _Parts, run: Callable[[Running], None], running: Running) -> None:
+    """Carry out a job that deletes, then note what the tiers hold."""
+    run(running)
+    parts.history.after_change()
 
 
 def _make_services(parts: _Parts, settings: Settings) -> Services:
@@ -144,6 +152,7 @@ def _make_services(parts: _Parts, settings: Settings) -> Services:
         registry=registry,
         library=library,
         tiers=parts.tiers,
+        history=parts.history,
         registrar=Registrar(registry, parts.tiers, parts.room, parts.hub),
         remover=remover,
         renamer=Renamer(registry, library, parts.tiers, parts.views),
@@ -263,6 +272,7 @@ class _Parts:
     registry: Registry
     runner: JobRunner
     tiers: TierService
+    history: HistoryKeeper
     library: Library
     hub: Hub
     room: RoomMaker
@@ -290,6 +300,7 @@ def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
     from modelshelf.services.lifecycle.pull import Puller
     from modelshelf.services.lifecycle.rate_limit import Throttle, part_of_limit
     from modelshelf.services.space.delete_old_copy import OldCopyDeleter
+    from modelshelf.services.space.history import HistoryKeeper
     from modelshelf.services.space.make_room import FullPolicy, RoomMaker
     from modelshelf.services.space.other_uses import OtherUses
     from modelshelf.services.space.reach import Reach
@@ -318,7 +329,8 @@ def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
     promoter = Promoter(registry, room, mover, clock, settings.promote, marks, runner)
     leaser = Leaser(registry, library, owner, promoter.on_use)
     moving = (room, old_copies, puller, mover, leaser, views, promoter)
-    return _Parts(clock, registry, runner, tiers, library, hub, *moving, settings)
+    history = HistoryKeeper(registry, tiers, clock)
+    return _Parts(clock, registry, runner, tiers, history, library, hub, *moving, settings)
 
 
 def _open_tiers(registry: Registry, known: KnownBases, settings: Settings, *, read_only: bool) -> TierService:

@@ -13,9 +13,11 @@ from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson
 from modelshelf.cli.terminal import glyph
 from modelshelf.domain.tiers import SCARCE_ENTRIES, TierStatus
+from modelshelf.domain.usage_history import TierHistory
 from modelshelf.units import format_size
 
 _BAR_CELLS = 30
+_DAYS = 90
 _BREAKDOWN_NAMES = {
     "models": "models",
     "shared": "shared blobs",
@@ -30,6 +32,7 @@ _BREAKDOWN_NAMES = {
 def tiers(
     as_json: AsJson = False,
     rescan: Annotated[bool, typer.Option("--rescan", help="Measure everything again.")] = False,
+    history: Annotated[bool, typer.Option("--history", help="Show what each tier held in the last 90 days.")] = False,
     reset_marker: Annotated[
         str | None,
         typer.Option(
@@ -46,11 +49,32 @@ def tiers(
         if reset_marker is not None:
             start(reset_marker)
         with open_shelf(read_only=True) as shelf:
+            if history:
+                _show_history(shelf.services.history.of_tiers(_DAYS), as_json=as_json)
+                return
             found = shelf.tiers(rescan=rescan)
         if as_json:
             output.as_json([TierJson.of(status) for status in found])
         else:
             _show(found)
+
+
+def _show_history(found: Sequence[TierHistory], *, as_json: bool) -> None:
+    """Print what tiers held over time, the newest last."""
+    from modelshelf.schemas.history import TierHistoryJson
+
+    shown = [TierHistoryJson.of(one) for one in found]
+    if as_json:
+        output.as_json(shown)
+        return
+    for one in shown:
+        output.fact(one.cache_location, one.cache_path, len(one.cache_location) + 2, "bold")
+        most = max([point.usage_bytes for point in one.points] + [point.limit_bytes or 0 for point in one.points] + [1])
+        for point in one.points:
+            at = point.at[:16].replace("T", " ")
+            output.line(f"  {at}  {_bar(point.usage_bytes, most)}{format_size(point.usage_bytes):>10}")
+        if not one.points:
+            output.line("  nothing was noted yet")
 
 
 def _show(found: Sequence[TierStatus]) -> None:

@@ -34,6 +34,7 @@ from modelshelf.registry.reservations import Reservations
 from modelshelf.registry.rows import JOB_COLUMNS, columns_of, drop_manifests, new_deletion, new_job
 from modelshelf.registry.servers import Servers
 from modelshelf.registry.tables import checks, damage, files, jobs, models, reservations, tiers
+from modelshelf.registry.usage_history import UsageHistory
 from modelshelf.registry.uses import UseTable
 from modelshelf.registry.verified_blobs import VerifiedBlobs
 from modelshelf.registry.webhooks import Webhooks
@@ -67,6 +68,7 @@ class Registry(JobTable, UseTable):
         self.reads = Reads(self._engine)
         self.reservations = Reservations(self._engine)
         self.servers = Servers(self._engine)
+        self.usage_history = UsageHistory(self._engine)
         self.webhooks = Webhooks(self._engine)
         try:
             migrate(self._engine)

@@ -169,6 +169,18 @@ uses = Table(
 `status`. Requests outlive their model, whose name then they keep.
 """
 
+usage_history = Table(
+    "usage_history",
+    metadata,
+    Column("tier_id", Text, primary_key=True),
+    Column("hour", Integer, primary_key=True, autoincrement=False),
+    Column("usage_bytes", BigInteger, nullable=False),
+    Column("limit_bytes", BigInteger),
+)
+"""What tiers held, an hour at most each; `hour` counts since 1970, the limit is null without one.
+See `domain.usage_history`.
+"""
+
 reads = Table(
     "reads",
     metadata,

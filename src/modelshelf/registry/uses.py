@@ -73,6 +73,18 @@ class UseTable:
         with self._engine.connect() as connection:
             return [Recorded(*row) for row in connection.execute(query)]
 
+    def uses_by_day(self, model_id: int, since: float) -> dict[int, int]:
+        """Return how often a model was used on each day since 1970.
+
+        Args:
+            model_id: The model.
+            since: The beginning, in seconds since 1970.
+        """
+        day = sa.cast(uses.c.at, sa.BigInteger) // 86400
+        query = sa.select(day, sa.func.count()).where(uses.c.model_id == model_id, uses.c.at >= since).group_by(day)
+        with self._engine.connect() as connection:
+            return {int(at): int(count) for at, count in connection.execute(query)}
+
     def use_stats(self, model_name: str | None = None, since: float | None = None) -> list[ModelStats]:
         """Return what the requests to each model come to, by name.
 

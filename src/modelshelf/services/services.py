@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from modelshelf.services.mirror.face import Face
     from modelshelf.services.mirror.jobs import MirrorJobs
     from modelshelf.services.serving.load import Loader
+    from modelshelf.services.space.history import HistoryKeeper
     from modelshelf.services.space.tiers import TierService
     from modelshelf.services.views.views import Views
 
@@ -51,6 +52,7 @@ class Services:
     registry: Registry
     library: Library
     tiers: TierService
+    history: HistoryKeeper
     registrar: Registrar
     remover: Remover
     renamer: Renamer
@@ -159,7 +161,7 @@ class Services:
         """Return what reads changes for one listener in this process."""
         from modelshelf.services.events.watch import Watch
 
-        return Watch(self.registry, self.library, self.tiers)
+        return Watch(self.registry, self.library, self.tiers, self.history)
 
     def watcher(self) -> Watcher:
         """Return the watcher that tells listeners of changes; not started."""

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Body, Query
 from modelshelf.domain.adopt import DEFAULT_PATH, AdoptMode, AdoptRequest
 from modelshelf.schemas.adopt import AdoptPlanJson
 from modelshelf.schemas.garbage import DedupePlanJson, GcPlanJson
+from modelshelf.schemas.history import TierHistoryJson
 from modelshelf.schemas.jobs import JobJson
 from modelshelf.schemas.reconcile import ReconciledJson
 from modelshelf.schemas.tiers import TierJson
@@ -23,6 +24,7 @@ MayCollect = Annotated[Collect, Body(default_factory=Collect)]
 MayDeduplicate = Annotated[Deduplicate, Body(default_factory=Deduplicate)]
 MayReconcile = Annotated[Reconcile, Body(default_factory=Reconcile)]
 MayVerify = Annotated[NewVerification, Body(default_factory=NewVerification)]
+Days = Annotated[int, Query(ge=1, le=365, description="How many days back.")]
 Rescan = Annotated[bool, Query(description="Whether every file is measured again.")]
 
 
@@ -41,6 +43,14 @@ def _add_looking(router: APIRouter, shelf: Shelf) -> None:
     def tiers(rescan: Rescan = False) -> Json:
         """Show each tier: its limit, its usage, and the free space of its disk."""
         return Json([TierJson.of(status) for status in shelf.tiers(rescan=rescan)])
+
+    @router.get("/history", responses=answers(list[TierHistoryJson], "The tiers, fastest first.") | problems(*LOOKING))
+    def history(days: Days = 90) -> Json:
+        """Show what each tier held over time: one point an hour at most, of days before the last month one each.
+
+        The first point may be from before that time: what it says held until the next one.
+        """
+        return Json([TierHistoryJson.of(one) for one in shelf.services.history.of_tiers(days)])
 
 
 def _add_tidying(router: APIRouter, shelf: Shelf) -> None:

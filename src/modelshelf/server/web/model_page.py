@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from modelshelf.domain.model_facts import ModelFacts
 from modelshelf.domain.serving import EngineStatus
 from modelshelf.domain.uses import Recorded
+from modelshelf.domain.views import ViewStatus
 from modelshelf.schemas.models import ModelWithFilesJson, MovedJson
 from modelshelf.server.web import words
+from modelshelf.server.web.charts import UsesChart, uses_chart
 from modelshelf.server.web.states import Shown
+from modelshelf.server.web.tools_page import PROGRAMS
 from modelshelf.units import format_count
 
 _CONTEXTS = (4096, 8192, 16384, 32768, 65536, 131072)
 _END = 96.0
+USES_DAYS = 30
+"""So far back goes the chart of uses: the ledger keeps loads so long."""
+_TALKERS = ("llama.cpp", "transformers", "vLLM")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,11 @@ class ModelPage:
     ways: Sequence[Way]
     engine: EngineStatus | None
     uses: Sequence[Used]
+    chart: UsesChart | None
+    talks: bool
+    """Whether it can be talked to."""
+    views: Sequence[str]
+    """The programs whose folders have it."""
 
 
 def model_page(
@@ -102,6 +113,8 @@ def model_page(
     address: str,
     now_s: float,
     used_at: float | None,
+    by_day: Mapping[int, int],
+    views: Sequence[ViewStatus],
     *,
     asks_key: bool,
 ) -> ModelPage:
@@ -116,6 +129,8 @@ def model_page(
         address: The server's address, `http://HOST:PORT`.
         now_s: Seconds since 1970.
         used_at: When it was last used, likewise.
+        by_day: How often it was used on each day since 1970.
+        views: The folders that other programs read.
         asks_key: Whether the server asks programs for a key.
     """
     return ModelPage(
@@ -132,7 +147,14 @@ def model_page(
         ways=_ways(model, address, asks_key=asks_key),
         engine=engine,
         uses=[_used(one, now_s) for one in uses],
+        chart=uses_chart(by_day, now_s, USES_DAYS),
+        talks=model.state == "ready" and any(runner in _TALKERS for runner in model.facts.runs_with),
+        views=[f"{PROGRAMS[one.view.kind]}: {one.view.root}" for one in views if _is_in(model.model_name, one)],
     )
+
+
+def _is_in(model_name: str, status: ViewStatus) -> bool:
+    return any(made.model_name == model_name for made in status.view.made.values())
 
 
 def _facts(model: ModelWithFilesJson, now_s: float, used_at: float | None) -> list[Fact]:

@@ -10,14 +10,14 @@ from starlette.responses import Response
 from modelshelf.domain.uses import UseFilter
 from modelshelf.schemas.models import ModelWithFilesJson
 from modelshelf.server.web import render, states
-from modelshelf.server.web.model_page import model_page
+from modelshelf.server.web.charts import DAY_S
+from modelshelf.server.web.model_page import USES_DAYS, model_page
 from modelshelf.server.web.models_page import AGES, STATES, Wish, models_page
 from modelshelf.server.web.readme import card_html
 from modelshelf.server.web.site import Site
 from modelshelf.services.catalog.facts import facts_of, readme_of
 
 _TWINS = (("Terminal", "shelf ls --json"), ("HTTP", "GET /api/models"))
-_USES = 8
 _USES = 8
 _Text = Annotated[str, Query(max_length=200)]
 
@@ -67,6 +67,8 @@ def _add_model(router: APIRouter, site: Site) -> None:
             address,
             look.now_s,
             model.row.last_used_at,
+            shelf.services.registry.uses_by_day(model.row.id, look.now_s - USES_DAYS * DAY_S),
+            shelf.services.views.all(),
             asks_key=site.login is not None,
         )
         twins = (("Terminal", f"shelf show {model_name} --json"), ("HTTP", f"GET /api/models/{model_name}"))

@@ -35,12 +35,12 @@ def add(router: APIRouter, site: Site) -> None:
         return render.page("running.html", site.frame(request, "running", look, twins), engines=engines, names=names)
 
     @router.get("/playground")
-    def playground(request: Request, model: str = "") -> Response:
-        """Show the place to talk to a model."""
+    def playground(request: Request, model: str = "", second: str = "") -> Response:
+        """Show the place to talk to a model, or to two side by side."""
         look = site.look()
         names = _talkative(look)
         loaded = [str(one.model_name) for one in site.running()]
         chosen = model if model in names else next((name for name in loaded if name in names), "")
         twins = (("Terminal", f"shelf chat {chosen or 'NAME'}"), ("HTTP", "POST /v1/chat/completions"))
         frame = site.frame(request, "playground", look, twins)
-        return render.page("playground.html", frame, names=names, chosen=chosen)
+        return render.page("playground.html", frame, names=names, chosen=chosen, second=second)

@@ -9,12 +9,17 @@ from urllib.parse import quote
 from modelshelf.domain.eviction import Candidate
 from modelshelf.domain.jobs import PAUSED, RUNNING, Job, JobKind
 from modelshelf.domain.models import FileEntry, ModelRow
+from modelshelf.domain.usage_history import TierHistory
 from modelshelf.schemas.tiers import TierJson
 from modelshelf.server.web import words
 from modelshelf.server.web.bars import Bar, bar_of
+from modelshelf.server.web.charts import UsageChart, usage_chart
 from modelshelf.server.web.jobs_words import doing
 from modelshelf.server.web.look import Look
 from modelshelf.server.web.treemap_page import Map, map_of
+
+DAYS = 90
+"""So far back goes the chart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +87,17 @@ class StoragePage:
     next_tier: str
     is_empty: bool
     """Whether there is no model yet."""
+    chart: UsageChart | None
+    """What the chosen tier held over time; None before anything was noted."""
 
 
 def storage_page(
-    look: Look, chosen: str, files_of: Callable[[ModelRow], Sequence[FileEntry]], coldest: Sequence[Candidate]
+    look: Look,
+    chosen: str,
+    files_of: Callable[[ModelRow], Sequence[FileEntry]],
+    coldest: Sequence[Candidate],
+    history: Sequence[TierHistory] = (),
+    evicted: Sequence[tuple[float, str]] = (),
 ) -> StoragePage:
     """Return the home page.
 
@@ -94,6 +106,8 @@ def storage_page(
         chosen: The tier whose models are drawn, as `words.tier_key` names it; empty: the first.
         files_of: Returns a model's files; asked for a few large ones.
         coldest: The models of the primary that would leave next, the coldest first.
+        history: What the tiers held.
+        evicted: When models were evicted from the primary, and which.
     """
     shelves = [_shelf(look, tier) for tier in look.tiers]
     keys = [shelf.key for shelf in shelves]
@@ -108,7 +122,19 @@ def storage_page(
         next=[_leaving(one, look.now_s) for one in coldest if is_free(one)][:5],
         next_tier=shelves[0].name if shelves else "",
         is_empty=not look.models,
+        chart=_chart(look, tier, history, evicted) if tier is not None else None,
     )
+
+
+def _chart(
+    look: Look, tier: TierJson, history: Sequence[TierHistory], evicted: Sequence[tuple[float, str]]
+) -> UsageChart | None:
+    found = next((one for one in history if one.base == tier.cache_path), None)
+    if found is None:
+        return None
+    css, name = words.tier_class(tier.cache_location), words.tier_name(tier.cache_location, tier.cache_path)
+    gone = evicted if tier.cache_location == "primary" else ()
+    return usage_chart(found, name, css, look.now_s, DAYS, gone)
 
 
 def is_free(one: Candidate) -> bool:

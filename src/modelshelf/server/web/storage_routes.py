@@ -11,6 +11,7 @@ from starlette.responses import Response
 from modelshelf import __version__
 from modelshelf.domain.eviction import Candidate, EvictionPlan
 from modelshelf.domain.job_params import GcParams
+from modelshelf.domain.jobs import DONE, JobKind
 from modelshelf.domain.tiers import PRIMARY, SECONDARY, Tier
 from modelshelf.errors import BadInput, Conflict, OutOfSpace, ShelfError
 from modelshelf.schemas.garbage import GcPlanJson
@@ -21,12 +22,18 @@ from modelshelf.server.openapi import answers
 from modelshelf.server.web import render, words
 from modelshelf.server.web.room import gc_sheet, room_sheet
 from modelshelf.server.web.site import Fields, HtmlRoute, Site, form, see
-from modelshelf.server.web.storage import is_free, storage_page
+from modelshelf.server.web.storage import DAYS, is_free, storage_page
 from modelshelf.services.space.coldest import Coldest
 from modelshelf.units import GB, parse_size
 
-_TWINS = (("Terminal", "shelf tiers --json"), ("HTTP", "GET /api/cache"), ("Events", "GET /api/events"))
+_TWINS = (
+    ("Terminal", "shelf tiers --json"),
+    ("HTTP", "GET /api/cache"),
+    ("Over time", "shelf tiers --history"),
+    ("Events", "GET /api/events"),
+)
 _SHOWN = 5
+_MOVES = 100
 _AT_FIRST = 0.15
 """So much of a limit is asked for at first."""
 
@@ -45,11 +52,19 @@ def home(site: Site) -> APIRouter:
             return Json(IndexJson(version=__version__))
         look = site.look(measure=True)
         chosen = request.query_params.get("tier", "")
-        page = storage_page(look, chosen, site.shelf.services.library.files, _coldest(site))
+        services = site.shelf.services
+        past = services.history.of_tiers(DAYS), _evicted(site)
+        page = storage_page(look, chosen, services.library.files, _coldest(site), *past)
         found = site.around.unadopted(()) if page.is_empty else None
         return render.page("storage.html", site.frame(request, "storage", look, _TWINS), page=page, found=found)
 
     return router
+
+
+def _evicted(site: Site) -> list[tuple[float, str]]:
+    """Return when models were moved away to make room, and which, as far as their jobs are kept."""
+    moves = site.shelf.services.registry.jobs(kind=JobKind.MOVE, state=(DONE,), limit=_MOVES)
+    return [(job.finished_at, job.model_name) for job in moves if job.parent_id and job.finished_at]
 
 
 def _coldest(site: Site) -> list[Candidate]:

@@ -6,6 +6,7 @@ listeners, and reads nothing else while nothing changes.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +25,7 @@ from modelshelf.schemas.leases import LeaseJson
 from modelshelf.schemas.models import ModelJson
 from modelshelf.schemas.tiers import TierJson
 from modelshelf.services.catalog.models import Library
+from modelshelf.services.space.history import HistoryKeeper
 from modelshelf.services.space.tiers import TierService
 
 _log = logging.getLogger(__name__)
@@ -64,12 +66,14 @@ class Watch:
         registry: The registry.
         library: The models.
         tiers: The tiers.
+        history: Where it is noted what they hold.
     """
 
-    def __init__(self, registry: Registry, library: Library, tiers: TierService) -> None:
+    def __init__(self, registry: Registry, library: Library, tiers: TierService, history: HistoryKeeper) -> None:
         self._registry = registry
         self._library = library
         self._tiers = tiers
+        self._history = history
         self.position: int | None = None
         """The newest change that was read."""
         self._running: dict[int, View] = {}
@@ -123,6 +127,7 @@ class Watch:
         found, before = [], self._states
         statuses = [self._tiers.status(tier) for tier in tiers]
         self._stale = False
+        self._note(statuses)
         self._states = {status.tier.base: (status.warning, status.online) for status in statuses}
         for status in statuses:
             was, now = before.get(status.tier.base), (status.warning, status.online)
@@ -131,6 +136,11 @@ class Watch:
             if was not in (None, now) and not self._noted(status.tier.base):
                 found.append(Event("tier", vars(TierJson.of(status))))
         return found
+
+    def _note(self, statuses: Sequence[TierStatus]) -> None:
+        """Note what the tiers hold; what the registry can't take is left to the next time."""
+        with contextlib.suppress(ShelfError):
+            self._history.note(statuses)
 
     def _noted(self, base: str) -> bool:
         """Record that a tier is another than before, which the next `look` tells; return False if that can't be."""

@@ -37,7 +37,7 @@ class HistoryKeeper:
     def note(self, statuses: Iterable[TierStatus]) -> None:
         """Note what tiers hold as they were measured; those that are offline keep what was noted."""
         hour = int(self.clock.now() // HOUR_S)
-        found = {}
+        found: dict[str, Point] = {}
         for status in statuses:
             tier_id = marker.read_id(Base(Path(status.tier.base))) if status.online else None
             if tier_id:

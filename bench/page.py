@@ -1,0 +1,180 @@
+"""How the page stays fluid with a large library: bytes and time of the first page, sort, filter and scroll, and idling.
+
+    python bench/page.py [--models 5000] [--jobs 10000] [--rounds 9] [--seconds 60] [--folder FOLDER]
+
+Every page is asked over loopback, compressed as a browser asks for it. Chromium (apt-get install chromium) then loads
+the table of models, sorts and filters it and scrolls through it; each figure is the time from the act until the next
+frame is painted. Last, the server's share of a core is measured with that page open and nobody doing anything. The CPU
+time of the server beside each page says the same on a machine that does other things as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import http.client
+import random
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+import _measure
+import idle
+import look
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+AIM_BYTES, AIM_S, AIM_ACT_S = 150_000, 0.3, 0.1
+PAGES = ("/", "/models", "/activity", "/models/model-0001", "/tools", "/settings")
+_PAINTED = "() => new Promise(done => requestAnimationFrame(() => setTimeout(done)))"
+
+
+def main() -> None:
+    """Build the library, ask, look and idle."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", type=int, default=5000, help="models (5000)")
+    parser.add_argument("--jobs", type=int, default=10_000, help="jobs that are over (10000)")
+    parser.add_argument("--rounds", type=int, default=9, help="rounds that count (9)")
+    parser.add_argument("--seconds", type=int, default=60, help="how long idling is measured (60)")
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="where the base is put")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=args.folder, prefix="modelshelf-bench-") as name:
+        folder = Path(name)
+        print(f"building {args.models} models and {args.jobs} jobs", flush=True)
+        environment = look.build(folder, args.models, 2)
+        add_jobs(folder, args.jobs)
+        with idle.serving(f"{args.models} models", environment, folder) as server:
+            print(_measure.machine(folder), flush=True)
+            ask(server, args.rounds)
+            browse(server, args.rounds, args.seconds)
+
+
+def add_jobs(folder: Path, jobs: int) -> None:
+    """Write finished jobs, and when models were used."""
+    dice = random.Random(2)
+    now_s = time.time()
+    database = sa.create_engine(f"sqlite:///{folder / 'base/modelshelf/registry.db'}")
+    with database.begin() as connection:
+        rows = connection.execute(sa.text("SELECT id, model_name FROM models")).all()
+        for number in range(jobs):
+            model_id, model_name = rows[number % len(rows)]
+            at = now_s - (jobs - number) * 60
+            values = {"m": model_id, "n": model_name, "b": dice.randrange(10**9), "at": at}
+            connection.execute(_JOB, values)
+        for model_id, _ in rows:
+            used = {"m": model_id, "at": now_s - dice.random() * 100 * 86400, "u": dice.randrange(200)}
+            connection.execute(sa.text("UPDATE models SET last_used_at = :at, uses = :u WHERE id = :m"), used)
+    database.dispose()
+
+
+_JOB = sa.text(
+    "INSERT INTO jobs (kind, model_id, model_name, params, state, phase, done_bytes, total_bytes, rate_bytes_per_s,"
+    " detail, error, result, attempts, due_at, owner, heartbeat_at, created_at, finished_at, reason)"
+    " VALUES ('verify', :m, :n, '{}', 'done', '', :b, :b, 0, '', '', '', 1, :at, '', :at, :at, :at + 5, '')"
+)
+
+
+def ask(server: idle.Server, rounds: int) -> None:
+    """Time each page as bytes over loopback."""
+    found = []
+    for path in PAGES:
+        times, cpu, size = [], [], 0
+        for number in range(rounds + 1):
+            before, began = server.cpu_s(), time.perf_counter()
+            size = fetch(server.address, path)
+            if number:
+                times.append(time.perf_counter() - began)
+                cpu.append(server.cpu_s() - before)
+        found.append([path, f"{size:,}", f"{statistics.median(times):.3f}", f"{min(times):.3f}", f"{min(cpu):.2f}"])
+        if path == "/":
+            told = size < AIM_BYTES and statistics.median(times) < AIM_S
+            first = f"First page: {size:,} bytes, {statistics.median(times):.3f} s; aim {AIM_BYTES:,} and {AIM_S} s"
+            print(f"{first}: {'reached' if told else 'missed'}")
+    _measure.table(["page", "bytes, compressed", "median s", "least s", "cpu s"], found)
+
+
+def fetch(address: str, path: str) -> int:
+    """Return how many bytes a page is on the wire."""
+    connection = http.client.HTTPConnection(address)
+    connection.request("GET", path, headers={"Accept": "text/html", "Accept-Encoding": "gzip"})
+    answer = connection.getresponse()
+    body = answer.read()
+    assert answer.status == 200, (path, answer.status)
+    assert b"</html>" in (gzip.decompress(body) if answer.headers["Content-Encoding"] == "gzip" else body)
+    connection.close()
+    return len(body)
+
+
+def browse(server: idle.Server, rounds: int, seconds: int) -> None:
+    """Time what a person does in Chromium, then how much the server works while the page only stands there."""
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        print("There is no chromium here: nothing is measured in a browser.")
+        return
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
+        page.goto(f"http://{server.address}/models")
+        acts = {"sort": sort, "filter": search, "scroll": scroll}
+        rows = []
+        for name, act in acts.items():
+            times = [act(page, number) for number in range(rounds + 1)][1:]
+            reached = "reached" if statistics.median(times) < AIM_ACT_S else "missed"
+            rows.append([name, f"{statistics.median(times):.3f}", f"{min(times):.3f}", reached])
+        _measure.table(["in Chromium", "median s", "least s", f"aim {AIM_ACT_S} s"], rows)
+        page.goto(f"http://{server.address}/")
+        time.sleep(10)
+        idle.report([server], seconds)
+        browser.close()
+
+
+def timed(page: Page, act: Callable[[], Any]) -> float:
+    """Return the seconds from an act until what it changed is painted."""
+    began = time.perf_counter()
+    act()
+    page.evaluate(_PAINTED)
+    return time.perf_counter() - began
+
+
+def sort(page: Page, number: int) -> float:
+    """Sort by another column."""
+    name = ("Size", "Name")[number % 2]
+
+    def act() -> None:
+        with page.expect_navigation(wait_until="commit"):
+            page.get_by_role("link", name=name, exact=True).click()
+        page.locator(f'th[aria-sort]:has-text("{name}")').wait_for()
+
+    return timed(page, act)
+
+
+def search(page: Page, number: int) -> float:
+    """Type what leaves one model; the pause after typing isn't counted."""
+    wanted = f"model-{100 + number:04}"
+
+    def act() -> None:
+        page.locator(f"#m-{wanted}").wait_for()
+
+    page.locator('[name="q"]').last.fill(wanted)
+    time.sleep(0.2)
+    took_s = timed(page, act)
+    page.goto(page.url.partition("?")[0])
+    return took_s
+
+
+def scroll(page: Page, number: int) -> float:
+    """Scroll by a screen."""
+    return timed(page, lambda: page.evaluate(f"scrollBy(0, {900 if number % 2 else -900})"))
+
+
+if __name__ == "__main__":
+    main()
