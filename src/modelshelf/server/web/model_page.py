@@ -225,7 +225,7 @@ def _ways(model: ModelWithFilesJson, address: str, *, asks_key: bool) -> list[Wa
         "print(answer.choices[0].message.content)"
     )
     curl = (
-        f"curl {address}/v1/chat/completions \\\n{header}"
+        f"curl \\\n {address}/v1/chat/completions \\\n{header}"
         f" -H 'Content-Type: application/json' \\\n -d {shlex.quote(said)}"
     )
     docker = f"docker run --rm -e HF_HUB_OFFLINE=1 \\\n -v {shlex.quote(base)}:/root/.cache/huggingface:ro IMAGE"

@@ -16,6 +16,7 @@ from modelshelf.server.web import render
 from modelshelf.server.web.settings_page import settings_form, settings_sheet
 from modelshelf.server.web.site import Fields, Site, form, see
 from modelshelf.services.setup.change_settings import SettingsWriter
+from modelshelf.services.setup.tools import engines
 
 _TWINS = (("Terminal", "shelf config --json"), ("HTTP", "GET /api/settings"), ("In use", "shelf status --json"))
 
@@ -94,6 +95,8 @@ def _page(site: Site, request: Request, entered: Mapping[str, str], err: ShelfEr
         form=shown,
         error=err,
         needs_restart=written_s > site.began_s,
+        engines=engines(),
+        keys=site.shelf.services.registry.keys.all().values(),
     )
 
 

@@ -23,7 +23,7 @@ function show() {
   bar.querySelector("[data-count]").textContent = chosen.size;
   bar.querySelector("[data-sum]").textContent = inWords(bytes);
   const all = document.getElementById("select-all");
-  all.checked = chosen.size > 0 && boxes().every((box) => box.checked);
+  if (all) all.checked = chosen.size > 0 && boxes().every((box) => box.checked);
 }
 
 function inWords(bytes) {
