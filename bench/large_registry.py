@@ -201,14 +201,15 @@ def run_commands(folder: Path, environment: Mapping[str, str], rows: int, repos:
             Command(name, remove, variables, before=next_one),
             command("shelf pin", "pin", "model-000000"),
             command("shelf add --dry-run", "add", "big", "org/big", "--dry-run", check="evicts"),
+            command("shelf jobs", "jobs", check="pull"),
+            command("shelf clean --dry-run", "clean", "--dry-run", check="unused"),
             command("shelf --help", "--help"),
             Command("python -c pass", [sys.executable, "-c", "print()"]),
             Command("import sqlalchemy", [sys.executable, "-c", "import sqlalchemy; print()"]),
         ]
         if rows == repos:
-            whole = (["ls"], ["ls", "--all"], ["ls", "--sort", "used"], ["jobs"])
+            whole = (["ls"], ["ls", "--all"], ["ls", "--sort", "used"], ["jobs", "--all"])
             commands += (command(" ".join(["shelf", *words]), *words, check="model-000001") for words in whole)
-            commands.append(command("shelf clean --dry-run", "clean", "--unused", "90d", "--dry-run"))
         report(_measure.run_in_turn(commands, rounds))
 
 

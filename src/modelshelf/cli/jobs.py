@@ -15,7 +15,7 @@ from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson
 from modelshelf.cli.terminal import Styled, is_drawable, rows
 from modelshelf.domain.job_files import MOST_LISTED
-from modelshelf.domain.jobs import DONE, FAILED, PAUSED, QUEUED, RUNNING, WAITING, Cause
+from modelshelf.domain.jobs import DONE, FAILED, PAUSED, QUEUED, RUNNING, UNFINISHED, WAITING, Cause
 from modelshelf.errors import BadInput, Unavailable
 from modelshelf.units import format_age, format_size
 
@@ -54,6 +54,10 @@ def jobs(
     wait: Annotated[
         bool, typer.Option("--wait", help="Resume or retry: wait with a job for the hub, its hours or its tier.")
     ] = False,
+    limit: Annotated[
+        int, typer.Option(min=1, max=1000, metavar="N", help="List the newest N, and all that aren't finished.")
+    ] = 50,
+    all_jobs: Annotated[bool, typer.Option("--all", help="List all, however many.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """List the jobs; pause, resume, cancel, retry or reorder one.
@@ -78,10 +82,11 @@ def jobs(
                 "shelf jobs needs a verb and a number.", hint=", ".join(f"shelf jobs {one} 7" for one in _VERBS)
             )
         else:
-            _list(watch=watch, follow=follow or after is not None, after=after, as_json=as_json)
+            most = None if all_jobs else limit
+            _list(most, watch=watch, follow=follow or after is not None, after=after, as_json=as_json)
 
 
-def _list(*, watch: bool, follow: bool, after: int | None, as_json: bool) -> None:
+def _list(most: int | None, *, watch: bool, follow: bool, after: int | None, as_json: bool) -> None:
     """Print the jobs, once or until Ctrl-C."""
     from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.cli import follow_jobs
@@ -95,14 +100,25 @@ def _list(*, watch: bool, follow: bool, after: int | None, as_json: bool) -> Non
         if follow or (watch and not is_drawable(sys.stdout)):
             follow_jobs.follow(shelf, after=after, as_json=as_json)
         while True:
-            found = shelf.services.runner.all(limit=rows(sys.stdout) if watch else None)
+            found = _newest(shelf, rows(sys.stdout) if watch else most)
             if as_json:
                 output.as_json([JobJson.of(job) for job in found])
             else:
                 _show(found, render.now_s(), redrawn=watch)
             if not watch:
-                return
+                break
             time.sleep(_LOOK_EVERY_S)
+        left = 0 if most is None or len(found) < most else sum(shelf.services.registry.job_counts().values())
+        if left > len(found) and not as_json:
+            output.note(f"{left - len(found):,} more: shelf jobs --all")
+
+
+def _newest(shelf: Shelf, most: int | None) -> list[Job]:
+    """Return the newest jobs, and all that aren't finished, newest first; None: all."""
+    found = shelf.services.runner.all(limit=most)
+    if most is None or len(found) < most:
+        return found
+    return [*found, *shelf.services.runner.all(state=UNFINISHED, after=found[-1].id)]
 
 
 def _show_one(job_id: int, *, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""`shelf jobs --watch` on a terminal and in a pipe."""
+"""What `shelf jobs` lists, and `--watch` on a terminal and in a pipe."""
 
 from __future__ import annotations
 
@@ -88,3 +88,21 @@ def test_the_age_of_a_job_is_said_in_words(home: Home) -> None:
         shelf.services.registry.finish_job(job.id, "done")
 
     assert re.search(r"1  gc +done +just now\n", shelf_on_terminal(home, "jobs").text)
+
+
+def test_the_newest_are_listed_and_all_that_go_on(home: Home) -> None:
+    """Of many jobs the newest are listed, with all that aren't finished, and how many more there are and how to see."""
+    with home.open() as shelf:
+        for _ in range(70):
+            job = shelf.services.registry.add_job("gc", "", {})
+            if job.id != 3:
+                shelf.services.registry.finish_job(job.id, "done")
+
+    listed, machine = home.run("jobs").checked(), home.run("jobs", "--json").checked().json
+    few, whole = home.run("jobs", "--limit", "2").checked(), home.run("jobs", "--all").checked()
+
+    assert [int(line.split()[0]) for line in listed.out.splitlines()[1:]] == [*range(70, 20, -1), 3]
+    assert [job["id"] for job in machine] == [*range(70, 20, -1), 3]
+    assert listed.err == "19 more: shelf jobs --all\n"
+    assert [line.split()[0] for line in few.out.splitlines()[1:]] == ["70", "69", "3"]
+    assert (len(whole.out.splitlines()), whole.err) == (71, "")
