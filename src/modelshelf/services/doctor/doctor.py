@@ -188,10 +188,11 @@ class Doctor:
     def _digests(self, base: Base) -> dict[tuple[RepoId, Digest], int]:
         """Return the blobs of models in a base with their sizes; without links, those of registered models."""
         found: dict[tuple[RepoId, Digest], int] = {}
-        for kind, repo_id, repo in self.bases.look.base(base).repos:
+        seen = self.bases.look.base(base)
+        for kind, repo_id, repo in seen.repos:
             if kind == "model":
                 with contextlib.suppress(PermissionError):  # told with the base
-                    found |= {(repo_id, digest): size for digest, size in scan.blob_sizes(repo).items()}
+                    found |= {(repo_id, digest): size for digest, size in seen.names(repo).blobs.items()}
         for model in self.bases.look.models:
             row = model.row
             if model.base == str(base.path) and row.commit_hash is not None:

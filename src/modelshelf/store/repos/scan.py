@@ -44,12 +44,13 @@ def blob_sizes(repo: Repo, listing: Listing | None = None) -> dict[Digest, int]:
     sizes: dict[Digest, int] = {}
     hub = hub_of(repo)
     with contextlib.suppress(FileNotFoundError):
-        for entry in (listing or Listing()).entries(str(repo.blobs)):
-            if is_digest(entry.name) and not (entry.is_symlink() and leads_out(entry.path, hub)):
+        blobs = [entry for entry in (listing or Listing()).entries(str(repo.blobs)) if is_digest(entry.name)]
+        for digest, entry in zip(Digest.each([entry.name for entry in blobs]), blobs, strict=True):
+            if not (entry.is_symlink() and leads_out(entry.path, hub)):
                 with contextlib.suppress(OSError):
                     found = entry.stat()
                     if stat.S_ISREG(found.st_mode):
-                        sizes[Digest(entry.name)] = found.st_size
+                        sizes[digest] = found.st_size
     return sizes
 
 
