@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from modelshelf.errors import BadInput
-from modelshelf.store.small_files import SMALL_BYTES, read_small_json, read_small_text
+from modelshelf.store.small_files import SMALL_BYTES, open_regular, read_small_json, read_small_text
 from tests.builders import terabyte
 
 
@@ -53,6 +53,17 @@ def test_what_is_no_small_file_is_refused_at_once(make: Callable[[Path], None], 
 
     with pytest.raises((OSError, BadInput)):
         read_small_text(tmp_path / "ref")
+
+
+def test_what_is_no_regular_file_is_closed_again(tmp_path: Path) -> None:
+    """A fifo that is opened to be read is refused at once, and leaves no descriptor open."""
+    fifo(tmp_path / "weights")
+    before = set(Path("/proc/self/fd").iterdir())
+
+    with pytest.raises(BadInput):
+        open_regular(tmp_path / "weights")
+
+    assert set(Path("/proc/self/fd").iterdir()) == before
 
 
 def test_a_small_file_is_read_whole(tmp_path: Path) -> None:

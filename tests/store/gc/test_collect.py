@@ -219,6 +219,22 @@ def test_the_sidecar_of_a_model_that_is_gone_goes(drawn: Drawn) -> None:
     assert not sidecar.exists()
 
 
+def test_what_was_just_written_of_ours_stays(drawn: Drawn) -> None:
+    """A sidecar and a temporary file of ours that were just written stay: their model may be about to be registered."""
+    write_sidecar(drawn.base, "new", "e" * 64, 10)
+    put(drawn.base.own / ".x.json.0a1b2c3d.shelf-tmp", b"x")
+
+    assert {item.kind for item in plan(drawn.base, ahead_s=0).items} <= {"lock"}
+
+
+def test_a_folder_that_is_called_like_a_temporary_file_stays(drawn: Drawn) -> None:
+    """A folder in our own is nothing that a killed write leaves, whatever its name."""
+    folder = drawn.base.own / ".x.json.0a1b2c3d.shelf-tmp"
+    put(folder / "theirs", b"x")
+
+    assert str(folder) not in {item.path for item in plan(drawn.base).items}
+
+
 def test_the_sidecar_of_a_model_that_lies_elsewhere_goes(drawn: Drawn) -> None:
     """A sidecar whose model the registry knows on another base is deleted, as after a crash at the end of a move."""
     data = content("orphan", 5000)
