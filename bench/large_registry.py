@@ -195,16 +195,22 @@ def run_commands(folder: Path, environment: Mapping[str, str], rows: int, repos:
         def next_one() -> None:
             remove[2] = f"model-{next(removed):06}"
 
+        rename = ["shelf", "rename", "called-b", "model-000002"]
+
+        def to_and_fro() -> None:
+            rename[2:] = ["called-b", "model-000002"] if rename[2] == "model-000002" else ["model-000002", "called-b"]
+
         commands = [
             command("shelf path", "path", one, check="snapshots"),
             command("shelf show", "show", one, check="safetensors"),
             Command(name, remove, variables, before=next_one),
             command("shelf pin", "pin", "model-000000"),
+            Command("shelf rename", rename, variables, before=to_and_fro),
             command("shelf add --dry-run", "add", "big", "org/big", "--dry-run", check="evicts"),
             command("shelf jobs", "jobs", check="pull"),
             command("shelf clean --dry-run", "clean", "--dry-run", check="unused"),
             command("shelf --help", "--help"),
-            Command("python -c pass", [sys.executable, "-c", "print()"]),
+            Command("python", [sys.executable, "-c", "print()"]),
             Command("import sqlalchemy", [sys.executable, "-c", "import sqlalchemy; print()"]),
         ]
         if rows == repos:
@@ -214,14 +220,26 @@ def run_commands(folder: Path, environment: Mapping[str, str], rows: int, repos:
 
 
 def report(timings: _measure.Timings) -> None:
-    """Print the table, and each bound; what was computed says the same on a machine that does other things as well."""
+    """Print the table, each aim, and the bound of a command that changes something.
+
+    What was computed says the same on a machine that does other things as well.
+    """
     _measure.table(["whole process, s", "median", "least", "most", "cpu"], _measure.seconds(timings))
     for name, bound_s in BOUNDS_S.items():
         if name in timings:
             took_s = statistics.median(run.wall_s for run in timings[name])
-            cpu_s = statistics.median(run.cpu_s for run in timings[name])
+            cpu_s = cpu(timings, name)
             reached = "reached" if took_s <= bound_s else "missed"
-            print(f"{name} takes {took_s:.3f} s, {cpu_s:.3f} s of it computing; bound {bound_s:g} s: {reached}")
+            print(f"{name} takes {took_s:.3f} s, {cpu_s:.3f} s of it computing; aim {bound_s:g} s: {reached}")
+    start_s, database_s, python_s = (cpu(timings, name) for name in ("shelf --help", "import sqlalchemy", "python"))
+    for name in ("shelf pin", "shelf rename"):
+        bound_s = start_s + database_s - python_s
+        print(f"{name} computes for {cpu(timings, name):.3f} s; a start and SQLAlchemy's import for {bound_s:.3f} s")
+
+
+def cpu(timings: _measure.Timings, name: str) -> float:
+    """Return the median of the seconds that a command computed."""
+    return statistics.median(run.cpu_s for run in timings[name])
 
 
 @contextlib.contextmanager
