@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from modelshelf.domain.users import User
 from modelshelf.services.shelf import Shelf
@@ -213,3 +214,21 @@ def test_a_real_stock_program_counts(home: FarHome, full: Shelf, noted: None) ->
 
     assert done.stdout.strip() == str(SIZE)
     assert tiers(full)["a"] == "primary"
+
+
+def test_a_plan_reads_the_models_of_its_tier_alone(full: Shelf) -> None:
+    """Who makes room asks the registry for the rows of the full tier, and never for those of a whole large library."""
+    asked = list[str]()
+
+    def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        asked.append(statement)
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    try:
+        full.services.registrar.room.plan(full.services.tiers.settings.primary, SIZE, model_id=0)
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", note)
+
+    of_models = [statement for statement in asked if "FROM models m" in statement]
+    assert of_models
+    assert all(" WHERE m." in " ".join(statement.split()) for statement in of_models)

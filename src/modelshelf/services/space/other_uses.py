@@ -62,7 +62,7 @@ class OtherUses:
         if mounts.mount_that_may_hang(base.path) is not None:
             return {}
         mount = mounts.mount_of(base.path)
-        look = _Look(self, base, is_kept=not why_not_kept(mount.options, is_network=mount.is_network))
+        look = _Look(self, tier.location, base, is_kept=not why_not_kept(mount.options, is_network=mount.is_network))
         places = look.places()
         now_s = self.clock.now()
         reads = [self._with_own(reads, look.rows[place], now_s) for place, reads in places.items()]
@@ -81,6 +81,8 @@ class _Look:
     """One look at the placements of a base."""
 
     uses: OtherUses
+    location: str
+    """Whose models: of 100,000 a full primary may have few."""
     base: Base
     is_kept: bool
     """Whether access times say anything here."""
@@ -90,7 +92,7 @@ class _Look:
         """Return every whole placement with what is known of its readers; fills `rows`."""
         registry, library = self.uses.registry, self.uses.library
         of_repo = Counter[str]()
-        for row in registry.models():
+        for row in registry.models(cache_location=self.location):
             if row.complete and row.commit_hash is not None and library.base_of(row) == str(self.base.path):
                 of_repo[row.hf_path] += 1
                 self.rows.setdefault((row.hf_path, row.commit_hash), []).append(row)
