@@ -124,6 +124,9 @@ def _name_and_model(words: list[str]) -> tuple[str, str]:
         return "", words[0]
     if len(words) == 2 and "/" not in words[0]:
         return words[0], words[1]
+    if len(words) == 2 and "/" in words[1]:
+        hint = f"Give one without a slash: shelf add NAME {shlex.quote(words[1])}"
+        raise BadInput(f"{words[0]!r:.100} isn't a model name.", hint=hint)
     model, *others = words if "/" in words[0] else words[1:]
     files = " ".join(f"--include {shlex.quote(other)}" for other in others)
     name = others[0] if len(others) == 1 and re.fullmatch("[A-Za-z0-9_-]+", others[0]) else "NAME"

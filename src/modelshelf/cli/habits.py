@@ -37,6 +37,9 @@ ALIASES = {
 }
 """Other programs' words for our commands. They work and aren't listed."""
 
+LISTED_BY = {"config list": "config", "key list": "key", "view list": "view", "jobs list": "jobs", "jobs ls": "jobs"}
+"""Two words of other programs, and the command that lists the same without a second one."""
+
 _TOKEN = ("modelshelf keeps no token.", "Log in once for all programs: hf auth login. Or set HF_TOKEN in .env.")
 _COPY = (
     "A model is on one tier, under one name.",
@@ -55,6 +58,8 @@ _BUILD = (
     "modelshelf makes no models.",
     "From the hub: shelf add ORG/MODEL. From another program on this machine: shelf adopt FOLDER",
 )
+_NO_GROUPS = "shelf has no groups of commands."
+_OTHER_TYPES = ("modelshelf keeps models only.", "Datasets and Spaces: hf download --repo-type dataset ORG/NAME")
 _INSTEAD = {
     "login": _TOKEN,
     "logout": _TOKEN,
@@ -76,8 +81,17 @@ _INSTEAD = {
     "build": _BUILD,
     "uninstall": ("shelf doesn't remove itself.", "pipx uninstall modelshelf does. To remove a model: shelf rm NAME"),
     "completion": ("Completion is an option.", "shelf --install-completion; then open a new shell."),
-    "cache": ("shelf has no command in front of the others.", "hf cache ls is shelf ls; shelf --help lists them all."),
-    "system": ("shelf has no command in front of the others.", "shelf tiers says what the disks hold."),
+    "cache": (
+        _NO_GROUPS,
+        "hf cache ls is shelf ls, and so are rm and verify. What could go, to tick: shelf clean",
+    ),
+    "system": (_NO_GROUPS, "shelf tiers says what the disks hold, shelf clean what could go."),
+    "image": (_NO_GROUPS, "shelf ls lists the models, shelf show NAME says more of one."),
+    "container": (_NO_GROUPS, "shelf ps lists what is loaded, shelf ls the models."),
+    "delete-cache": ("There is no command delete-cache.", "shelf clean lists what could go, to tick."),
+    "datasets": _OTHER_TYPES,
+    "spaces": _OTHER_TYPES,
+    "repo": _UPLOAD,
 }
 """Habits without a command here: why, and what to type instead."""
 
@@ -118,10 +132,7 @@ _OPTIONS = {
         "files go to a tier",
         "Choose it with --to primary, --to secondary or --to PATH (a base, without hub).",
     ),
-    "--repo-type": (
-        "modelshelf keeps models only",
-        "Datasets and Spaces: hf download --repo-type dataset ORG/NAME",
-    ),
+    "--repo-type": (_OTHER_TYPES[0].rstrip("."), _OTHER_TYPES[1]),
     "--force-download": (
         "what was downloaded and verified isn't downloaded again",
         "shelf verify NAME --repair reads every byte and downloads what is damaged.",
@@ -141,6 +152,20 @@ _OPTIONS |= {"--output-dir": _IN_A_FOLDER, "-o": _IN_A_FOLDER, "-f": _OPTIONS["-
 _OPTIONS |= dict.fromkeys(("--debug", "-v"), _OPTIONS["--verbose"])
 _OPTIONS |= dict.fromkeys(("--branch", "--tag", "--ref"), ("it is called --revision", "--revision v1"))
 _OPTIONS |= dict.fromkeys(("--parameters", "--template", "--modelfile"), _OPTIONS["--license"])
+_OPTIONS |= {f"shelf rm {it}": _OPTIONS["--force"] for it in ("-r", "--recursive")}
+_OPTIONS |= dict.fromkeys(
+    (f"shelf ls {it}" for it in ("-l", "--long", "--detail")),
+    ("a row has what fits into it", "More of one model: shelf show NAME. Of all: shelf ls --json"),
+)
+_OPTIONS |= dict.fromkeys(
+    (f"shelf ps {it}" for it in ("-a", "--all")),
+    ("it lists what is loaded", "All models: shelf ls. What runs, waits or failed: shelf jobs"),
+)
+_OPTIONS |= dict.fromkeys((f"shelf jobs {it}" for it in ("-a", "--all")), ("all are listed already", "shelf jobs"))
+_OPTIONS |= dict.fromkeys(
+    (f"shelf serve {it}" for it in ("-d", "--detach", "--daemon")),
+    ("it runs until Ctrl-C", "In the background, also after a restart: shelf install-service"),
+)
 _OPTIONS["shelf add --tier"] = ("it is called --to", "--to primary, --to secondary or --to PATH")
 _OPTIONS["shelf add --name"] = ("the name stands first", "shelf add NAME ORG/MODEL")
 _OPTIONS |= dict.fromkeys((f"shelf jobs {it}" for it in ("-w", "--live")), ("it is called --watch", "--watch"))
@@ -184,6 +209,8 @@ def in_our_words(words: Sequence[str]) -> list[str]:
     if words[:1] == ["help"]:
         return [*in_our_words(words[1:2]), "--help"]
     ours = [ALIASES.get(words[0], words[0]), *words[1:]] if words else []
+    if command := LISTED_BY.get(" ".join(ours[:2])):
+        ours = [command, *ours[2:]]
     return ours[:1] if ours[:1] == ["--version"] else ours
 
 

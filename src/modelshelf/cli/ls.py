@@ -67,7 +67,7 @@ def _none_yet() -> str:
 def _strays(library: Library, listing: Listing) -> list[UnregisteredRepo]:
     from modelshelf.services.catalog.unregistered import unregistered
 
-    strays = unregistered(library.models(), library.tiers, listing.text)
+    strays = unregistered(library, listing.text)
     return sorted(strays, key=lambda stray: -stray.size_bytes) if listing.order is Order.SIZE else strays
 
 

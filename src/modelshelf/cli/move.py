@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ from modelshelf.cli.bars import job_progress
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, DryRun
 from modelshelf.domain.jobs import JobKind
+from modelshelf.domain.tiers import PRIMARY, SECONDARY
 from modelshelf.units import format_size
 
 if TYPE_CHECKING:
@@ -44,8 +46,7 @@ def move(
         try:
             location, path = destination(to)
         except BadInput as err:
-            rename = f" To give a model another name: shelf rename NAME {to}" if to else ""
-            raise BadInput(err.detail, hint=f"{err.hint}{rename}", **err.fields) from None
+            raise BadInput(err.detail, hint=_instead(err.hint, names, to), **err.fields) from None
         known, mover = several.known(shelf, names), shelf.services.mover
         if dry_run or len(known) > 1:
             plans = [MovePlanJson.of(mover.plan(name, location, path, keep_source=keep_source)) for name in known]
@@ -57,6 +58,13 @@ def move(
         else:
             for plan in plans:
                 _show_plan(plan)
+
+
+def _instead(hint: str, names: list[str], to: str) -> str:
+    """Return what to type instead of a tier that isn't one: the words the other way round, or another verb."""
+    if names[0] in (PRIMARY, SECONDARY):
+        return f"The tier comes last: shelf move {shlex.join([*names[1:], to])} {names[0]}"
+    return f"{hint} To give a model another name: shelf rename NAME {to}" if to else hint
 
 
 def _move(shelf: Shelf, name: str, *, location: str, path: str | None, keep_source: bool, quiet: bool) -> ModelJson:

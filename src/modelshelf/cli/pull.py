@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from modelshelf.cli import output, render, several
@@ -38,7 +39,21 @@ def pull(
                 render.print_model(shelf, name, as_json=False)
             return ModelJson.of(shelf.model(name))
 
-        several.end(*several.of_each(several.known(shelf, names), pull_one, as_json=as_json), as_json=as_json)
+        several.end(*several.of_each(_known(shelf, names), pull_one, as_json=as_json), as_json=as_json)
+
+
+def _known(shelf: Shelf, names: Sequence[str]) -> list[str]:
+    """Return each name once, or say where a model is found that isn't registered yet."""
+    from modelshelf.errors import NotFound
+
+    try:
+        return several.known(shelf, names)
+    except NotFound as err:
+        name = str(err.fields["model_name"])
+        if not name or "/" in name or err.hint != "shelf ls lists them.":
+            raise
+        hint = f"{err.hint} To find one on the hub: shelf search {shlex.quote(name)}"
+        raise NotFound(err.detail, hint=hint, **err.fields) from None
 
 
 def pull_missing(shelf: Shelf, name: str, *, now: bool, files: bool) -> None:

@@ -50,7 +50,12 @@ def test_an_alias_is_the_command(hub: FakeHub, home: Home, cli: Cli) -> None:
         (("add", "org/m", "--branch", "v1"), "--branch: it is called --revision", "--revision v1"),
         (("add", "org/m", "--tier", "secondary"), "--tier: it is called --to", "--to secondary"),
         (("add", "org/m", "--name", "m"), "--name: the name stands first", "shelf add NAME ORG/MODEL"),
-        (("ls", "--long"), "shelf ls has no option --long.", "shelf ls --help lists the options."),
+        (("ls", "--long"), "--long: a row has what fits into it", "shelf show NAME"),
+        (("ls", "--sizes"), "shelf ls has no option --sizes.", "shelf ls --help lists the options."),
+        (("rm", "-rf", "m"), "shelf rm has no option -r: --yes answers", "--dry-run"),
+        (("ps", "-a"), "shelf ps has no option -a: it lists what is loaded", "shelf jobs"),
+        (("jobs", "-a"), "all are listed already", "shelf jobs"),
+        (("serve", "-d"), "it runs until Ctrl-C", "shelf install-service"),
         (("jobs", "-w"), "-w: it is called --watch", "--watch"),
         (("--verbose", "ls"), "shelf has no option --verbose: everything is said", "shelf doctor"),
         (("--versoin",), "shelf has no option --versoin.", "Did you mean --version?"),
@@ -105,6 +110,13 @@ def test_a_word_too_many_or_too_few_is_told_with_what_to_type(
         (("completion", "bash"), "shelf --install-completion"),
         (("start",), "shelf serve"),
         (("cat", "m"), "shelf path"),
+        (("cache", "rm", "m"), "shelf clean"),
+        (("delete-cache",), "shelf clean"),
+        (("system", "prune"), "shelf clean"),
+        (("container", "ls"), "shelf ps"),
+        (("image", "ls"), "shelf ls"),
+        (("datasets", "ls"), "hf download --repo-type dataset"),
+        (("repo", "create", "m"), "hf upload"),
     ],
     ids=lambda part: part[0] if isinstance(part, tuple) else "",
 )
@@ -114,6 +126,45 @@ def test_a_verb_of_another_program_leads_on(cli: Cli, words: tuple[str, ...], hi
 
     assert (said.code, said.out) == (2, "")
     assert hint in said.err.splitlines()[1]
+
+
+@pytest.mark.parametrize("command", ["config", "key", "view", "jobs"])
+def test_list_behind_a_command_lists(cli: Cli, command: str) -> None:
+    """`shelf key list`, as hf and docker have it, lists what `shelf key` does."""
+    assert cli(command, "list", "--json").checked().out == cli(command, "--json").checked().out
+
+
+def test_the_tier_before_the_model_is_told_the_other_way_round(hub: FakeHub, cli: Cli) -> None:
+    """`shelf move TIER NAME` is an error whose hint can be typed."""
+    hub.add_repo("org/model", FILES)
+    cli("add", "m", "org/model").checked()
+
+    assert cli("move", "secondary", "m").err.endswith("hint: The tier comes last: shelf move m secondary\n")
+    assert "shelf rename NAME third" in cli("move", "m", "third").err
+    cli("move", "m", "secondary").checked()
+
+
+def test_a_model_of_ollama_that_is_not_here_leads_to_search(cli: Cli) -> None:
+    """`shelf pull llama3.2` says how to find a model on the hub."""
+    assert cli("pull", "llama3.2").err.splitlines()[1].endswith("To find one on the hub: shelf search llama3.2")
+
+
+def test_a_name_with_a_slash_is_told_as_a_name(cli: Cli) -> None:
+    """`shelf add ../x ORG/MODEL` is refused for the name, and the hint keeps the model."""
+    said = cli("add", "../x", "org/model")
+
+    assert (said.code, said.out) == (2, "")
+    assert said.err == "error: '../x' isn't a model name.\nhint: Give one without a slash: shelf add NAME org/model\n"
+
+
+def test_a_loose_gguf_is_told_where_to_put_it(home: Home, cli: Cli) -> None:
+    """Adopting a file, or a folder of GGUF files with another name than models, says what works."""
+    file = home.work / "downloads" / "a.gguf"
+    file.parent.mkdir()
+    file.write_bytes(b"GGUF")
+
+    for asked in (str(file), str(file.parent)):
+        assert "from a folder named models" in cli("adopt", asked).err.splitlines()[1]
 
 
 def test_what_follows_a_question_for_the_version_is_ignored(cli: Cli) -> None:

@@ -85,6 +85,21 @@ def test_what_stays_can_be_freed(home: Home, cli: Cli, added: Path) -> None:
     assert (gone.code, f"Deleted what lay here of {REPO}: freed 3" in gone.text, added.exists()) == (0, True, False)
 
 
+def test_what_stays_on_a_base_without_a_model_is_shown_and_goes(home: Home, cli: Cli, added: Path) -> None:
+    """The last model of a base that no setting names leaves its bytes: `tiers` and `ls --all` show them, `rm` frees."""
+    stick = home.work / "stick"
+    cli("move", "m", str(stick)).checked()
+    cli("rm", "m", "--yes").checked()
+
+    assert f"custom  {stick}\n" in cli("tiers").checked().out
+    assert [(one["hf_path"], one["cache_path"]) for one in cli("ls", "--all", "--json").json["unregistered"]] == [
+        (REPO, str(stick))
+    ]
+    assert cli("rm", REPO, "--files").checked().out.startswith(f"Deleted what lay here of {REPO}: freed")
+    cli("forget", str(stick)).checked()
+    assert "custom" not in cli("tiers").checked().out
+
+
 def test_only_what_is_not_registered_goes(hub: FakeHub, home: Home, cli: Cli, added: Path) -> None:
     """An old revision and a second copy of a registered model are deleted, and the model stays whole."""
     hub.add_repo(REPO, FILES | {"model.safetensors": random_bytes(200_000)})

@@ -53,6 +53,7 @@ from modelshelf.store.repos import scan
 from modelshelf.store.tiers import meter, sidecars
 
 _log = logging.getLogger(__name__)
+_LOOSE = "Loose GGUF files are taken from a folder named models, as local/NAME: shelf adopt FOLDER/models --move"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,8 @@ class Adopter:
             RepoId(wanted.repo_id)
         if not is_folder(path):
             check_open(path, Inventory(str(path)))
+            if is_there(path):
+                raise BadInput(f"{path} is a file.", hint=_LOOSE, path=str(path))
             others = " or ".join(f"shelf adopt {other}" for other in self._elsewhere(path)) or "shelf adopt PATH"
             raise NotFound(f"There is no folder {path}.", hint=others, path=str(path))
         if is_link(path):
@@ -111,6 +114,7 @@ class Adopter:
         check_open(path, found)
         if not (found.models or found.things or is_there(Base(path).marker) or self.others.stands_in(path)):
             hint = "Give a base (the folder above hub), a cache_dir, or another tool's folder of models."
+            hint = _LOOSE if any(path.glob("*.gguf")) else hint
             raise NotFound(f"Nothing in {path} can be adopted.", hint=hint, path=str(path))
         return path, found
 

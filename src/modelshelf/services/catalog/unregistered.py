@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
 from pathlib import Path
 
 from modelshelf.domain.listing import UnregisteredRepo
-from modelshelf.domain.models import Model
 from modelshelf.domain.names import RepoId
-from modelshelf.domain.tiers import Tiers
+from modelshelf.domain.tiers import CUSTOM
+from modelshelf.errors import BadInput
+from modelshelf.services.catalog.models import Library
 from modelshelf.store.layout import Base, Repo
 from modelshelf.store.repos import scan
 from modelshelf.store.tiers import marker, meter
 
 
-def unregistered(models: Iterable[Model], tiers: Tiers, text: str = "") -> list[UnregisteredRepo]:
+def unregistered(library: Library, text: str = "") -> list[UnregisteredRepo]:
     """Return the unregistered repositories of models, by tier and id, with what their folders hold.
 
     Args:
-        models: All registered models.
-        tiers: The tiers of the settings; the bases of registered models are scanned too.
+        library: The registered models. Every base that it ever used is scanned, also if it has no model there now.
         text: A part of the id, in any letter case.
     """
-    bases: dict[str, str] = {tier.base: tier.location for tier in tiers.configured()}
+    bases: dict[str, str] = {tier.base: tier.location for tier in library.tiers.configured()}
     named = set()
-    for model in models:
+    for model in library.models():
         bases.setdefault(model.base, model.row.cache_location)
         named.add((model.base, model.row.hf_path.lower()))
+    for path in library.reader.tier_ids():
+        with contextlib.suppress(BadInput):  # the settings now call that base a tier of their own
+            bases.setdefault(library.tiers.resolve(CUSTOM, path).base, CUSTOM)
     return [
         UnregisteredRepo(repo_id, location, base, meter.measure_repo(repo).apparent_bytes)
         for base, location in bases.items()

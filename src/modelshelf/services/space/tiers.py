@@ -161,12 +161,17 @@ class TierService:
         return [Base(self.path(tier)) for tier in self.all() if not self.why_offline(tier)]
 
     def all(self) -> list[Tier]:
-        """Return the configured tiers and every custom one with a model."""
+        """Return the configured tiers, every custom one with a model, and those without one that are online.
+
+        A base whose last model was removed still holds its files, until `shelf forget`.
+        """
         found = {tier.base: tier for tier in self.configured()}
-        for path in self.registry.custom_bases():
+        with_models = self.registry.custom_bases()
+        for path in (*with_models, *self.registry.tier_ids()):
             with contextlib.suppress(BadInput):  # the settings now call that base a tier of their own
                 tier = self.settings.resolve(CUSTOM, path)
-                found.setdefault(tier.base, tier)
+                if tier.base not in found and (path in with_models or not self.why_offline(tier)):
+                    found[tier.base] = tier
         return list(found.values())
 
     def why_offline(self, tier: Tier) -> str:
