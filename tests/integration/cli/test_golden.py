@@ -18,7 +18,7 @@ import pytest
 from modelshelf.domain.models import FileEntry, Registration
 from modelshelf.domain.names import CommitHash, Digest, FilePath, ModelName, RepoId
 from tests.fakes.hub import FakeHub
-from tests.terminal import Screen, shelf_on_terminal
+from tests.terminal import Screen, Terminal, shelf_on_terminal
 from tests.world import ROOT, Home, random_bytes
 
 GOLDEN = ROOT / "tests/golden"
@@ -35,9 +35,14 @@ SCREENS = {
     "jobs": ["jobs"],
     "lease": ["lease"],
     "status": ["status"],
+    "doctor": ["doctor"],
+    "clean": ["clean", "--dry-run", "--unused", "0d"],
+    "ps": ["ps"],
+    "files-gguf": ["files", "org/gemma-3-1b-it-GGUF"],
     "error": ["path", "qwen"],
     "refused": ["ls", "--sort", "age"],
 }
+QUANTS = (("Q2_K", 90_000), ("Q4_K_M", 110_000), ("Q8_0", 190_000), ("BF16", 350_000))
 UNSTEADY = [
     (re.compile(r"/tmp/shelf-\w{8}"), "/home/me/shelf-home"),
     (re.compile(r"\b[0-9a-f]{12}\b"), "0123456789ab"),
@@ -46,6 +51,7 @@ UNSTEADY = [
     (re.compile(r"^  (on disk|free on its disk|models|other) .*$", re.MULTILINE), r"  \1 …"),
     (re.compile(r"^  (?!on disk|free on|models|other|shelf )[A-Za-z].*\n", re.MULTILINE), ""),
     (re.compile(r"3\d\d\.\d kB"), "300.0 kB"),
+    (re.compile(r"^ok {3,}.*\n(?: +.*\n)*", re.MULTILINE), ""),
     (re.compile(r"127\.0\.0\.1:\d+"), "127.0.0.1:8000"),
     (re.compile(r"(%  )\d+(?:\.\d)? [kM]?B( of 2\.0 GB|, no limit)"), r"\1…\2"),
 ]
@@ -67,6 +73,7 @@ def library(root: Path) -> Iterator[Home]:
         home = Home(root / "user", hub.url, {"PRIMARY_CACHE_LIMIT_GB": "2"})
         for name in ("Qwen3-0.6B", "SmolLM2-135M-Instruct-GGUF", "forgotten"):
             hub.add_repo(f"org/{name}", {"model.safetensors": random_bytes(300_000, len(name))})
+        hub.add_repo("org/gemma-3-1b-it-GGUF", {f"gemma-3-1b-it-{quant}.gguf": b"GGUF" * n for quant, n in QUANTS})
         with home.open() as shelf:
             registry = shelf.services.registry
             for name, repo_id in (("qwen3", "Qwen3-0.6B"), ("smol", "SmolLM2-135M-Instruct-GGUF"), ("x", "forgotten")):
@@ -113,6 +120,15 @@ def compare(name: str, screen: Screen) -> None:
 def test_a_screen_is_the_recorded_one(library: Home, name: str, columns: int) -> None:
     """Each screen is the one recorded in tests/golden."""
     compare(f"{name}-{columns}", shelf_on_terminal(library, *SCREENS[name], columns=columns))
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_the_choice_of_a_quantisation_is_the_recorded_one(library: Home, columns: int) -> None:
+    """On a terminal `shelf add` asks which of several quantisations it is to take."""
+    shelf = Terminal(library, "shelf", "add", "org/gemma-3-1b-it-GGUF", columns=columns)
+    shelf.wait_for("]: ")
+    shelf.type("q\n")
+    compare(f"add-choice-{columns}", shelf.finish())
 
 
 @pytest.mark.parametrize("columns", [80, 120])

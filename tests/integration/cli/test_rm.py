@@ -95,7 +95,7 @@ def test_what_stays_on_a_base_without_a_model_is_shown_and_goes(home: Home, cli:
     assert [(one["hf_path"], one["cache_path"]) for one in cli("ls", "--all", "--json").json["unregistered"]] == [
         (REPO, str(stick))
     ]
-    assert cli("rm", REPO, "--files").checked().out.startswith(f"Deleted what lay here of {REPO}: freed")
+    assert cli("rm", REPO, "--files", "--yes").checked().out.startswith(f"Deleted what lay here of {REPO}: freed")
     cli("forget", str(stick)).checked()
     assert "custom" not in cli("tiers").checked().out
 
