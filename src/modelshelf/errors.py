@@ -39,11 +39,15 @@ class ShelfError(Exception):
         self.hint = hint
         self.fields = fields
 
+    @property
+    def kind(self) -> str:
+        """What kind of error it is, such as `out-of-space`."""
+        return "".join(f"-{c.lower()}" if c.isupper() else c for c in type(self).__name__).lstrip("-")
+
     def to_dict(self) -> dict[str, object]:
         """Return the error as the members of an RFC 9457 problem document."""
-        slug = "".join(f"-{c.lower()}" if c.isupper() else c for c in type(self).__name__).lstrip("-")
         problem: dict[str, object] = {
-            "type": f"urn:modelshelf:error:{slug}",
+            "type": f"urn:modelshelf:error:{self.kind}",
             "title": self.title,
             "status": self.status,
             "detail": self.detail,

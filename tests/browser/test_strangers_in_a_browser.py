@@ -35,7 +35,12 @@ def test_what_strangers_write_is_inert(hub: FakeHub, home: Home, look: Callable[
     with home.serve() as server:
         page = look(server.url)
         asked: list[str] = []
-        page.on("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss()))
+
+        def refuse(dialog: Dialog) -> None:
+            asked.append(dialog.message)
+            dialog.dismiss()
+
+        page.on("dialog", refuse)
         for path in ("/models/evil", "/models", "/add?q=org/evil", f"/models?q={EVIL}", "/playground", "/tools"):
             page.goto(f"{server.url}{path}")
             bad = "[onerror], [onload], iframe, main script, main img, a[href^='javascript']"

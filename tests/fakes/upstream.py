@@ -143,6 +143,7 @@ class OneEngine:
     url: str
     names: frozenset[str] = frozenset({"smol"})
     ignores: frozenset[str] = frozenset()
+    takes_tools: bool = True
     error: ShelfError | None = None
     """Why a model can't be used; None: it can."""
     ready: threading.Event = field(default_factory=threading.Event)
@@ -177,7 +178,7 @@ class OneEngine:
             raise self.error
         self.in_use += 1
         try:
-            yield Served(ModelName(model_name), "fake", self.url, NAME, KEY, self.ignores, "primary")
+            yield Served(ModelName(model_name), "fake", self.url, NAME, KEY, self.ignores, "primary", self.takes_tools)
         finally:
             self.in_use -= 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -62,6 +63,21 @@ def test_a_field_that_is_ignored_is_refused_unless_it_asks_for_nothing() -> None
     parse_asked(b'{"model": "smol", "tools": []}').refuse_ignored(SERVED)
     with pytest.raises(BadInput, match="smol runs on fake, which ignores tools"):
         parse_asked(b'{"model": "smol", "tools": [{}]}').refuse_ignored(SERVED)
+
+
+def test_a_named_tool_is_the_only_one_that_is_told_and_must_be_called() -> None:
+    """llama.cpp takes a choice that names a function for `auto`; another function than those offered is refused."""
+    tools = [{"type": "function", "function": {"name": name}} for name in ("look", "jump")]
+    asked = {"model": "smol", "tools": tools, "tool_choice": {"type": "function", "function": {"name": "jump"}}}
+    unknown = asked | {"tool_choice": {"type": "function", "function": {"name": "fly"}}}
+    llama = replace(SERVED, names_tools=False)
+
+    told = json.loads(parse_asked(json.dumps(asked).encode()).body_for(llama))
+
+    assert (told["tools"], told["tool_choice"]) == (tools[1:], "required")
+    assert json.loads(parse_asked(json.dumps(asked).encode()).body_for(SERVED))["tools"] == tools
+    with pytest.raises(BadInput, match="tool_choice names fly"):
+        parse_asked(json.dumps(unknown).encode()).body_for(llama)
 
 
 @pytest.mark.parametrize(

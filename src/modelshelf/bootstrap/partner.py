@@ -13,7 +13,7 @@ from modelshelf.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from modelshelf.services.services import Services
-    from modelshelf.services.serving.conversation import Partner
+    from modelshelf.services.serving.conversation import Partner, Turn
     from modelshelf.store.chat_history import ChatHistory
 
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
@@ -44,7 +44,39 @@ def open_partner(model_name: str, told: Callable[[str], None]) -> Iterator[Partn
         told(f"loading {model_name}")
         with _own_engine(shelf.services, settings, model_name) as served:
             told("")
-            yield Partner(served.url, served.upstream_model, served.key)
+            with _written_down(shelf.services, settings, served) as note:
+                yield Partner(served.url, served.upstream_model, served.key, note)
+
+
+@contextlib.contextmanager
+def _written_down(services: Services, settings: Settings, served: Served) -> Iterator[Callable[[Turn], None]]:
+    """Give what notes a question in the ledger of uses, as a server does."""
+    from modelshelf.domain.uses import Use, rate_of
+    from modelshelf.services.serving.uses import Ledger
+
+    def note(turn: Turn) -> None:
+        use = Use(
+            served.model_name,
+            Endpoint.CHAT.value,
+            services.clock.now() - turn.duration_s,
+            turn.duration_s,
+            turn.status,
+            turn.error,
+            served.backend,
+            served.cache_location,
+            turn.prompt_tokens,
+            turn.completion_tokens,
+            turn.first_s,
+            rate_of(turn.completion_tokens, turn.first_s, turn.duration_s),
+        )
+        ledger.add(lambda: use)
+
+    ledger = Ledger(services.registry, settings.uses_days)
+    ledger.start()
+    try:
+        yield note
+    finally:
+        ledger.stop()
 
 
 def open_history() -> ChatHistory:

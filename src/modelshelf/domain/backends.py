@@ -51,6 +51,8 @@ class Backend:
     """What the field `model` of a request to it must say."""
     ignores: frozenset[str] = frozenset()
     """Fields of a request that it ignores in silence though they change what the answer means."""
+    names_tools: bool = True
+    """Whether it obeys a `tool_choice` that names the one function to call, rather than take it for `auto`."""
     slots: int = 1
     """How many requests it answers side by side."""
     own_bytes: int = 0
@@ -96,6 +98,8 @@ _LLAMA = Backend(
     },
     environment={"LLAMA_API_KEY": "{key}"},
     upstream_model="{name}",
+    ignores=frozenset({"suffix"}),
+    names_tools=False,
     slots=4,
     own_bytes=150_000_000,
     needs="pip install 'modelshelf[llama]'",

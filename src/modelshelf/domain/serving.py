@@ -59,6 +59,10 @@ class Served:
     """Fields of a request that its backend ignores in silence though they change the answer's meaning."""
     cache_location: str = ""
     """The tier from which it was loaded; empty where another machine serves it."""
+    takes_tools: bool = True
+    """Whether its chat template has a place for tools, or that isn't known."""
+    names_tools: bool = True
+    """Whether it obeys a `tool_choice` that names the one function to call."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from modelshelf.domain.uses import UseFilter
 from tests.fakes.hub import FakeHub
 from tests.headers import gguf
 from tests.terminal import Terminal
@@ -44,6 +45,33 @@ def test_one_question_needs_no_server(home: Home, engine: Callable[[str], None])
 
     assert len(done.out.split()) >= 1
     assert (done.err, engines_of(home)) == ("", [])
+
+
+def test_its_questions_are_in_the_ledger(home: Home, engine: Callable[[str], None]) -> None:
+    """A question without a server is a row with its tokens and times, counts as a use, and shows in `shelf stats`."""
+    engine("--tokens 4")
+    home.run("chat", "smol", "a secret").checked()
+
+    with home.open() as shelf:
+        [use] = [row for row in shelf.services.registry.uses(UseFilter()) if row.status is not None]
+        uses = shelf.model("smol").row.uses
+    assert (use.model_name, use.kind, use.status, use.engine) == ("smol", "chat/completions", 200, "llama")
+    assert (use.prompt_tokens, use.completion_tokens, use.cache_location) == (3, 4, "primary")
+    assert use.first_token_s is not None
+    assert 0 < use.first_token_s <= use.duration_s
+    assert uses >= 1
+    assert home.run("stats", "smol").checked().out.splitlines()[1].split()[:4] == ["smol", "1", "3", "4"]
+
+
+def test_a_question_that_fails_is_in_the_ledger_too(home: Home, engine: Callable[[str], None]) -> None:
+    """An engine that dies while it answers is a row with its error."""
+    engine("--crash streaming")
+    done = home.run("chat", "smol", "hi")
+
+    assert done.code == 7
+    with home.open() as shelf:
+        [use] = [row for row in shelf.services.registry.uses(UseFilter()) if row.status is not None]
+    assert (use.status, use.error) == (503, "unavailable")
 
 
 def test_an_engine_that_does_not_start_is_an_error(home: Home, engine: Callable[[str], None]) -> None:

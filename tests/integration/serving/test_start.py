@@ -109,16 +109,14 @@ def test_it_looks_before_it_starts(library: Library) -> None:
     assert library.leases() == []
 
 
-@pytest.mark.parametrize(("template", "ignored"), [("{{ tools }}", set()), ("{{ messages }}", {"tool_choice"})])
-def test_a_template_without_tools_ignores_that_one_must_be_called(
-    library: Library, template: str, ignored: set[str]
-) -> None:
-    """llama.cpp would answer in words, so the door is told to refuse such a request."""
+@pytest.mark.parametrize(("template", "takes"), [("{{ tools }}", True), ("{{ messages }}", False)])
+def test_a_template_without_tools_keeps_them_from_the_model(library: Library, template: str, takes: bool) -> None:
+    """llama.cpp would answer as if there were none, so the door is told to refuse such a request."""
     library.add("writer", {"model-Q8_0.gguf": gguf(WRITER | {"tokenizer.chat_template": template})})
     engine = library.start("writer")
     stop(engine)
 
-    assert engine.served.ignores == ignored
+    assert engine.served.takes_tools is takes
 
 
 def test_what_cannot_be_served_is_refused_by_the_look(library: Library) -> None:

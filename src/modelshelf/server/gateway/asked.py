@@ -18,7 +18,7 @@ _OURS = ("keep_alive",)
 """Fields for the library alone; an engine would refuse them."""
 _MOST_NAME_CHARS = 250
 _FOR_EVER_S = 10 * 365 * 86400.0
-_SAYS_NOTHING: tuple[object, ...] = (None, False, [], {}, "auto", {"type": "text"})
+_SAYS_NOTHING: tuple[object, ...] = (None, False, "", [], {}, "auto", {"type": "text"})
 """Values that ask for the default."""
 
 
@@ -35,11 +35,17 @@ class Asked:
     """As it came; empty where the fields are a translation."""
 
     def refuse_ignored(self, served: Served) -> None:
-        """Raise if the engine would ignore a field that changes the answer.
+        """Raise if the engine would ignore a field that changes the answer, or keep tools from the model.
 
         Raises:
             BadInput: It would; `param` names the field.
         """
+        if not served.takes_tools and self.fields.get("tools"):
+            raise BadInput(
+                f"The chat template of {served.model_name} has no place for tools: the model would never see them.",
+                hint="Leave tools out, or ask a model that was trained to call them.",
+                param="tools",
+            )
         for name in sorted(served.ignores.intersection(self.fields)):
             if self.fields[name] not in _SAYS_NOTHING:
                 raise BadInput(
@@ -75,13 +81,42 @@ class Asked:
             served: The engine.
         """
         name = json.dumps(served.upstream_model).encode()
-        if not self.fields.keys() & set(_OURS) and b"\\u" not in self.body:  # which could spell the field otherwise
+        chosen = {} if served.names_tools else _only_the_named_tool(self.fields)
+        is_kept = not chosen and not self.fields.keys() & set(_OURS)
+        if is_kept and b"\\u" not in self.body:  # which could spell the field otherwise
             places = list(islice(_MODEL.finditer(self.body), 2))
             if len(places) == 1:
                 place = places[0]
                 return b'%s"model":%s%s' % (self.body[: place.start()], name, self.body[place.end() :])
         kept = {key: value for key, value in self.fields.items() if key not in _OURS}
-        return json.dumps(kept | {"model": served.upstream_model}, separators=(",", ":")).encode()
+        return json.dumps(kept | chosen | {"model": served.upstream_model}, separators=(",", ":")).encode()
+
+
+def _only_the_named_tool(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that say without naming a function that the named one is to be called: it alone, and it must.
+
+    >>> f, g = ({"type": "function", "function": {"name": name}} for name in "fg")
+    >>> _only_the_named_tool({"tools": [f, g], "tool_choice": g}) == {"tools": [g], "tool_choice": "required"}
+    True
+
+    Raises:
+        BadInput: The tool that is to be called isn't one of the tools.
+    """
+    choice, tools = fields.get("tool_choice"), fields.get("tools")
+    if not isinstance(choice, dict):
+        return {}
+    function = choice.get("function") or choice
+    name = function.get("name") if isinstance(function, dict) else None
+    found = [tool for tool in tools or () if _name_of(tool) == name] if isinstance(tools, list) else []
+    if name is None or not found:
+        raise BadInput(f"tool_choice names {name!s:.80}, which isn't one of the tools.", param="tool_choice")
+    return {"tools": found, "tool_choice": "required"}
+
+
+def _name_of(tool: Any) -> Any:
+    """Return the name of a function, in the form of chat/completions or of responses."""
+    told = tool.get("function", tool) if isinstance(tool, dict) else None
+    return told.get("name") if isinstance(told, dict) else None
 
 
 def _bounded(keep_alive_s: float) -> float:

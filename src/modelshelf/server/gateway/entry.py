@@ -67,7 +67,7 @@ class Entry:
 
     def failed(self, err: ShelfError) -> None:
         """Note why there is no answer; the sentence, which may repeat what was asked, isn't kept."""
-        self.status, self.error = err.status, kind_of(err)
+        self.status, self.error = err.status, err.kind
 
     def left(self) -> None:
         """Note that the client left, unless its answer was over."""
@@ -98,8 +98,3 @@ class Entry:
 
 
 _SAME = ("model_name", "at", "status", "error", "engine", "cache_location", "key_name", "request_id")
-
-
-def kind_of(err: ShelfError) -> str:
-    """Return what kind of error one is, as the last word of its type says it."""
-    return str(err.to_dict()["type"]).rpartition(":")[2]

@@ -29,6 +29,9 @@ _OPTIONS = (
 )
 """Those that an engine knows by the same name; what is about the load, such as `num_ctx`, isn't a request's."""
 
+_UNSAYABLE = ("context", "raw", "suffix", "template")
+"""Fields of `/api/generate` that change what a text means, and that a conversation has no words for."""
+
 
 def parse_chat(body: bytes) -> Asked:
     """Return the request that a body of `/api/chat` is, in OpenAI's words; without a message it only loads.
@@ -47,6 +50,9 @@ def parse_generate(body: bytes) -> Asked:
         BadInput: See `parse_chat`.
     """
     asked = object_in(body)
+    for name in _UNSAYABLE:
+        if asked.get(name):
+            raise BadInput(f"The field {name} can't be said to an engine.", hint="Leave it out.", param=name)
     messages = [{"role": "system", "content": str(asked["system"])}] if asked.get("system") else []
     said = {"role": "user", "content": str(asked.get("prompt") or ""), "images": asked.get("images")}
     return _asked(asked, [*messages, _with_images(said)] if asked.get("prompt") else [])

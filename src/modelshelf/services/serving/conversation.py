@@ -11,10 +11,27 @@ from typing import Any
 from urllib3 import BaseHTTPResponse, PoolManager, Timeout
 from urllib3.exceptions import HTTPError
 
+from modelshelf.domain.uses import CLIENT_LEFT
 from modelshelf.errors import BadInput, Denied, NotFound, ShelfError, TooMany, Unavailable
 
 _CONNECT_WITHIN_S = 5.0
 _ERRORS: dict[int, type[ShelfError]] = {400: BadInput, 401: Denied, 403: Denied, 404: NotFound, 429: TooMany}
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one question came to."""
+
+    duration_s: float
+    status: int
+    """What a server would have answered."""
+    error: str
+    """What kind of error it ended with; empty for none."""
+    first_s: float | None
+    """From the question to the first piece; None if none came."""
+    prompt_tokens: int | None
+    """As the engine counts them; None where it doesn't."""
+    completion_tokens: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +44,8 @@ class Partner:
     """What a request to it calls the model."""
     key: str = field(default="", repr=False)
     """What it wants as `Authorization: Bearer`; empty where it asks for none."""
+    note: Callable[[Turn], None] = lambda turn: None
+    """Told what each question came to, where no server writes it down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +92,21 @@ class Conversation:
         self._said.append({"role": "user", "content": question})
         told = [{"role": "system", "content": self.system}] if self.system else []
         pieces: list[str] = []
-        watch = _Watch()
+        watch, status, error = _Watch(), CLIENT_LEFT, "client-left"
         try:
             for piece in self._pieces([*told, *self._said], watch):
                 self.waits("")
                 watch.piece()
                 pieces.append(piece)
                 yield piece
+            status, error = 200, ""
+        except ShelfError as err:
+            status, error = err.status, err.kind
+            raise
         finally:
             self.waits("")
             self.figures = watch.figures()
+            self.partner.note(watch.turn(status, error))
             if pieces:
                 self._said.append({"role": "assistant", "content": "".join(pieces)})
             else:
@@ -107,7 +131,7 @@ class Conversation:
     def _piece(self, event: dict[str, Any], watch: _Watch) -> Iterator[str]:
         if "error" in event:
             raise Unavailable(_message_in(event))
-        watch.counted = (event.get("usage") or {}).get("completion_tokens") or watch.counted
+        watch.count(event.get("usage"))
         for choice in event.get("choices") or []:
             delta = choice.get("delta") or {}
             if text := delta.get("content"):
@@ -153,13 +177,23 @@ class _Watch:
     first: float | None = None
     last: float = 0.0
     pieces: int = 0
-    counted: int = 0
-    """The tokens that the engine counted; 0 where it doesn't."""
+    prompt: int | None = None
+    """The tokens that the engine counted in the question; None where it doesn't."""
+    counted: int | None = None
+    """The same for the answer."""
 
     def piece(self) -> None:
         self.last = time.monotonic()
         self.first = self.first or self.last
         self.pieces += 1
+
+    def count(self, usage: Any) -> None:
+        if isinstance(usage, dict):
+            self.prompt, self.counted = usage.get("prompt_tokens"), usage.get("completion_tokens")
+
+    def turn(self, status: int, error: str) -> Turn:
+        first_s = None if self.first is None else self.first - self.began
+        return Turn(time.monotonic() - self.began, status, error, first_s, self.prompt, self.counted)
 
     def figures(self) -> Figures | None:
         if self.first is None:

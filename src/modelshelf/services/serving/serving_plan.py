@@ -81,14 +81,12 @@ class ServingPlan:
         return sleep if sleep is not None and sleep.argument in self.wish.arguments else None
 
     @property
-    def ignores(self) -> frozenset[str]:
-        """The fields that its engine ignores in silence though they change the answer's meaning.
+    def takes_tools(self) -> bool:
+        """Whether the model sees the tools of a request, or that isn't known.
 
-        Where a template has no place for tools, llama.cpp leaves them out, also if one must be called.
+        Where a template has no place for tools, llama.cpp leaves them out in silence, also if one must be called.
         """
-        backend = self.choice.backend
-        left_out = {"tool_choice"} if GGUF in backend.formats and not self.facts.takes_tools else set[str]()
-        return backend.ignores | left_out
+        return self.facts.takes_tools or GGUF not in self.choice.backend.formats
 
     def paths(self) -> list[Path]:
         """Return the files that an engine will read, in its order."""

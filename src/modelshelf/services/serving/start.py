@@ -60,7 +60,15 @@ class _Prepared:
         self.was_ready = True
         backend, row = self.plan.choice.backend, self.plan.model.row
         return Served(
-            row.model_name, backend.name, url, self.upstream_model, self.key, self.plan.ignores, row.cache_location
+            row.model_name,
+            backend.name,
+            url,
+            self.upstream_model,
+            self.key,
+            backend.ignores,
+            row.cache_location,
+            self.plan.takes_tools,
+            backend.names_tools,
         )
 
     def end(self) -> None:

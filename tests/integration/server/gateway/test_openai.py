@@ -224,6 +224,18 @@ def test_a_field_that_the_backend_ignores_is_refused(door: Serving, engines: One
     assert (passed.status, len(engine.bodies)) == (200, 1)
 
 
+def test_tools_that_the_model_would_not_see_are_refused(door: Serving, engines: OneEngine, engine: Upstream) -> None:
+    """The answer says that the template has no place for them; a request without tools passes."""
+    engines.takes_tools = False
+
+    refused = ask(door, chat(tools=[{"type": "function", "function": {"name": "call"}}], tool_choice="auto"))
+    passed = ask(door, chat(tools=[]))
+
+    assert (refused.status, refused.json["error"]["param"]) == (400, "tools")
+    assert "has no place for tools" in refused.json["error"]["message"]
+    assert (passed.status, len(engine.bodies)) == (200, 1)
+
+
 FAILURES = [
     (BadInput("It can't."), 400, "invalid_request_error", None),
     (TooMany("Too many."), 429, "rate_limit_error", "1"),
