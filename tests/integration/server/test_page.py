@@ -107,6 +107,19 @@ def test_names_of_strangers_are_text(library: Home) -> None:
         assert 'href="javascript:' not in page.text
 
 
+def test_the_home_page_says_when_it_measured(library: Home) -> None:
+    """What another program wrote is in the figure after the next change; the page says how old the figure is."""
+    figure = re.compile(r'class="fig"><b>([\d.]+)<i>.B')
+    with library.serve() as server:
+        before = browse(server, "/").text
+        (library.primary / "theirs.bin").write_bytes(random_bytes(5_000_000))
+        browse(server, "/pin", {"model": "m", "pinned": "1"})
+        after = browse(server, "/").text
+
+    assert "Measured <code>" in before
+    assert figure.findall(before)[0] != figure.findall(after)[0]
+
+
 def test_a_form_changes_what_it_says(library: Home) -> None:
     """Pinning, moving and forgetting a model by forms is what the command line then shows."""
     with library.serve() as server:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from modelshelf.domain.jobs import FAILED, UNFINISHED, Job
+from modelshelf.domain.jobs import FAILED, RUNNING, UNFINISHED, Job
 from modelshelf.domain.listing import EVERYTHING
 from modelshelf.domain.models import ModelRow
 from modelshelf.schemas.tiers import TierJson
@@ -27,6 +27,11 @@ class Look:
     """The base of each model in this process, by its id."""
     jobs: Sequence[Job]
     """The unfinished jobs, newest first."""
+    _by_base: dict[str, TierJson] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Note the tiers by their bases, which are asked for each model several times."""
+        self._by_base.update((tier.cache_path, tier) for tier in reversed(self.tiers))
 
     def on(self, tier: TierJson) -> list[ModelRow]:
         """Return the models of a tier."""
@@ -34,7 +39,7 @@ class Look:
 
     def tier_of(self, row: ModelRow) -> TierJson | None:
         """Return the tier of a model; None if it has none in this process."""
-        return next((tier for tier in self.tiers if tier.cache_path == self.bases[row.id]), None)
+        return self._by_base.get(self.bases[row.id])
 
     @property
     def failed(self) -> list[ModelRow]:
@@ -42,9 +47,20 @@ class Look:
         return [row for row in self.models if row.job_state == FAILED and not row.complete]
 
 
-def look_at(shelf: Shelf, tiers: Sequence[TierJson]) -> Look:
-    """Return the library as it is now, with its tiers as they were measured."""
+def look_at(shelf: Shelf, tiers: Sequence[TierJson], before: Look | None = None) -> Look:
+    """Return the library as it is now, with its tiers as they were measured.
+
+    Args:
+        shelf: The library.
+        tiers: Its tiers.
+        before: The library as it was after the newest change. A running job's progress is no change, so its models
+            will do only where none runs, or did.
+    """
     services = shelf.services
+    jobs = services.registry.jobs(state=UNFINISHED)
+    if before is not None and not any(job.state == RUNNING for job in (*jobs, *before.jobs)):
+        now_s = services.clock.now()
+        return Look(now_s, tiers, services.tiers.warning_threshold, before.models, before.bases, jobs)
     rows = services.registry.listed(EVERYTHING)
     where: dict[tuple[str, str], str] = {}
     for row in rows:
@@ -57,5 +73,5 @@ def look_at(shelf: Shelf, tiers: Sequence[TierJson]) -> Look:
         warn_share=services.tiers.warning_threshold,
         models=rows,
         bases={row.id: where[row.cache_location, row.cache_path] for row in rows},
-        jobs=services.registry.jobs(state=UNFINISHED),
+        jobs=jobs,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ from fastapi import Request
 from fastapi.routing import APIRoute
 from starlette.responses import RedirectResponse, Response
 
+from modelshelf.domain.jobs import RUNNING
 from modelshelf.domain.models import Model
 from modelshelf.domain.serving import EngineStatus
 from modelshelf.domain.tiers import Tier
@@ -32,7 +34,8 @@ from modelshelf.services.shelf import Shelf
 from modelshelf.store.os_errors import of_os_error
 
 _MOST_FIELDS = 2000
-_KEPT_S = 10.0
+_KEPT_S, _KEPT_UNCHANGED_S = 10.0, 60.0
+_SHARE = 10
 Twins = Sequence[tuple[str, str]]
 
 
@@ -58,6 +61,17 @@ class Around:
 
 
 @dataclass(frozen=True, slots=True)
+class _Measured:
+    """What the tiers held at one time: of a large library that takes longer than all else on a page."""
+
+    at_s: float
+    took_s: float
+    change_id: int
+    """The newest change in the registry then."""
+    tiers: list[TierJson]
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
     """The pages over one library."""
 
@@ -69,22 +83,48 @@ class Site:
     """None: no key is asked for."""
     began_s: float
     """When this server began, in seconds since 1970."""
-    measured: dict[str, tuple[float, list[TierJson]]] = field(default_factory=dict)
-    """What the tiers held, and when: of a large library that takes longer than all else on a page."""
+    measured: dict[str, _Measured] = field(default_factory=dict)
+    """The last measurement, as `tiers`."""
+    seen: dict[str, tuple[int | None, Look | None]] = field(default_factory=dict)
+    """The newest change, and the library after it, as `look`."""
 
-    def look(self, *, rescan: bool = False, measure: bool = False) -> Look:
+    def look(self, *, rescan: bool = False, measure: bool = False, is_home: bool = False) -> Look:
         """Return the library as it is now.
 
         Args:
             rescan: Measure every file again.
-            measure: Measure the tiers now; else what was measured in the last seconds will do for the sidebar.
+            measure: Measure the tiers now, for a plan.
+            is_home: Measure them unless nothing changed in the last minute; else what was measured in the last seconds
+                will do, for the sidebar.
         """
         now_s = self.shelf.services.clock.now()
+        change_id = self.shelf.services.registry.changes.newest()
         kept = self.measured.get("tiers")
-        if rescan or measure or kept is None or not 0 <= now_s - kept[0] < _KEPT_S:
-            kept = (now_s, [TierJson.of(status) for status in self.shelf.tiers(rescan=rescan)])
+        if rescan or measure or kept is None or not self._may_be_kept(kept, now_s, change_id, is_home=is_home):
+            began = time.perf_counter()
+            tiers = [TierJson.of(status) for status in self.shelf.tiers(rescan=rescan)]
+            kept = _Measured(now_s, time.perf_counter() - began, change_id, tiers)
             self.measured["tiers"] = kept
-        return look_at(self.shelf, kept[1])
+        seen_id, seen = self.seen.get("look", (None, None))
+        look = look_at(self.shelf, kept.tiers, seen if seen_id == change_id else None)
+        self.seen["look"] = (change_id, look)
+        return look
+
+    def _may_be_kept(self, kept: _Measured, now_s: float, change_id: int, *, is_home: bool) -> bool:
+        """Return whether a measurement will do. While a job runs, measuring takes a tenth of the time at most."""
+        age_s = now_s - kept.at_s
+        if not is_home and 0 <= age_s < _KEPT_S:
+            return True
+        if not 0 <= age_s < _KEPT_UNCHANGED_S:
+            return False
+        if self.shelf.services.registry.jobs(state=(RUNNING,)):
+            return age_s < _SHARE * kept.took_s
+        return change_id == kept.change_id
+
+    @property
+    def measured_ago_s(self) -> float:
+        """How long ago the tiers were measured, in seconds."""
+        return max(0.0, self.shelf.services.clock.now() - self.measured["tiers"].at_s)
 
     def running(self) -> list[EngineStatus]:
         """Return the engines; for a handler that runs in a thread."""

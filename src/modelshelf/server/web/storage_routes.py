@@ -50,13 +50,14 @@ def home(site: Site) -> APIRouter:
         """
         if "text/html" not in request.headers.get("accept", ""):
             return Json(IndexJson(version=__version__))
-        look = site.look(measure=True)
+        look = site.look(is_home=True)
         chosen = request.query_params.get("tier", "")
         services = site.shelf.services
+        twins = (*_TWINS, ("Measured", f"{words.seconds(site.measured_ago_s)} ago"))
         past = services.history.of_tiers(DAYS), _evicted(site)
         page = storage_page(look, chosen, services.library.files, _coldest(site), *past)
         found = site.around.unadopted(()) if page.is_empty else None
-        return render.page("storage.html", site.frame(request, "storage", look, _TWINS), page=page, found=found)
+        return render.page("storage.html", site.frame(request, "storage", look, twins), page=page, found=found)
 
     return router
 
