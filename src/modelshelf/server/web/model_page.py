@@ -16,7 +16,7 @@ from modelshelf.schemas.models import ModelWithFilesJson, MovedJson
 from modelshelf.server.web import words
 from modelshelf.server.web.charts import UsesChart, uses_chart
 from modelshelf.server.web.states import Shown
-from modelshelf.server.web.tools_page import PROGRAMS
+from modelshelf.server.web.tools_page import name_of
 from modelshelf.units import format_count
 
 _CONTEXTS = (4096, 8192, 16384, 32768, 65536, 131072)
@@ -149,7 +149,7 @@ def model_page(
         uses=[_used(one, now_s) for one in uses],
         chart=uses_chart(by_day, now_s, USES_DAYS),
         talks=model.state == "ready" and any(runner in _TALKERS for runner in model.facts.runs_with),
-        views=[f"{PROGRAMS[one.view.kind]}: {one.view.root}" for one in views if _is_in(model.model_name, one)],
+        views=[f"{name_of(one.view.kind)}: {one.view.root}" for one in views if _is_in(model.model_name, one)],
     )
 
 

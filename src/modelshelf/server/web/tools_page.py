@@ -28,6 +28,8 @@ PROGRAMS: Mapping[ViewKind, str] = {
     ViewKind.CACHE_DIR: "Code with cache_dir",
     ViewKind.FOLDER: "Any program",
 }
+_NAMES = {**PROGRAMS, ViewKind.ADOPTED: "A folder that was adopted"}
+"""Nobody adds a view in the place of a program's own files but `shelf adopt --link`."""
 _STATES = {
     ViewState.TRUE: ("done", "", "as it should be"),
     ViewState.STALE: ("warn", "warn-t", "not as it should be"),
@@ -36,6 +38,11 @@ _STATES = {
     ViewState.FOREIGN: ("info", "mute", "leads to another library"),
     ViewState.FAILED: ("failed", "bad-t", "failed"),
 }
+
+
+def name_of(kind: ViewKind) -> str:
+    """Return the program that a kind of view is for."""
+    return _NAMES[kind]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +61,7 @@ class ViewRow:
     """Models that its program can't read, and why."""
     blocked: Sequence[str]
     remove: str
-    """The address of the question; empty if the settings keep it."""
+    """The address of the question; empty if the settings keep it, or adopt made it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +86,18 @@ def view_row(status: ViewStatus) -> ViewRow:
     held = "all models" if view.models is None else words.many(len(view.models), "model")
     links = words.many(len(view.made), "link")
     kept = ", kept by VIEWS in the settings" if view.by_settings else ""
+    unlink = f"To give the program its files back: shelf adopt --unlink {view.root}"
+    stays = view.by_settings or view.kind is ViewKind.ADOPTED
     return ViewRow(
         icon,
         css,
-        PROGRAMS[view.kind],
+        _NAMES[view.kind],
         str(view.root),
         f"{held} · {links} · {said}{kept}",
-        status.detail,
+        status.detail or (unlink if view.kind is ViewKind.ADOPTED else ""),
         list(status.refused.items()),
         status.blocked,
-        "" if view.by_settings else f"/views/remove?{urlencode({'kind': view.kind, 'root': view.root})}",
+        "" if stays else f"/views/remove?{urlencode({'kind': view.kind, 'root': view.root})}",
     )
 
 
@@ -101,17 +110,17 @@ def add_sheet(kind: ViewKind, root: str, model: str, plan: ViewStatus | ShelfErr
         model: The one model that it gets; empty: all.
         plan: What it would hold, or why it can't be made.
     """
-    title = f"Add a view for {PROGRAMS[kind]}"
+    title = f"Add a view for {_NAMES[kind]}"
     command = f"shelf view add {kind} {root} {model or '--all'}".replace("  ", " ")
     if isinstance(plan, ShelfError):
         return Sheet(title, "/views/add", "/tools", trouble=plan.detail, hint=plan.hint, command=command)
     held = sorted({str(made.model_name) for made in plan.view.made.values()})
     parts = [Part(f"In {plan.view.root}", _steps("tools", [(name, "") for name in held]))] if held else []
     if plan.refused:
-        parts.append(Part(f"What {PROGRAMS[kind]} can’t read", _steps("info", list(plan.refused.items()))))
+        parts.append(Part(f"What {_NAMES[kind]} can’t read", _steps("info", list(plan.refused.items()))))
     notes = [f"{path} is another program’s: it stays." for path in plan.blocked[:_SHOWN]]
     later = "" if model else " Models that come later get theirs too."
-    trouble = "" if held else f"{PROGRAMS[kind]} can read none of the models yet."
+    trouble = "" if held else f"{_NAMES[kind]} can read none of the models yet."
     return Sheet(
         title,
         "/views/add",
@@ -136,7 +145,7 @@ def remove_sheet(status: ViewStatus) -> Sheet:
     """Return the question whether a view is removed."""
     view = status.view
     return Sheet(
-        f"Remove the view for {PROGRAMS[view.kind]}?",
+        f"Remove the view for {_NAMES[view.kind]}?",
         "/views/remove",
         "/tools",
         button=f"Remove {words.many(len(view.made), 'link')}",
