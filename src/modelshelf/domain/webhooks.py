@@ -18,6 +18,7 @@ _TOLD = {
     "model": "model_name hf_path revision commit_hash state cache_location size_bytes pinned",
     "engine": "model_name state engine kind cache_location",
     "tier": "cache_location state online warning limit_bytes usage_bytes reserved_bytes free_bytes",
+    "warning": "warning state cache_location",
     "resync": "",
 }
 """What is told of each kind of event: never a path, an error's sentence or a lease's holder, which may be private."""

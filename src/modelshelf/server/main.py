@@ -40,14 +40,16 @@ def serve(*, host: str | None, port: int | None, announce: Callable[[str], None]
     with open_shelf() as shelf:
         for name in preload:
             shelf.services.library.row(name)
-        watcher, meters = shelf.services.watcher(), Meters()
+        meters = Meters()
+        engines = make_pool(shelf.services, on_load=meters.load)
+        watcher = shelf.services.watcher(engines.statuses)
         app = create_app(
             shelf,
             host=reached,
             api_key=settings.api_key,
             custom_roots=settings.custom_roots,
             watcher=watcher,
-            engines=make_pool(shelf.services, on_load=meters.load),
+            engines=engines,
             preload=preload,
             uses_days=settings.uses_days,
             meters=meters,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from modelshelf.services.adopt.adopt import Adopter
     from modelshelf.services.catalog.leases import Leaser
     from modelshelf.services.catalog.models import Library
-    from modelshelf.services.events.watch import Watch, Watcher
+    from modelshelf.services.events.watch import Engines, Watch, Watcher
     from modelshelf.services.jobs.runner import JobRunner
     from modelshelf.services.jobs.steering import Steering
     from modelshelf.services.lifecycle.choose_engine import EngineChooser
@@ -163,11 +163,11 @@ class Services:
 
         return Watch(self.registry, self.library, self.tiers, self.history)
 
-    def watcher(self) -> Watcher:
-        """Return the watcher that tells listeners of changes; not started."""
-        from modelshelf.services.events.watch import Watcher
+    def watcher(self, engines: Engines = dict) -> Watcher:
+        """Return the watcher that tells listeners of changes, and of the engines of this process; not started."""
+        from modelshelf.services.events.watch import Watch, Watcher
 
-        return Watcher(self.watch())
+        return Watcher(Watch(self.registry, self.library, self.tiers, engines))
 
     def hub_face(self) -> Face:
         """Return the look-ups for clients that speak the Hub's protocol."""

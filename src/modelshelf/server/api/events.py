@@ -14,7 +14,6 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from modelshelf.server.openapi import problems
 from modelshelf.services.events.watch import Event, Watcher
 
-_STOP_WITHIN_S = 0.5
 _MOST_WAITING = 1000
 """A client with so many unread events is cut off, and may connect again."""
 _MOST_DIGITS = 18
@@ -68,10 +67,16 @@ def create_router(watcher: Watcher) -> APIRouter:
         if last_event_id is not None:
             for event in await to_thread.run_sync(watcher.missed, _parse_id(last_event_id), inbox.position):
                 yield _as_sent(event)
-        until_s = asyncio.get_running_loop().time() + _LONGEST_S
-        while not (watcher.stopping or inbox.overflowed) and asyncio.get_running_loop().time() < until_s:
-            with contextlib.suppress(TimeoutError):
-                yield _as_sent(await asyncio.wait_for(inbox.events.get(), _STOP_WITHIN_S))
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + _LONGEST_S
+        while not (watcher.stopping or inbox.overflowed):
+            try:
+                event = await asyncio.wait_for(inbox.events.get(), until_s - loop.time())
+            except TimeoutError:
+                return
+            if event.kind == "end":
+                return
+            yield _as_sent(event)
 
     return router
 

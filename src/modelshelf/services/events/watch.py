@@ -1,4 +1,4 @@
-"""Changes of the library for listeners: models, jobs, leases, and tiers.
+"""Changes of the library for listeners: models, jobs, leases, engines, tiers and warnings.
 
 The registry notifies no process. One thread of the server reads the table of changes twice a second for all
 listeners, and reads nothing else while nothing changes.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -17,13 +17,17 @@ from typing import Any, Literal
 
 from modelshelf.domain.changes import Change, newest_of_each
 from modelshelf.domain.jobs import RUNNING, UNFINISHED
+from modelshelf.domain.serving import EngineState, EngineStatus
 from modelshelf.domain.tiers import TierStatus
+from modelshelf.domain.warnings import warnings_of
 from modelshelf.errors import NotFound, ShelfError, Unavailable
 from modelshelf.registry.registry import Registry
+from modelshelf.schemas.engine_status import EngineStatusJson
 from modelshelf.schemas.jobs import JobJson
 from modelshelf.schemas.leases import LeaseJson
 from modelshelf.schemas.models import ModelJson
 from modelshelf.schemas.tiers import TierJson
+from modelshelf.schemas.warnings import WarningJson
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.space.history import HistoryKeeper
 from modelshelf.services.space.tiers import TierService
@@ -34,8 +38,8 @@ TIERS_EVERY = 4
 """Reads between two checks whether a tier is online: two seconds."""
 MEASURE_EVERY = 600
 """Reads between two measurements of what other programs bring to a tier: five minutes."""
-MOST_LISTENERS = 100
-"""Each listener wakes its server up twice a second."""
+MOST_LISTENERS = 300
+"""Each listener is a connection, and a part of the work of each change."""
 View = dict[str, Any]
 
 
@@ -43,14 +47,16 @@ View = dict[str, Any]
 class Event:
     """One change."""
 
-    kind: Literal["job", "model", "tier", "lease", "resync"]
-    """`resync`: changes are missing, and the listener has to read everything again."""
+    kind: Literal["job", "model", "engine", "tier", "warning", "lease", "resync", "end"]
+    """`resync`: changes are missing, so the listener has to read everything again; `end`: nothing more will be told."""
     data: View
     """The object as it is now, as the API shows it; of a deleted one, its name or id with the state `removed`."""
     id: int | None = None
     """The change in the registry; None for what isn't recorded there: a job's progress and a tier's usage."""
 
 
+Engines = Callable[[], Mapping[str, EngineStatus]]
+"""Returns what the engines of this process have come to, by their models; called in any thread."""
 Listener = Callable[[Event], None]
 
 
@@ -67,13 +73,24 @@ class Watch:
         library: The models.
         tiers: The tiers.
         history: Where it is noted what they hold.
+        engines: What the engines of this process have come to.
     """
 
-    def __init__(self, registry: Registry, library: Library, tiers: TierService, history: HistoryKeeper) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        library: Library,
+        tiers: TierService,
+        history: HistoryKeeper,
+        engines: Engines = dict,
+    ) -> None:
         self._registry = registry
         self._library = library
         self._tiers = tiers
         self._history = history
+        self._engines = engines
+        self._engine_states: dict[str, EngineState] = {}
+        """What the engines had come to when they were last looked at."""
         self.position: int | None = None
         """The newest change that was read."""
         self._running: dict[int, View] = {}
@@ -82,6 +99,10 @@ class Watch:
         """Whether something changed since the tiers were measured."""
         self._states: dict[str, tuple[bool, bool]] = {}
         """For each tier, by its base: whether it is over its threshold, and whether it is online."""
+        self._usage: dict[str, int] = {}
+        """For each tier, by its base, what it held when it was last told."""
+        self._warned: set[str] = set()
+        """The keys of what there was to warn of when the tiers were last looked at."""
 
     def look(self) -> list[Event]:
         """Return what changed since the last call; nothing at the first one."""
@@ -128,12 +149,17 @@ class Watch:
         statuses = [self._tiers.status(tier) for tier in tiers]
         self._stale = False
         self._note(statuses)
+        found += self._look_at_warnings(statuses)
         self._states = {status.tier.base: (status.warning, status.online) for status in statuses}
         for status in statuses:
             was, now = before.get(status.tier.base), (status.warning, status.online)
             if was != now and (was is not None or status.warning):
                 _tell(status)
-            if was not in (None, now) and not self._noted(status.tier.base):
+            is_told = was not in (None, now) and self._noted("tier", status.tier.base)
+            usage = status.held_bytes
+            is_other = self._usage.get(status.tier.base, usage) != usage
+            self._usage[status.tier.base] = usage
+            if not is_told and (was not in (None, now) or is_other):
                 found.append(Event("tier", vars(TierJson.of(status))))
         return found
 
@@ -142,10 +168,25 @@ class Watch:
         with contextlib.suppress(ShelfError):
             self._history.note(statuses)
 
-    def _noted(self, base: str) -> bool:
-        """Record that a tier is another than before, which the next `look` tells; return False if that can't be."""
+    def _look_at_warnings(self, statuses: Sequence[TierStatus]) -> list[Event]:
+        """Record what there is to warn of and wasn't before, and what is over; what there was at first isn't new."""
+        before, is_first = self._warned, not self._states
+        self._warned = {one.key for status in statuses for one in warnings_of(status)}
+        changed = [] if is_first else sorted(self._warned ^ before)
+        return [Event("warning", self._warning(key)) for key in changed if not self._noted("warning", key)]
+
+    def look_at_engines(self) -> None:
+        """Record the engines that have come to something else than at the last call, which the next `look` tells."""
+        states = {name: status.state for name, status in self._engines().items()}
+        before, self._engine_states = self._engine_states, states
+        for name in sorted(before.keys() | states.keys()):
+            if before.get(name) != states.get(name):
+                self._noted("engine", name)
+
+    def _noted(self, kind: str, key: str) -> bool:
+        """Record that something is other than before, which the next `look` tells; return False if that can't be."""
         try:
-            self._registry.changes.note("tier", base)
+            self._registry.changes.note(kind, key)
         except ShelfError:
             return False
         return True
@@ -157,7 +198,14 @@ class Watch:
         return [view for job_id, view in self._running.items() if before.get(job_id) != view]
 
     def _events(self, changes: Sequence[Change]) -> list[Event]:
-        views = {"model": self._model, "job": self._job, "lease": self._lease, "tier": self._tier}
+        views = {
+            "model": self._model,
+            "job": self._job,
+            "lease": self._lease,
+            "engine": self._engine,
+            "tier": self._tier,
+            "warning": self._warning,
+        }
         newest = [change for change in newest_of_each(changes) if change.kind in views]
         return [Event(change.kind, views[change.kind](change.key), change.id) for change in newest]  # type: ignore[arg-type]
 
@@ -182,6 +230,19 @@ class Watch:
     def _tier(self, base: str) -> View:
         found = (self._tiers.status(tier) for tier in self._tiers.all() if tier.base == base)
         return next((vars(TierJson.of(status)) for status in found), {"cache_path": base, "state": "removed"})
+
+    def _engine(self, model_name: str) -> View:
+        status = self._engines().get(model_name)
+        if status is None:
+            return {"model_name": model_name, "state": EngineState.STOPPED.value}
+        row = self._registry.model(model_name)
+        return vars(EngineStatusJson.of(status, None if row is None else row.cache_location))
+
+    def _warning(self, key: str) -> View:
+        what, _, base = key.partition(" ")
+        statuses = [self._tiers.status(tier) for tier in self._tiers.all() if tier.base == base]
+        now = [one for status in statuses for one in warnings_of(status) if one.key == key]
+        return vars(WarningJson.like(now[0])) if now else {"warning": what, "cache_path": base, "state": "removed"}
 
 
 def _tell(status: TierStatus) -> None:
@@ -260,12 +321,17 @@ class Watcher:
         turn = 0
         while not self._stop.is_set():
             self._look(tiers=turn % TIERS_EVERY == 0, measure=turn % MEASURE_EVERY == 0)
+            self._try(self._watch.look_at_engines)
             turn += 1
             self._stop.wait(LOOK_S)
+        self._tell([Event("end", {})])
 
     def _look(self, *, tiers: bool, measure: bool) -> None:
         events = self._try(self._watch.look)
         events += self._try(partial(self._watch.look_at_tiers, measure=measure)) if tiers else []
+        self._tell(events)
+
+    def _tell(self, events: list[Event]) -> None:
         with self._mutex:
             listeners = list(self._listeners)
             self._position = self._watch.position or 0
@@ -273,10 +339,10 @@ class Watcher:
             for listener in listeners:
                 listener(event)
 
-    def _try(self, look: Callable[[], list[Event]]) -> list[Event]:
+    def _try(self, look: Callable[[], list[Event] | None]) -> list[Event]:
         """Return what a read found; nothing if it failed, and the next one finds it."""
         try:
-            found = look()
+            found = look() or []
         except Exception as err:  # noqa: BLE001 - a watcher that ended here would tell nothing of what comes later
             if not self._blind:
                 _log.warning("cannot_look", extra={"detail": f"{type(err).__name__}: {err}"})

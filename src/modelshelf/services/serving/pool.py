@@ -88,6 +88,10 @@ class EnginePool:
         found = [self._status(each, held.get(i)) for i, each in self._run.scheduler.engines.items()]
         return sorted(found, key=lambda status: status.model_name)
 
+    def statuses(self) -> dict[str, EngineStatus]:
+        """Return what all engines have come to, by their models, without the memory; any thread may ask."""
+        return {engine.wanted.model_name: self._status(engine) for engine in list(self._run.scheduler.engines.values())}
+
     def status_of(self, model_name: str) -> EngineStatus | None:
         """Return what a model's engine has come to; None where nobody asked for it."""
         engine = self._known(model_name)
@@ -196,7 +200,7 @@ class EnginePool:
             in_flight=len(engine.granted),
             queued=len(engine.queue),
             keep_alive_s=engine.keep_alive_s,
-            unload_in_s=None if leaves_at_s is None else leaves_at_s - asyncio.get_running_loop().time(),
+            unload_in_s=None if leaves_at_s is None else leaves_at_s - self._run.now_s(),
             pinned=engine.pinned,
             load_s=engine.load_s if engine.is_live else None,
             reason=error.detail if error is not None else "",

@@ -96,6 +96,10 @@ class RunLoop:
         self._loop = asyncio.get_running_loop()
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="engines")
 
+    def now_s(self) -> float:
+        """Return the time by the loop's clock; any thread may ask."""
+        return self._loop.time()
+
     async def stop(self) -> None:
         """Refuse all who wait, and end all engines; what doesn't end in time is cancelled."""
         self.tell(Close())
