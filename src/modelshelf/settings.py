@@ -103,6 +103,8 @@ class Settings:
     """The `.env` that was read; None without one."""
     named_by: str = ""
     """What names the library: `environment`, `file`, or nothing: the primary is where other tools keep their models."""
+    session_bus: bool = False
+    """DBUS_SESSION_BUS_ADDRESS: whether this process belongs to the session of a person at a desktop."""
 
 
 def load_settings(env_file: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
@@ -282,6 +284,7 @@ def _build(
         config_home=settings_file.config_home(environ),
         require_mount=read("SHELF_REQUIRE_MOUNT", setting_values.yes_or_no, None),
         state_home=settings_file.state_home(environ),
+        session_bus=bool(environ.get("DBUS_SESSION_BUS_ADDRESS")),
         engines=setting_values.engine_settings(read),
         env_file=env_file,
         named_by=_named_by(values),

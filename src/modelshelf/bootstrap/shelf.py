@@ -292,8 +292,6 @@ def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
     from modelshelf.registry.registry import Registry
     from modelshelf.services.catalog.leases import Leaser
     from modelshelf.services.jobs.process import this_process
-    from modelshelf.services.jobs.runner import JobRunner
-    from modelshelf.services.jobs.turns import Turns
     from modelshelf.services.lifecycle.move import Mover
     from modelshelf.services.lifecycle.open_hours import OpenHours
     from modelshelf.services.lifecycle.promote import Promoter
@@ -303,7 +301,6 @@ def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
     from modelshelf.services.space.history import HistoryKeeper
     from modelshelf.services.space.make_room import FullPolicy, RoomMaker
     from modelshelf.services.space.other_uses import OtherUses
-    from modelshelf.services.space.reach import Reach
     from modelshelf.services.space.reservations import Admission
     from modelshelf.services.views.keep import ViewKeeper
 
@@ -312,9 +309,7 @@ def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
     registry = Registry(url, read_only=read_only)
     known = KnownBases(settings.state_home)
     tiers = _open_tiers(registry, known, settings, read_only=read_only)
-    reach = Reach(registry, tiers)
-    turns = Turns(registry, owner, settings.job_rules, reach.slow_disk)
-    runner = JobRunner(registry, turns, clock, reach.why_not)
+    runner = _make_runner(registry, tiers, owner, clock, settings)
     admission, hub = Admission(registry, tiers, owner, clock), make_hub(settings, STREAMS)
     library = Library(registry, settings.tiers, known)
     views, marks = ViewKeeper(library, clock, settings.views), Watermarks()
@@ -331,6 +326,15 @@ def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
     moving = (room, old_copies, puller, mover, leaser, views, promoter)
     history = HistoryKeeper(registry, tiers, clock)
     return _Parts(clock, registry, runner, tiers, history, library, hub, *moving, settings)
+
+
+def _make_runner(registry: Registry, tiers: TierService, owner: str, clock: Clock, settings: Settings) -> JobRunner:
+    from modelshelf.services.jobs.runner import JobRunner
+    from modelshelf.services.jobs.turns import Turns
+    from modelshelf.services.space.reach import Reach
+
+    reach = Reach(registry, tiers)
+    return JobRunner(registry, Turns(registry, owner, settings.job_rules, reach.slow_disk), clock, reach.why_not)
 
 
 def _open_tiers(registry: Registry, known: KnownBases, settings: Settings, *, read_only: bool) -> TierService:

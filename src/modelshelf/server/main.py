@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from modelshelf.bootstrap.engines import make_pool
+from modelshelf.bootstrap.notices import make_notices
 from modelshelf.bootstrap.read_only import server_settings
 from modelshelf.bootstrap.shelf import open_shelf
 from modelshelf.bootstrap.webhooks import make_couriers
@@ -14,6 +15,8 @@ from modelshelf.server.log import start_logging
 from modelshelf.server.metrics import Meters
 from modelshelf.server.security import check_listening, reached_on
 from modelshelf.server.uvicorn_server import serve as run
+from modelshelf.services.events.courier import Courier
+from modelshelf.services.events.desktop import DesktopNotices
 from modelshelf.services.jobs.presence import Presence
 
 
@@ -54,20 +57,21 @@ def serve(*, host: str | None, port: int | None, announce: Callable[[str], None]
             uses_days=settings.uses_days,
             meters=meters,
         )
-        presence, couriers = Presence(shelf.services.runner), make_couriers(shelf.services, watcher)
+        presence = Presence(shelf.services.runner)
+        tellers: list[Courier | DesktopNotices] = [*make_couriers(shelf.services, watcher), *make_notices(watcher)]
 
         def tell(url: str) -> None:
             presence.start(url)
-            for courier in couriers:
-                courier.start()
+            for teller in tellers:
+                teller.start()
             if not settings.log_as_json:
                 announce(url)
 
         try:
             run(app, host=host, port=port, announce=tell, on_stop=watcher.close)
         finally:
-            for courier in couriers:
-                courier.stop()
+            for teller in tellers:
+                teller.stop()
             presence.stop()
             shelf.services.registry.webhooks.leave(shelf.services.runner.owner)
 

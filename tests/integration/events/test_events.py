@@ -115,9 +115,14 @@ def test_a_crossed_threshold_is_an_event_and_a_log_line(hub: FakeHub, home: Home
             shown = server.get("/api/cache")[0]
             assert int(told.last_id) > 1
             home.run("rm", "m", "--files").checked()
-            wait_until(lambda: len(told.of("tier")) == 2, "the way back")
+            wait_until(lambda: len(told.of("tier")) == len(told.of("warning")) == 2, "the way back")
         log = server.log.read_text()
 
+    assert [(one["warning"], one["state"]) for one in told.of("warning")] == [
+        ("over_threshold", "on"),
+        ("over_threshold", "removed"),
+    ]
+    assert len({one["usage_bytes"] for one in told.of("usage")}) > 1
     over, under = told.of("tier")
     assert (over["warning"], over["cache_location"], over["limit_bytes"]) == (True, "primary", 5_000_000)
     assert over["usage_bytes"] + over["reserved_bytes"] >= 2_500_000  # perhaps the pull still writes

@@ -23,6 +23,7 @@ from modelshelf.services.jobs.process import this_process
 from modelshelf.services.shelf import Shelf
 from tests.fakes.hub import FakeHub
 from tests.headers import gguf
+from tests.integration.events.test_events import listening
 from tests.serving import Reply, Serving, serving
 from tests.world import Home, wait_until
 
@@ -133,6 +134,21 @@ def test_a_server_that_ends_takes_its_engines_along(home: Home, hub: FakeHub, nu
         assert server.end(number) == (0 if number == signal.SIGTERM else -number)
         assert psutil.wait_procs(children, timeout=30)[1] == []
         connection.close()
+
+
+def test_the_states_of_an_engine_are_told(home: Home, hub: FakeHub) -> None:
+    """Listeners are told that an engine is ready and, once it is unloaded, that it stopped."""
+    hub.add_repo("org/one", {"model.gguf": gguf(WRITER)})
+    home.run("add", "one", "org/one").checked()
+    command = shlex.join([sys.executable, "-P", str(PROGRAM)])
+    with home.serve(LLAMA_SERVER=command) as server, listening(server) as told:
+        assert server.ask("POST", "/api/models/one/load", {}).status == 200
+        wait_until(lambda: "ready" in [one["state"] for one in told.of("engine")], "the engine to be told")
+        assert server.ask("POST", "/api/models/one/unload", {}).status == 200
+        wait_until(lambda: told.of("engine")[-1]["state"] == "stopped", "its end to be told")
+
+    ready = next(one for one in told.of("engine") if one["state"] == "ready")
+    assert (ready["model_name"], ready["kind"], ready["cache_location"]) == ("one", "generate", "primary")
 
 
 # ---- control

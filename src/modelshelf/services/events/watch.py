@@ -47,7 +47,7 @@ View = dict[str, Any]
 class Event:
     """One change."""
 
-    kind: Literal["job", "model", "engine", "tier", "warning", "lease", "resync", "end"]
+    kind: Literal["job", "model", "engine", "tier", "usage", "warning", "lease", "resync", "end"]
     """`resync`: changes are missing, so the listener has to read everything again; `end`: nothing more will be told."""
     data: View
     """The object as it is now, as the API shows it; of a deleted one, its name or id with the state `removed`."""
@@ -159,8 +159,10 @@ class Watch:
             usage = status.held_bytes
             is_other = self._usage.get(status.tier.base, usage) != usage
             self._usage[status.tier.base] = usage
-            if not is_told and (was not in (None, now) or is_other):
+            if was not in (None, now) and not is_told:
                 found.append(Event("tier", vars(TierJson.of(status))))
+            elif is_other:
+                found.append(Event("usage", vars(TierJson.of(status))))
         return found
 
     def _note(self, statuses: Sequence[TierStatus]) -> None:
