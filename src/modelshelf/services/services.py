@@ -167,7 +167,7 @@ class Services:
         """Return the watcher that tells listeners of changes, and of the engines of this process; not started."""
         from modelshelf.services.events.watch import Watch, Watcher
 
-        return Watcher(Watch(self.registry, self.library, self.tiers, engines))
+        return Watcher(Watch(self.registry, self.library, self.tiers, self.history, engines))
 
     def hub_face(self) -> Face:
         """Return the look-ups for clients that speak the Hub's protocol."""
