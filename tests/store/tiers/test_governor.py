@@ -128,3 +128,17 @@ def test_a_base_that_cannot_be_written_keeps_what_it_says(base: Base) -> None:
     governor.claim(base, "one", f"sqlite:///{base.path}.db")
 
     assert base.own.read_bytes() == b"in the way"
+
+
+def test_the_way_out_is_a_command_of_the_other_library(base: Base, tmp_path: Path) -> None:
+    """Who may not change a base is told the command that lets it go, with the settings of the library that has it."""
+    for url, setting in (
+        (url_in(base), f"PRIMARY_CACHE_PATH={base.path} "),
+        ("postgresql://host/shelf", ""),
+        (f"sqlite:///{tmp_path}/registry.db", ""),
+    ):
+        governor.claim(base, "theirs", url)
+        with pytest.raises(Conflict) as refused:
+            governor.check_ours(base, "ours", "sqlite:////elsewhere/registry.db")
+        assert refused.value.hint.endswith(f"(its files stay): {setting}shelf forget {base.path} --models")
+        governor.release(base, "theirs")

@@ -50,7 +50,7 @@ from modelshelf.store.gc import open_files
 from modelshelf.store.layout import Base
 from modelshelf.store.probe import is_folder, is_link, is_there
 from modelshelf.store.repos import scan
-from modelshelf.store.tiers import meter, sidecars
+from modelshelf.store.tiers import governor, meter, sidecars
 
 _log = logging.getLogger(__name__)
 _LOOSE = "Loose GGUF files are taken from a folder named models, as local/NAME: shelf adopt FOLDER/models --move"
@@ -76,9 +76,11 @@ class Adopter:
             BadInput: The path is invalid, or not allowed with this mode.
             NotFound: There is no such folder, or nothing in it.
             OutOfSpace: It doesn't fit on the tier.
-            Conflict, Denied, Unavailable: A tier is offline or read-only, or the old path can't become a link.
+            Conflict, Denied, Unavailable: A tier is offline, read-only or another library's, or the old path can't
+                become a link.
         """
         path, found = self.look(wanted)
+        governor.check_ours(Base(path), self.registry.id, self.registry.url)
         order = self._order(wanted, path, found)
         plan = self._decide(found, order)
         notes = [f"Also there: {other} (shelf adopt {other})" for other in self._elsewhere(path)]

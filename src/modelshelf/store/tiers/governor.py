@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -73,8 +74,17 @@ def check_ours(base: Base, registry_id: str, url: str) -> None:
     """
     reason = why_not_ours(base, registry_id, url)
     if reason:
-        hint = f"Use the settings of that library, or let it release the base: shelf forget {base.path}"
+        command = f"{_settings_of(read(base), base)}shelf forget {shlex.quote(str(base.path))} --models"
+        hint = f"Use the settings of that library, or let it release the base (its files stay): {command}"
         raise Conflict(reason, hint=hint, cache_path=str(base.path))
+
+
+def _settings_of(named: Governor | None, base: Base) -> str:
+    """Return the setting in front of a command that makes it use a library whose registry is in its primary base."""
+    file = named.file(base) if named is not None else None
+    if file is None or Base(file.parent.parent).registry != file:
+        return ""
+    return f"PRIMARY_CACHE_PATH={shlex.quote(str(file.parent.parent))} "
 
 
 def claim(base: Base, registry_id: str, url: str) -> None:
