@@ -102,6 +102,7 @@ def one(
     number: int, primary: Path, secondary: Path, repos: int, files: int, dice: random.Random
 ) -> dict[str, list[Row]]:
     """Return the rows of one model by their tables, and lay it out where it is to lie on the primary."""
+    from modelshelf.registry.rows import new_job
     from modelshelf.store.layout import Base
     from modelshelf.store.repos import scan
 
@@ -158,12 +159,16 @@ def one(
         "last_used_at": now_s + number % 4 if number % 4 else 0.0,
         "uses": number % 4,
     }
-    job = {
-        "kind": "pull", "model_id": number + 1, "model_name": model["model_name"], "params": "{}", "state": "done",
-        "phase": "", "done_bytes": 1, "total_bytes": 1, "rate_bytes_per_s": 0, "detail": "", "error": "",
-        "result": "", "attempts": 1, "due_at": 0.0, "owner": "", "heartbeat_at": now_s, "created_at": now_s,
-        "finished_at": now_s, "parent_id": None, "reason": "",
-    }  # fmt: skip
+    job = new_job("pull", f"model-{number:06}", None) | {
+        "model_id": number + 1,
+        "state": "done",
+        "done_bytes": 1,
+        "total_bytes": 1,
+        "attempts": 1,
+        "heartbeat_at": now_s,
+        "created_at": now_s,
+        "finished_at": now_s,
+    }
     uses = [{"model_id": number + 1, "kind": "load", "at": now_s + i, "duration_s": 1.0} for i in range(number % 4)]
     return {"models": [model], "files": manifest, "jobs": [job], "uses": uses}
 
