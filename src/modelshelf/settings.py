@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -240,6 +240,11 @@ def tool_variables(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     environ = os.environ if environ is None else environ
     found = {name: environ[name] for name in VARIABLES if name in environ}
     return found | {name: "set" for name in found.keys() & SECRETS if found[name]}
+
+
+def variables(names: Iterable[str]) -> dict[str, str]:
+    """Return those of these variables of the environment that are set."""
+    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 def _env_file(env_file: Path | None, environ: Mapping[str, str], here: Path) -> Path | None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from modelshelf.domain.ports import Clock, Hub
     from modelshelf.registry.registry import Registry
     from modelshelf.services.adopt.adopt import Adopter
+    from modelshelf.services.adopt.everything import EverythingAdopter
     from modelshelf.services.catalog.leases import Leaser
     from modelshelf.services.jobs.runner import JobRunner
     from modelshelf.services.jobs.running import Running
@@ -90,7 +91,7 @@ def open_shelf(
     parts = _make_parts(settings, clock or SystemClock(), read_only=read_only)
     services = _make_services(parts, settings)
     handlers: dict[JobKind, Callable[[Running], None]] = {
-        JobKind.ADOPT: partial(_run, lambda: services.adopter),
+        JobKind.ADOPT: partial(_run, lambda: services.everything),
         JobKind.PULL: parts.puller.run,
         JobKind.MOVE: parts.mover.run,
         JobKind.UPDATE: partial(_run, lambda: services.updater),
@@ -169,6 +170,7 @@ def _make_services(parts: _Parts, settings: Settings) -> Services:
         make_updater=partial(_make_updater, parts),
         make_reconciler=partial(_make_reconciler, parts),
         make_adopter=partial(_make_adopter, parts),
+        make_everything=partial(_make_everything, parts),
         make_loader=partial(_make_loader, parts),
         make_engine_chooser=partial(_make_engine_chooser, parts),
         make_collector=partial(_make_collector, parts),
@@ -262,6 +264,14 @@ def _make_adopter(parts: _Parts) -> Adopter:
     linker = Linker(tiers, importer, clock)
     others = OtherPrograms(parts.library, importer, _make_views(parts))
     return Adopter(registry, parts.library, tiers, importer, linker, others, parts.mover, parts.runner)
+
+
+def _make_everything(parts: _Parts) -> EverythingAdopter:
+    from modelshelf.domain.known_places import PLACE_VARIABLES, known_places
+    from modelshelf.services.adopt.everything import EverythingAdopter
+    from modelshelf.settings import variables
+
+    return EverythingAdopter(_make_adopter(parts), lambda: known_places(variables(PLACE_VARIABLES)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from modelshelf.cli import complete, output
+from modelshelf.cli.adopt_all import adopt_all
 from modelshelf.cli.bars import job_progress
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, DryRun
@@ -31,6 +32,11 @@ _KINDS = {
     "webui": "text-generation-webui",
     "comfyui": "ComfyUI",
     "torch_hub": "torch hub",
+    "jan": "Jan",
+    "gpt4all": "GPT4All",
+    "llama_cpp": "llama.cpp",
+    "web_ui": "A1111, Forge",
+    "invokeai": "InvokeAI",
 }
 
 
@@ -50,12 +56,15 @@ def adopt(
     merge: Annotated[bool, typer.Option("--merge", help="Merge duplicate copies of a model.")] = False,
     copies: Annotated[bool, typer.Option("--copy", help="Copy files of other programs that can't be linked.")] = False,
     repo: Annotated[str, typer.Option(metavar="ORG/NAME", help="The repository of a local_dir download.")] = "",
+    every: Annotated[bool, typer.Option("--all", help="Look at every place where programs keep models.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Take in models that other tools downloaded.
 
-    Without --leave, --move or --link the command only shows what each of them would do.
+    Without --leave, --move or --link the command only shows what each of them would do. With --all it shows every
+    program's models in one plan, asks, and ends with one copy: links stand where the programs look.
 
     Example: shelf adopt ~/.cache/huggingface --leave
     """
@@ -68,6 +77,11 @@ def adopt(
         modes = [w for w, on in (("leave", leave), ("move", move), ("link", link), ("unlink", unlink)) if on]
         if len(modes) > 1:
             raise BadInput(f"--{modes[0]} and --{modes[1]} exclude each other.", hint="Choose one.")
+        if every:
+            if path is not None or modes or merge or copies or repo:
+                raise BadInput("--all goes with --to, --yes, --dry-run and --json alone.", hint="shelf adopt --all")
+            adopt_all(shelf, to, yes=yes, dry_run=dry_run, as_json=as_json)
+            return
         folder = DEFAULT_PATH if path is None else os.path.abspath(Path(path).expanduser())  # noqa: PTH100
         if unlink:
             _unlink(shelf, folder, dry_run=dry_run, as_json=as_json)

@@ -290,12 +290,14 @@ class AdoptRequest(JobParams):
     """Whether another program's files may be copied if they can't be linked."""
     repo_id: str = ""
     """The repository of a `local_dir`."""
+    every: bool = False
+    """Whether every known place is meant, and not a path."""
 
     def with_mode(self, mode: str) -> AdoptRequest:
         """Return the same request with another mode.
 
-        >>> AdoptRequest("/old", AdoptMode.LEAVE, "secondary").with_mode("move")
-        AdoptRequest(path='/old', mode=<AdoptMode.MOVE: 'move'>, to='secondary', merge=False, copy=False, repo_id='')
+        >>> AdoptRequest("/old", AdoptMode.LEAVE, "secondary").with_mode("move").mode
+        <AdoptMode.MOVE: 'move'>
         """
         return replace(self, mode=AdoptMode(mode))
 
@@ -309,6 +311,7 @@ class AdoptRequest(JobParams):
             merge=flag_of(said["merge"]),
             copy=flag_of(said["copy"]),
             repo_id=text_of(said["repo_id"]),
+            every=flag_of(said["every"]),
         )
 
 

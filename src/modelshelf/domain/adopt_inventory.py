@@ -37,6 +37,11 @@ class Origin(enum.StrEnum):
     WEBUI = "webui"
     COMFYUI = "comfyui"
     TORCH_HUB = "torch_hub"
+    JAN = "jan"
+    GPT4ALL = "gpt4all"
+    LLAMA_CPP = "llama_cpp"
+    WEB_UI = "web_ui"
+    INVOKEAI = "invokeai"
 
     @property
     def is_foreign(self) -> bool:
@@ -46,7 +51,12 @@ class Origin(enum.StrEnum):
     @property
     def is_of_no_hub(self) -> bool:
         """Whether its repository's id is made up, so that it follows no revision."""
-        return self in (Origin.OLLAMA, Origin.COMFYUI, Origin.TORCH_HUB)
+        return self in _OF_NO_HUB
+
+
+_OF_NO_HUB = frozenset(
+    {Origin.OLLAMA, Origin.COMFYUI, Origin.TORCH_HUB, Origin.JAN, Origin.GPT4ALL, Origin.WEB_UI, Origin.INVOKEAI}
+)
 
 
 @dataclass(frozen=True, slots=True)

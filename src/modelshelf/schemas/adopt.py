@@ -12,6 +12,7 @@ from modelshelf.schemas.json_object import JsonObject
 
 if TYPE_CHECKING:
     from modelshelf.domain.adopt import Adoption, AdoptPlan, Done, Leftover
+    from modelshelf.domain.adopt_all import Going, PlacePlan
 
 
 @dataclass(frozen=True)
@@ -157,3 +158,127 @@ class AdoptedJson(AdoptPlanJson):
             left=done.left,
             stayed=[LeftoverJson.of(other) for other in after.others],
         )
+
+
+@dataclass(frozen=True)
+class GoingJson(JsonObject):
+    """A model that was found at a known place, and where it goes."""
+
+    model_name: str
+    """Its name in the registry; empty if it gets none."""
+    hf_path: str
+    """Its repository; empty if none is known."""
+    from_path: str
+    """The folder that it is in."""
+    size_bytes: int
+    """The total size of its files there."""
+    saved_bytes: int
+    """What one copy saves of that: what another place or the library has too."""
+    action: Act
+    """What happens with it."""
+    cache_location: str
+    """Its tier; empty if it stays, or the library has its weights already."""
+    detail: str
+    """Why, in a sentence."""
+
+    @classmethod
+    def of(cls, going: Going) -> GoingJson:
+        """Return the object for a model."""
+        found, adoption = going.adoption.found, going.adoption
+        return cls.like(
+            going,
+            model_name=adoption.model_name,
+            hf_path=found.repo_id,
+            from_path=found.place,
+            size_bytes=found.size_bytes,
+            action=adoption.act,
+            cache_location=going.location,
+            detail=adoption.why,
+        )
+
+
+@dataclass(frozen=True)
+class UnreadJson(JsonObject):
+    """Something that no reader understands; it stays."""
+
+    path: str
+    """Its path."""
+    size_bytes: int
+    """Its size."""
+    why: str
+    """Why it stays, in a sentence."""
+
+
+@dataclass(frozen=True)
+class PlacePlanJson(JsonObject):
+    """What happens in a known place."""
+
+    program: str
+    """The program that keeps models there."""
+    path: str
+    """The folder."""
+    mode: AdoptMode
+    """`link`, or `leave` for a cache whose models are registered where they are."""
+    size_bytes: int
+    """The bytes of the models there."""
+    saved_bytes: int
+    """What one copy saves of that."""
+    models: Sequence[GoingJson]
+    """The models that were found."""
+    others: Sequence[UnreadJson]
+    """What no reader understands."""
+    trouble: str
+    """Why nothing of it can be taken in; empty if something can."""
+
+    @classmethod
+    def of(cls, plan: PlacePlan) -> PlacePlanJson:
+        """Return the object for a place."""
+        return cls.like(
+            plan,
+            program=plan.place.program,
+            path=plan.place.path,
+            mode=plan.place.mode,
+            trouble=plan.place.trouble,
+            models=[GoingJson.of(going) for going in plan.models],
+            others=[UnreadJson.like(thing) for thing in plan.place.others],
+        )
+
+
+@dataclass(frozen=True)
+class AdoptAllPlanJson(JsonObject):
+    """What taking everything in will do."""
+
+    places: Sequence[PlacePlanJson]
+    """Each known place that holds something."""
+    size_bytes: int
+    """The bytes of all models."""
+    saved_bytes: int
+    """What one copy saves, as far as sizes and samples of the files tell."""
+
+    @classmethod
+    def of(cls, plans: Sequence[PlacePlan]) -> AdoptAllPlanJson:
+        """Return the object for the places."""
+        sizes = [(plan.size_bytes, plan.saved_bytes) for plan in plans]
+        return cls([PlacePlanJson.of(plan) for plan in plans], sum(a for a, _ in sizes), sum(b for _, b in sizes))
+
+
+@dataclass(frozen=True)
+class FailedPlaceJson(JsonObject):
+    """A place of which nothing was taken in."""
+
+    program: str
+    """The program that keeps models there."""
+    path: str
+    """The folder."""
+    detail: str
+    """Why, in a sentence."""
+
+
+@dataclass(frozen=True)
+class AdoptedAllJson(JsonObject):
+    """What taking everything in did."""
+
+    places: Sequence[AdoptedJson]
+    """What was done in each place."""
+    failed: Sequence[FailedPlaceJson]
+    """Where nothing was done."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from modelshelf.domain.ports import Clock
     from modelshelf.registry.registry import Registry
     from modelshelf.services.adopt.adopt import Adopter
+    from modelshelf.services.adopt.everything import EverythingAdopter
     from modelshelf.services.catalog.leases import Leaser
     from modelshelf.services.catalog.models import Library
     from modelshelf.services.events.watch import Engines, Watch, Watcher
@@ -69,6 +70,7 @@ class Services:
     make_updater: Callable[[], Updater]
     make_reconciler: Callable[[], Reconciler]
     make_adopter: Callable[[], Adopter]
+    make_everything: Callable[[], EverythingAdopter]
     make_loader: Callable[[], Loader]
     make_engine_chooser: Callable[[], EngineChooser]
     make_collector: Callable[[], Collector]
@@ -107,6 +109,11 @@ class Services:
     def adopter(self) -> Adopter:
         """Takes in what other tools downloaded."""
         return self.make_adopter()
+
+    @cached_property
+    def everything(self) -> EverythingAdopter:
+        """Takes in what is at every known place of this machine."""
+        return self.make_everything()
 
     @cached_property
     def loader(self) -> Loader:

@@ -141,6 +141,19 @@ class Upkeep:
         recover_dead_owners(self.services.registry)
         return result_of(self.services.runner.finish(self.services.adopter.enqueue(wanted), progress))
 
+    def adopt_all(self, to: str = "primary", *, progress: ShowProgress | None = None) -> dict[str, Any]:
+        """Adopt what is at every known place of this machine, with links where programs look; returns the report.
+
+        Args:
+            to: Where models go: `primary`, then the secondary; or `secondary`, or the path of a base.
+            progress: See `Shelf`.
+
+        Raises:
+            BadInput: There is no such tier.
+        """
+        recover_dead_owners(self.services.registry)
+        return result_of(self.services.runner.finish(self.services.everything.enqueue(to), progress))
+
 
 def path_text(path: AnyPath | None) -> str | None:
     """Return a path as text; None for none."""

@@ -185,6 +185,10 @@ TWINS: dict[str, Callable[[Library], Pair]] = {
     "add": adding,
     "adopt": working("adopt --leave", "/api/cache/adopt", mode="leave"),
     "adopt --dry-run": planning("adopt --leave", "/api/cache/adopt", mode="leave"),
+    "adopt --all": lambda library: (
+        library.cli("adopt", "--all", "--dry-run"),
+        library.http("POST", "/api/cache/adopt/all", {"dry_run": True}),
+    ),
     "cancel": cancelling,
     "config": reading("config", "/api/settings"),
     "config set": lambda library: (

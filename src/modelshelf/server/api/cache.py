@@ -7,14 +7,14 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Query
 
 from modelshelf.domain.adopt import DEFAULT_PATH, AdoptMode, AdoptRequest
-from modelshelf.schemas.adopt import AdoptPlanJson
+from modelshelf.schemas.adopt import AdoptAllPlanJson, AdoptPlanJson
 from modelshelf.schemas.garbage import DedupePlanJson, GcPlanJson
 from modelshelf.schemas.history import TierHistoryJson
 from modelshelf.schemas.jobs import JobJson
 from modelshelf.schemas.reconcile import ReconciledJson
 from modelshelf.schemas.tiers import TierJson
 from modelshelf.server.answers import Json, accepted
-from modelshelf.server.api.requests import Adopt, Collect, Deduplicate, NewVerification, Reconcile
+from modelshelf.server.api.requests import Adopt, AdoptAll, Collect, Deduplicate, NewVerification, Reconcile
 from modelshelf.server.doors import PathDoor
 from modelshelf.server.openapi import ACCEPTED, CHANGING, LOOKING, answers, planned, problems
 from modelshelf.services.adopt.folder import folder_of
@@ -97,6 +97,17 @@ def _add_checking(router: APIRouter, shelf: Shelf) -> None:
 
 
 def _add_adopting(router: APIRouter, shelf: Shelf, door: PathDoor) -> None:
+    @router.post("/adopt/all", status_code=202, responses=ACCEPTED | planned(AdoptAllPlanJson) | problems(*CHANGING))
+    def adopt_all(wanted: AdoptAll) -> Json:
+        """Adopt what is at every place where programs of the server's machine keep models.
+
+        Links stand where the programs look. With `dry_run` show what would happen.
+        """
+        door.check_target(wanted.to)
+        if wanted.dry_run:
+            return Json(AdoptAllPlanJson.of(shelf.services.everything.plan(wanted.to)))
+        return accepted(JobJson.of(shelf.services.everything.enqueue(wanted.to)))
+
     @router.post("/adopt", status_code=202, responses=ACCEPTED | planned(AdoptPlanJson) | problems(*CHANGING))
     def adopt(wanted: Adopt) -> Json:
         """Adopt models that other tools downloaded.

@@ -152,6 +152,15 @@ class Adopt(_Body):
     """Whether the answer only says what would be done."""
 
 
+class AdoptAll(_Body):
+    """To adopt what is at every known place."""
+
+    to: FolderPath = "primary"
+    """Where models go: `primary`, then the secondary; or `secondary`, or the path of a base."""
+    dry_run: bool = False
+    """Whether the answer only says what would be done."""
+
+
 class ChangeSettings(_Body):
     """Settings to change."""
 

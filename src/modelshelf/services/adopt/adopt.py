@@ -92,6 +92,15 @@ class Adopter:
         self.importer.check_fits(plan, need_bytes)
         return with_need(plan, need_bytes, backup, notes)
 
+    def sketch(self, wanted: AdoptRequest) -> AdoptPlan:
+        """Return what adopting does, whether it fits or not; raises as `look` does."""
+        path, found = self.look(wanted)
+        return self._decide(found, self._order(wanted, path, found))
+
+    def is_foreign(self, path: str) -> bool:
+        """Return whether a folder is another program's, and not a base or a cache_dir."""
+        return not inventory.is_base(Path(path))
+
     def look(self, wanted: AdoptRequest) -> tuple[Path, Inventory]:
         """Return the folder and everything in it.
 
@@ -132,15 +141,22 @@ class Adopter:
         return self.runner.enqueue_once(replace(wanted, path=str(path)))
 
     def run(self, running: Running) -> None:
-        """Run an adopt job; the report becomes its result."""
-        wanted, done = params_of(running.job, AdoptRequest), Done()
-        path = folder_of(wanted.path)
+        """Run an adopt job of one folder; the report becomes its result."""
+        result = self.adopt(params_of(running.job, AdoptRequest), running)
+        self.registry.update_job(running.job.id, {"result": to_json(result)})
+
+    def adopt(self, wanted: AdoptRequest, running: Running) -> AdoptedJson:
+        """Adopt one folder as a part of a job; return the report.
+
+        Raises:
+            BadInput, NotFound, OutOfSpace, Conflict, Denied, Unavailable: See `plan`.
+        """
+        done, path = Done(), folder_of(wanted.path)
         if self._is_linked(wanted, path):
             kept = self.linker.finish(path)
             target = self.tiers.settings.resolve(*destination(wanted.to))
             nothing = AdoptPlan(Order(wanted.mode, str(path), CUSTOM, target.base, target.location), (), ())
-            self._tell(running, AdoptedJson.done(nothing, done, nothing, str(kept)))
-            return
+            return AdoptedJson.done(nothing, done, nothing, str(kept))
         running.progress.phase("looking")
         path, found = self.look(wanted)
         order = self._order(wanted, path, found)
@@ -158,7 +174,7 @@ class Adopter:
             backup = str(self.linker.make(order)) if order.mode is AdoptMode.LINK else ""
         meter.measure(Base(Path(order.target)), keep=True)
         left = plan if backup else self._left(path, found, wanted, order)
-        self._tell(running, AdoptedJson.done(plan, done, left, backup))
+        return AdoptedJson.done(plan, done, left, backup)
 
     def _left(self, path: Path, found: Inventory, wanted: AdoptRequest, order: Order) -> AdoptPlan:
         """Return what another run would do; a folder in which only models were registered isn't scanned again."""
@@ -173,9 +189,6 @@ class Adopter:
     def _is_linked(self, wanted: AdoptRequest, path: Path) -> bool:
         """Return whether nothing is left to do for a link, or only the link itself."""
         return wanted.mode is AdoptMode.LINK and (self.linker.is_halfway(path) or self.linker.is_linked(path))
-
-    def _tell(self, running: Running, result: AdoptedJson) -> None:
-        self.registry.update_job(running.job.id, {"result": to_json(result)})
 
     def _adopt_base(self, order: Order, path: Path, found: Inventory, running: Running, done: Done) -> AdoptPlan:
         """Register what is in a base, then move it."""

@@ -76,6 +76,7 @@ def _not_understood(folder: Path, models: Sequence[FoundModel]) -> Iterator[Foun
     for entry in _entries(folder) if models else ():
         is_part = any(str(file) in taken for file in scan.walk_files(Path(entry.path))) or entry.path in taken
         is_model = any(Path(model.place).is_relative_to(entry.path) for model in models)
+        is_model = is_model or (entry.name == "manifests" and models[0].kind is Origin.OLLAMA)
         if not (is_part or is_model or entry.name.startswith(".")) and (size_bytes := size_of(Path(entry.path))):
             yield FoundThing("other", entry.path, size_bytes, "No reader of shelf understands it.")
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from modelshelf.domain.adopt_inventory import FoundFile, FoundModel, Origin
 from modelshelf.domain.names import CommitHash, Digest, FilePath
 from modelshelf.errors import BadInput
-from modelshelf.store.adopt import git_clone, ollama, tool_folders
+from modelshelf.store.adopt import desktop_apps, git_clone, ollama, tool_folders
 from modelshelf.store.adopt.foreign import fits, folders, is_plain, weights_in
 from modelshelf.store.probe import is_folder
 from modelshelf.store.repos import judge, scan
@@ -55,6 +55,8 @@ def _whole(path: Path, repo_id: str) -> Iterable[FoundModel]:
     """Return the models of a folder whose tool shows at once."""
     if is_folder(path / "manifests") and is_folder(path / "blobs"):
         return ollama.find(path)
+    if (of_app := desktop_apps.find(path)) is not None:
+        return of_app
     if tool_folders.is_torch_hub(path):
         return tool_folders.single_files(Origin.TORCH_HUB, "torchhub", path, weights_in(path))
     return _model(path, repo_id) or ()
@@ -68,6 +70,8 @@ def _model(folder: Path, repo_id: str) -> Iterable[FoundModel] | None:
         return [_local_dir(folder, repo_id)]
     if tool_folders.is_of_webui(folder):
         return tool_folders.of_webui(folder)
+    if desktop_apps.is_of_jan(folder):
+        return desktop_apps.of_jan(folder)
     if tool_folders.is_sentence_transformer(folder):
         return tool_folders.sentence_transformer(folder)
     return None
@@ -83,8 +87,7 @@ def _several(path: Path) -> Iterator[FoundModel]:
             alone = _model(folder, "")
             yield from tool_folders.of_organisation(folder) if alone is None else alone
     if path.name == _MODELS:  # single files elsewhere are anybody's
-        loose = [file for file in sorted(path.glob("*.gguf")) if is_plain(file) and fits(file.name)]
-        yield from tool_folders.single_files(Origin.WEBUI, "local", path, loose)
+        yield from tool_folders.single_files(Origin.WEBUI, "local", path, desktop_apps.loose(path))
 
 
 def is_local_dir(path: Path) -> bool:
