@@ -27,6 +27,7 @@ import sqlalchemy as sa
 import _measure
 import idle
 import look
+from modelshelf.registry import tables
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -60,25 +61,23 @@ def add_jobs(folder: Path, jobs: int) -> None:
     """Write finished jobs, and when models were used."""
     dice = random.Random(2)
     now_s = time.time()
+    needed = [column for column in tables.jobs.columns if not (column.nullable or column.primary_key)]
+    over: dict[str, Any] = {column.name: "" if isinstance(column.type, sa.Text) else 0 for column in needed}
+    over |= {"kind": "verify", "params": "{}", "state": "done", "attempts": 1}
     database = sa.create_engine(f"sqlite:///{folder / 'base/modelshelf/registry.db'}")
     with database.begin() as connection:
         rows = connection.execute(sa.text("SELECT id, model_name FROM models")).all()
         for number in range(jobs):
             model_id, model_name = rows[number % len(rows)]
             at = now_s - (jobs - number) * 60
-            values = {"m": model_id, "n": model_name, "b": dice.randrange(10**9), "at": at}
-            connection.execute(_JOB, values)
+            size = dice.randrange(10**9)
+            times = {"due_at": at, "heartbeat_at": at, "created_at": at, "finished_at": at + 5}
+            row = {"model_id": model_id, "model_name": model_name, "done_bytes": size, "total_bytes": size}
+            connection.execute(sa.insert(tables.jobs), over | row | times)
         for model_id, _ in rows:
             used = {"m": model_id, "at": now_s - dice.random() * 100 * 86400, "u": dice.randrange(200)}
             connection.execute(sa.text("UPDATE models SET last_used_at = :at, uses = :u WHERE id = :m"), used)
     database.dispose()
-
-
-_JOB = sa.text(
-    "INSERT INTO jobs (kind, model_id, model_name, params, state, phase, done_bytes, total_bytes, rate_bytes_per_s,"
-    " detail, error, result, attempts, due_at, owner, heartbeat_at, created_at, finished_at, reason)"
-    " VALUES ('verify', :m, :n, '{}', 'done', '', :b, :b, 0, '', '', '', 1, :at, '', :at, :at, :at + 5, '')"
-)
 
 
 def ask(server: idle.Server, rounds: int) -> None:
@@ -150,8 +149,7 @@ def sort(page: Page, number: int) -> float:
     name = ("Size", "Name")[number % 2]
 
     def act() -> None:
-        with page.expect_navigation(wait_until="commit"):
-            page.get_by_role("link", name=name, exact=True).click()
+        page.get_by_role("link", name=name, exact=True).click()
         page.locator(f'th[aria-sort]:has-text("{name}")').wait_for()
 
     return timed(page, act)

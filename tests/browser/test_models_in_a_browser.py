@@ -33,6 +33,7 @@ def test_the_table_is_sorted_and_searched(library: Server, look: Callable[..., P
     page.get_by_role("searchbox", name="Filter models").fill("an")
     expect(page.locator("tr[data-model]")).to_have_count(1)
     page.wait_for_url("**q=an**")
+    assert "sort=size" in page.url
     page.reload()
     assert rows(page) == ["banana"]
 

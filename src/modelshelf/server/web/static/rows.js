@@ -118,6 +118,25 @@ async function filter(form) {
   const said = new URLSearchParams([...new FormData(form)].filter(([, value]) => value));
   const address = said.size ? `${form.action}?${said}` : form.action;
   history.replaceState(null, "", address);
+  await table(address);
+}
+
+// A head sorts the table in place: another page would be parsed whole. The filter keeps that order from then on.
+document.addEventListener("click", async (event) => {
+  const head = event.target.closest("#models thead a");
+  if (!head || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  const address = head.href;
+  await table(address);
+  history.pushState(null, "", address);
+  const form = document.querySelector("form[data-auto]");
+  form.querySelector("[name=sort]")?.remove();
+  const sort = new URL(address).searchParams.get("sort");
+  if (sort) form.append(Object.assign(document.createElement("input"), { type: "hidden", name: "sort", value: sort }));
+});
+addEventListener("popstate", () => location.reload());
+
+async function table(address) {
   await htmx.ajax("GET", address, { target: "#models", swap: "outerMorph", select: "#models" }).catch(() => {});
   document.dispatchEvent(new Event("page:morphed"));
 }
