@@ -77,10 +77,13 @@ def kept_segments(home: Home) -> int:
 
 
 def escaping_links(base: Path) -> list[Path]:
-    """Return every link below a base that leads out of it or nowhere."""
-    root = base.resolve()
+    """Return every link below a base that leads nowhere, or out of it other than by a view's link to another base."""
+    root, viewed = base.resolve(), set[Path]()
+    for _, _, repo in scan.repos(Base(base)):
+        viewed |= {repo.blob(digest).resolve() for digest in scan.viewed(repo)}
     links = [path for path in scan.walk_files(base) if path.is_symlink()]
-    return [path for path in links if not path.exists() or root not in path.resolve().parents]
+    out = [path for path in links if root not in path.resolve().parents and path.resolve() not in viewed]
+    return [path for path in links if not path.exists() or path in out]
 
 
 def identity(path: Path) -> tuple[int, int]:

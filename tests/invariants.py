@@ -3,7 +3,7 @@
     assert violations(shelf) == []
 
 1. Every ref resolves. 2. Every snapshot link is relative and resolves inside its own base, or to a blob that is a
-view's link to a whole blob of another. 3. Every model that the
+view's link to a whole blob of another; no link beside `hub` dangles. 3. Every model that the
 registry calls complete is complete on the disk, with the right digests. 4. The meter agrees with `du`. And, as we
 never publish what was not verified: 5. every blob has the bytes that its name promises.
 """
@@ -44,6 +44,8 @@ def violations(shelf: Shelf, *, at_rest: bool = True) -> list[str]:
 def base_violations(base: Base) -> list[str]:
     """Return what is wrong in one base, without asking the registry."""
     found: list[str] = []
+    beside = [path for path in base.path.iterdir() if path.is_symlink() and not path.exists()]
+    found += [f"the link {path} leads nowhere" for path in beside]
     for _, repo_id, repo in scan.repos(base):
         found += [f"{repo_id}: {text}" for text in (*_refs(repo), *_links(base, repo), *_blobs(repo))]
     return found

@@ -166,6 +166,8 @@ class Home:
     endpoint: str
     extra: dict[str, str] = field(default_factory=dict)
     """Variables beside the usual ones, for everything that is started from now on."""
+    views: str | None = ""
+    """VIEWS: none, so that a test sees the models' own files alone; None leaves it unset, as for a person."""
     children: list[Child] = field(default_factory=list)
     """Everything that was started."""
 
@@ -218,7 +220,8 @@ class Home:
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         }
-        return usual | self.extra | more
+        views = {} if self.views is None else {"VIEWS": self.views}
+        return usual | views | self.extra | more
 
     def settings(self, **more: str) -> Settings:
         """Return the settings that a child would read."""

@@ -19,6 +19,8 @@ from modelshelf.store.settings_file import home
 T = TypeVar("T")
 _QUOTED = r"""^\s*('(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")"""
 """A value in quotes, in which a # begins no comment."""
+MAY_BE_EMPTY = frozenset({"VIEWS"})
+"""Settings whose empty value means something; of the others it means the default."""
 
 
 class Problems:
@@ -62,8 +64,8 @@ def parse_env_text(text: str, path: Path, problems: Problems) -> dict[str, Value
         if binding.error:
             name = re.match(r"(?:export\s+)?[^=\s]*", said.strip())
             problems.add(name[0] if name else "", origin, "isn't a line NAME=value")  # the value may be a secret
-        elif binding.key and binding.value and binding.value.strip():
-            values[binding.key] = Value(binding.value.strip(), origin, path.parent)
+        elif binding.key and ((text := (binding.value or "").strip()) or binding.key in MAY_BE_EMPTY):
+            values[binding.key] = Value(text, origin, path.parent)
     return values
 
 

@@ -88,7 +88,7 @@ def one_of(*words: str) -> Callable[[Value], str]:
 
 
 def views(value: Value) -> frozenset[ViewKind]:
-    """Return the kinds of views that need no folder of their own, from a list with commas; `none` for none."""
+    """Return the kinds of views that need no folder of their own, from a list with commas; empty or `none` for none."""
     words = {word.strip() for word in value.text.split(",")} - {"", "none"}
     if wrong := words - set(DEFAULT_KINDS):
         raise ValueError(f"{min(wrong)!r} isn't one of {', '.join(DEFAULT_KINDS)}, or none")

@@ -24,10 +24,10 @@ from modelshelf.domain.scheduling_rules import Rules
 from modelshelf.domain.tiers import PRIMARY, SECONDARY, Tier, Tiers
 from modelshelf.domain.tool_environment import SECRETS, VARIABLES, is_offline, usual_hub
 from modelshelf.domain.uses import USES_DAYS
-from modelshelf.domain.views import ViewKind
+from modelshelf.domain.views import DEFAULT_KINDS, ViewKind
 from modelshelf.domain.webhooks import WebhookSettings
 from modelshelf.errors import BadInput
-from modelshelf.setting_lines import Problems, Reading, expand, parse_env_text, read_env_file
+from modelshelf.setting_lines import MAY_BE_EMPTY, Problems, Reading, expand, parse_env_text, read_env_file
 from modelshelf.setting_values import HUB_ENDPOINT, Value
 from modelshelf.store import settings_file
 from modelshelf.store.mounts import mount_at
@@ -134,7 +134,8 @@ def _load(env_file: Path | None, environ: Mapping[str, str] | None) -> tuple[Set
     here = settings_file.working_directory()
     path = _env_file(env_file, environ, here)
     values = read_env_file(path, problems) if path else {}
-    values |= {name: Value(text.strip(), "environment", here) for name, text in environ.items() if text.strip()}
+    said = {name: text.strip() for name, text in environ.items() if text.strip() or name in MAY_BE_EMPTY}
+    values |= {name: Value(text, "environment", here) for name, text in said.items()}
     _check_spelling(values, problems)
     network = {name: value for name, value in values.items() if name.upper() in _NETWORK}  # a password may hold a $
     values = {name: expand(value, values, environ) for name, value in values.items() if name in _NAMES} | network
@@ -206,7 +207,8 @@ def places(environ: Mapping[str, str] | None = None) -> Places:
     environ = os.environ if environ is None else environ
     here, exported = settings_file.working_directory(), {}
     for name in sorted(_NAMES | {"XDG_STATE_HOME", "XDG_CONFIG_HOME"}):
-        if text := environ.get(name, "").strip():
+        text = environ.get(name, "").strip()
+        if text or (name in MAY_BE_EMPTY and name in environ):
             text = expand(Value(text, "environment", here), {}, environ).text
             exported[name] = os.path.normpath(here / text) if name.endswith(("_CACHE_PATH", "_HOME")) else text
     usual = exported.get("HF_HOME") or usual_base(environ)
@@ -266,7 +268,7 @@ def _build(
         on_secondary_full=read("ON_SECONDARY_FULL", setting_values.one_of("refuse", "remove-unpinned"), "refuse"),
         use_symlinks=read("HF_HUB_DISABLE_SYMLINKS", lambda value: value.text.upper() not in setting_values.TRUE, True),
         promote=read("PROMOTE", setting_values.promote, "auto"),
-        views=read("VIEWS", setting_values.views, frozenset()),
+        views=read("VIEWS", setting_values.views, frozenset(DEFAULT_KINDS)),
         database_url=read("DATABASE_URL", setting_values.database_url, ""),
         hf_token=read("HF_TOKEN", lambda value: value.text, None),
         hf_endpoint=read("HF_ENDPOINT", setting_values.url, HUB_ENDPOINT),

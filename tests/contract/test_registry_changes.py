@@ -185,3 +185,16 @@ def test_the_quiet_columns_exist() -> None:
     """Every column in the list of quiet ones exists."""
     for table in (models, jobs, tiers, leases):
         assert QUIET[table.name] <= {column.name for column in table.c}
+
+
+def test_a_change_of_a_model_is_seen_among_others(registry: Registry, row: ModelRow) -> None:
+    """Only a model's change counts after the newest one; after one that isn't kept everything may have changed."""
+    newest = registry.changes.newest()
+    assert not registry.changes.has_model_after(newest)
+    registry.leases.take(row.id, "/mnt/fast", kind="run", holder="me", owner="me", ttl_s=60)
+    assert not registry.changes.has_model_after(newest)
+
+    registry.rename(row.id, "other")
+
+    assert registry.changes.has_model_after(newest)
+    assert registry.changes.has_model_after(newest + 1000)

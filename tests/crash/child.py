@@ -106,10 +106,19 @@ def read_through(shelf: Shelf, repo_id: str, path: str) -> None:
                 return
 
 
-def change_view(shelf: Shelf, name: str, kind: str, root: str, *models: str) -> None:
-    """Add, remove or sync a view."""
+def take_strays(shelf: Shelf) -> None:
+    """Take in what is beside `hub`, as a server does once an hour."""
+    for job in shelf.services.adopter.enqueue_strays():
+        shelf.services.runner.finish(job)
+    shelf.services.views.keep_true()
+
+
+def change_view(shelf: Shelf, name: str, kind: str = "folder", root: str = "/none", *models: str) -> None:
+    """Add, remove or sync a view, or take in what belongs behind one."""
     views, place = shelf.services.views, ViewRoot(root)
-    if name == "view add":
+    if name == "view strays":
+        take_strays(shelf)
+    elif name == "view add":
         views.add(kind_of(kind), place, [ModelName(model) for model in models])
     elif name == "view rm":
         views.remove(kind_of(kind), place)

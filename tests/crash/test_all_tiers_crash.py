@@ -12,8 +12,7 @@ import os
 import pytest
 
 from modelshelf.domain.jobs import UNFINISHED, JobKind
-from modelshelf.domain.names import ViewRoot
-from modelshelf.domain.views import ViewKind, ViewState
+from modelshelf.domain.views import ViewState
 from modelshelf.errors import ShelfError
 from modelshelf.services.shelf import Shelf
 from modelshelf.store.layout import Base
@@ -23,6 +22,7 @@ from tests.fakes.hub import FakeHub
 from tests.invariants import violations
 from tests.world import Home, random_bytes, tree, wait_until
 
+pytestmark = pytest.mark.usefixtures("default_views")
 CRASHES = int(os.environ.get("SHELF_CRASHES", "6"))
 STRIDE = 1 if CRASHES >= 100 else 29
 REPO = "org/name"
@@ -31,10 +31,9 @@ FILES = {"README.md": b"hello", "deep/w.bin": random_bytes(2000), "model.safeten
 
 @pytest.fixture
 def library(hub: FakeHub, shelf: Shelf, home: Home) -> Shelf:
-    """A library with one model on the primary, and the view of all tiers."""
+    """A library with one model on the primary, and the views that are there without anybody's asking."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO)
-    shelf.services.views.add(ViewKind.HF, ViewRoot(str(home.primary)), None)
     return shelf
 
 
@@ -45,6 +44,7 @@ def check(library: Shelf, home: Home) -> None:
     assert commit_hash is not None
     assert repo.ref("main").read_text() == commit_hash
     assert tree(repo.snapshot(commit_hash)).items() >= FILES.items()
+    assert tree(home.primary / repo.path.name / "snapshots" / commit_hash).items() >= FILES.items()
     assert violations(library) == []
 
 

@@ -56,7 +56,7 @@ class Library(RuleBasedStateMachine):
         self.hub = FakeHub()
         self.folder = Path(tempfile.mkdtemp(prefix="modelshelf-machine-"))
         self.hub.start()
-        self.home = Home(self.folder / "user", self.hub.url)
+        self.home = Home(self.folder / "user", self.hub.url, views=None)
         self.home.extra = {
             "PRIMARY_CACHE_LIMIT_GB": str(LIMIT / 1e9),
             "DATABASE_URL": f"sqlite:///{self.folder}/registry.db",
@@ -189,8 +189,9 @@ class Library(RuleBasedStateMachine):
     @rule(kind=KINDS)
     def remove_view(self, kind: ViewKind) -> None:
         """Remove a view."""
-        if any(status.view.kind == kind for status in self.shelf.services.views.all()):
-            self.shelf.services.views.remove(kind, ViewRoot(str(self._root(kind))))
+        place = ViewRoot(str(self._root(kind)))
+        if (kind, place) in {(status.view.kind, status.view.root) for status in self.shelf.services.views.all()}:
+            self.shelf.services.views.remove(kind, place)
 
     @rule(name=NAMES)
     def stock_download(self, name: str) -> None:

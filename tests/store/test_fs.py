@@ -38,6 +38,7 @@ def test_a_write_replaces_the_whole_text(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b.json"
 
     fs.write_text(tmp_path, path, "old")
+    fs.write_text(tmp_path, path, "not yet durable", durable=False)
     fs.write_text(tmp_path, path, "näw")
 
     assert path.read_text(encoding="utf-8") == "näw"

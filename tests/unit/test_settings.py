@@ -315,8 +315,9 @@ def test_a_value_that_cannot_be_meant_is_refused(env: EnvFile, line: str, what: 
 
 
 def test_views_are_kinds_that_need_no_folder_of_their_own(env: EnvFile) -> None:
-    """VIEWS takes hf and cache_dir, or none; another kind needs a folder, and so a command."""
-    assert env.load("VIEWS=none").views == env.load("").views == frozenset()
+    """VIEWS is hf and cache_dir by default, and none if it is empty or `none`; another kind needs a command."""
+    assert env.load("").views == {ViewKind.HF, ViewKind.CACHE_DIR}
+    assert env.load("VIEWS=none").views == env.load("VIEWS=").views == env.load("", VIEWS="").views == frozenset()
     assert env.load("VIEWS=hf").views == {ViewKind.HF}
     [(name, _, detail)] = env.problems("VIEWS=hf,ollama")
     assert (name, "'ollama' isn't one of hf, cache_dir, or none" in detail) == ("VIEWS", True)

@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from modelshelf.services.space.make_room import RoomMaker
     from modelshelf.services.space.tiers import TierService
     from modelshelf.services.views.keep import ViewKeeper
-    from modelshelf.services.views.views import Views
 
 STREAMS = 8
 """Concurrent requests of one pull."""
@@ -128,7 +127,7 @@ def _reconcile(parts: _Parts, services: Services, running: Running) -> None:
 def _then_others(parts: _Parts, run: Callable[[Running], None], running: Running) -> None:
     """Carry out a job, which may change where models are; then make views true, and note what the tiers hold."""
     run(running)
-    parts.views.after_change()
+    parts.views.after_change(look=running.job.kind == JobKind.RECONCILE)
     parts.history.after_change()
 
 
@@ -177,7 +176,7 @@ def _make_services(parts: _Parts, settings: Settings) -> Services:
         make_deduper=partial(_make_deduper, parts),
         make_mirror_jobs=partial(_make_mirror_jobs, parts, settings, remover),
         mirrors=settings.mirror.is_on,
-        make_views=partial(_make_views, parts),
+        make_views=parts.views.views,
     )
 
 
@@ -232,12 +231,6 @@ def _make_mirror_jobs(parts: _Parts, settings: Settings, remover: Remover) -> Mi
     return MirrorJobs(parts.registry, parts.tiers, puller, parts.runner, upstream, share)
 
 
-def _make_views(parts: _Parts) -> Views:
-    from modelshelf.services.views.views import Views
-
-    return Views(parts.library, parts.clock, parts.settings.views)
-
-
 def _make_loader(parts: _Parts) -> Loader:
     from modelshelf.services.catalog.adapters import Adapters
     from modelshelf.services.serving.load import Loader
@@ -262,7 +255,7 @@ def _make_adopter(parts: _Parts) -> Adopter:
     reconciler = _make_reconciler(parts)
     importer = ModelImporter(registry, tiers, parts.room.admission, reconciler, parts.old_copies, clock)
     linker = Linker(tiers, importer, clock)
-    others = OtherPrograms(parts.library, importer, _make_views(parts))
+    others = OtherPrograms(parts.library, importer, parts.views.views())
     return Adopter(registry, parts.library, tiers, importer, linker, others, parts.mover, parts.runner)
 
 
@@ -299,6 +292,7 @@ def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
     from modelshelf.bootstrap.current_limit import CurrentLimit
     from modelshelf.bootstrap.hub import make_hub, make_peers
     from modelshelf.domain.eviction import Watermarks
+    from modelshelf.domain.views import Unasked
     from modelshelf.registry.registry import Registry
     from modelshelf.services.catalog.leases import Leaser
     from modelshelf.services.jobs.process import this_process
@@ -313,6 +307,7 @@ def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
     from modelshelf.services.space.other_uses import OtherUses
     from modelshelf.services.space.reservations import Admission
     from modelshelf.services.views.keep import ViewKeeper
+    from modelshelf.services.views.kept import Kept
 
     check_mounts(settings)
     url, owner = url_to_look(settings) if read_only else database_url(settings), this_process()
@@ -322,7 +317,8 @@ def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
     runner = _make_runner(registry, tiers, owner, clock, settings)
     admission, hub = Admission(registry, tiers, owner, clock), make_hub(settings, STREAMS)
     library = Library(registry, settings.tiers, known)
-    views, marks = ViewKeeper(library, clock, settings.views), Watermarks()
+    unasked = Unasked(settings.views if settings.use_symlinks else frozenset(), bool(settings.named_by))
+    views, marks = ViewKeeper(library, clock, Kept(registry, settings.tiers, unasked)), Watermarks()
     old_copies, others = OldCopyDeleter(registry, library, clock, views), OtherUses(registry, library, tiers, clock)
     policy = FullPolicy(settings.on_full == "demote", settings.on_secondary_full == "remove-unpinned", marks)
     room = RoomMaker(registry, tiers, admission, library, old_copies, hub, clock, policy, runner, others)

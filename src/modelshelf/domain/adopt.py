@@ -292,6 +292,8 @@ class AdoptRequest(JobParams):
     """The repository of a `local_dir`."""
     every: bool = False
     """Whether every known place is meant, and not a path."""
+    strays: bool = False
+    """Whether only models beside the `hub` of a tier are taken in, which nobody is writing."""
 
     def with_mode(self, mode: str) -> AdoptRequest:
         """Return the same request with another mode.
@@ -312,6 +314,7 @@ class AdoptRequest(JobParams):
             copy=flag_of(said["copy"]),
             repo_id=text_of(said["repo_id"]),
             every=flag_of(said["every"]),
+            strays=flag_of(said["strays"]),
         )
 
 

@@ -10,13 +10,14 @@ from itertools import groupby
 from modelshelf.domain.disks import Capabilities, Mount
 from modelshelf.domain.doctor_report import DOCTOR_FIX, Diagnosis, Severity, many
 from modelshelf.domain.permissions import Foreign
-from modelshelf.domain.tiers import SCARCE_ENTRIES, Tier
+from modelshelf.domain.tiers import CUSTOM, SCARCE_ENTRIES, Tier
 from modelshelf.domain.verify_report import Fault, Finding
 from modelshelf.units import GB, format_size, limit_gb
 
 LOW_BYTES = GB
 """A disk with less than this free stops most work."""
 FIX_TREES = "trees"
+FIX_STRAYS = "strays"
 _ERROR, _WARNING, _INFO, _OK = Severity
 _WORST = frozenset({Fault.MISSING_FILE, Fault.WRONG_SIZE, Fault.WRONG_BYTES, Fault.READ_ERROR})
 
@@ -142,8 +143,14 @@ def _contents(base: BaseFacts) -> Iterator[Diagnosis]:
     if base.strays:
         size_bytes = sum(stray.size_bytes for stray in base.strays)
         first = base.strays[0].path
-        detail = f"{_count(base.strays, 'model folder')} in {path} outside hub/, where no tool looks (first: {first})."
-        yield Diagnosis(_WARNING, "layout", detail, f"shelf adopt {quoted} --move", first, size_bytes)
+        detail = (
+            f"{_count(base.strays, 'model folder')} in {path} outside hub/, where only code with cache_dir={path} looks"
+            f" (first: {first})."
+        )
+        command, fix = (
+            (f"shelf adopt {quoted} --move", "") if base.tier.location == CUSTOM else (DOCTOR_FIX, FIX_STRAYS)
+        )
+        yield Diagnosis(_WARNING, "layout", detail, command, first, size_bytes, fix)
     if base.unfinished:
         first, size_bytes = base.unfinished[0].path, sum(stray.size_bytes for stray in base.unfinished)
         detail = (

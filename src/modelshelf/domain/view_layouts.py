@@ -92,13 +92,13 @@ def _hf(model: ViewModel, root: str) -> Iterator[tuple[str, Entry]]:
 
 
 def _cache_dir(model: ViewModel, root: str) -> Iterator[tuple[str, Entry]] | str:
-    """Lay out what `cache_dir=BASE` looks for: a link to each repository of that base, beside its `hub`.
+    """Lay out what `cache_dir=BASE` looks for: a link to each repository that the base's `hub` has, beside it.
 
     The links of a shared store at `BASE/blobs` would lead from a repository in `hub` to `hub/blobs`; huggingface_hub
     takes only a folder for one, so a file of that name keeps it away.
     """
-    if model.base != root:
-        return f"It is in {model.base}; code with this cache_dir finds the models of {root} alone."
+    if root not in model.shown_in:
+        return f"It is in {model.base}; code with this cache_dir finds what is in {root}/hub."
     name = repo_folder_name(model.repo_id)
     entries: list[tuple[str, Entry]] = [("blobs", _NO_STORE), (name, Link(f"hub/{name}"))]
     return iter(entries)

@@ -42,6 +42,17 @@ class ViewKind(enum.StrEnum):
 
 DEFAULT_KINDS = (ViewKind.HF, ViewKind.CACHE_DIR)
 """Kinds that stand in a base itself, so that they can be kept without anybody naming a folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unasked:
+    """Which views are kept without anybody's asking."""
+
+    kinds: frozenset[ViewKind] = frozenset()
+    names_primary: bool = True
+    """Whether the settings name the primary base: else it is the tools' own, and nothing is put beside its hub."""
+
+
 USUAL_ROOTS = {
     ViewKind.LMSTUDIO: "~/.lmstudio/models",
     ViewKind.OLLAMA: "~/.ollama/models",
@@ -120,6 +131,8 @@ class ViewModel:
     files: tuple[ViewFile, ...]
     base: str = ""
     """The base that it is in."""
+    shown_in: frozenset[str] = frozenset()
+    """The bases whose `hub` has it, itself or by a view."""
     commit_hash: str = ""
     revision: str = ""
     tree: str = ""
@@ -253,18 +266,17 @@ class ViewStatus:
 
 
 def default_views(
-    views: Sequence[View], wanted: Sequence[tuple[ViewKind, str]], kinds: Collection[ViewKind], here: View
+    views: Sequence[View], wanted: Sequence[View], kinds: Collection[ViewKind]
 ) -> tuple[list[View], list[View]]:
     """Return the views to keep, with those that the settings want, and those that the settings no longer name.
 
     Args:
         views: Those with a record.
-        wanted: Kind and root of each that the settings want here.
+        wanted: Those that the settings want here, as new ones.
         kinds: The kinds that the settings name.
-        here: A view of this process, of any kind.
     """
     named = {(view.kind, str(view.root)) for view in views}
-    new = [replace(here, kind=kind, root=ViewRoot(root), models=None, by_settings=True) for kind, root in wanted]
+    new = [replace(view, models=None, by_settings=True) for view in wanted]
     dropped = [view for view in views if view.by_settings and view.kind not in kinds]
     kept = [view for view in views if view not in dropped]
     return [*kept, *(view for view in new if (view.kind, str(view.root)) not in named)], dropped

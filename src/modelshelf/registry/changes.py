@@ -18,6 +18,13 @@ _FROM = (
 )
 """Built once, because a server asks twice a second, and building a statement takes longer than running it."""
 
+_HAS_MODEL = sa.select(
+    sa.or_(
+        ~sa.exists().where(changes.c.id == sa.bindparam("change_id")),
+        sa.exists().where(changes.c.id > sa.bindparam("change_id"), changes.c.kind == "model"),
+    )
+)
+
 
 class Changes:
     """The last changes of the registry."""
@@ -29,6 +36,11 @@ class Changes:
         """Return the id of the newest change."""
         with self._engine.connect() as connection:
             return int(connection.execute(sa.select(sa.func.max(changes.c.id))).scalar_one())
+
+    def has_model_after(self, change_id: int) -> bool:
+        """Return whether a model changed after a change; also if that one is no longer kept, or never existed."""
+        with self._engine.connect() as connection:
+            return bool(connection.execute(_HAS_MODEL, {"change_id": change_id}).scalar_one())
 
     def note(self, kind: str, key: str) -> None:
         """Record a change of what no other table holds.

@@ -137,13 +137,16 @@ class _NoLibrary:
 def _lifespan(
     shelf: Shelf, watcher: Watcher, gateway: Door, preload: Sequence[str]
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    def note_other_uses() -> None:
-        shelf.services.reconciler.note_other_uses()  # made when it is first asked for, not when the server starts
+    def hourly() -> None:
+        """Look after what other programs did; the services are made when they are asked for, not when it starts."""
+        shelf.services.reconciler.note_other_uses()
+        shelf.services.adopter.enqueue_strays()
+        shelf.services.views.keep_true()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         runner = shelf.services.runner
-        worker = Worker(runner, runner.turns.rules.threads, note_other_uses)
+        worker = Worker(runner, runner.turns.rules.threads, hourly)
         worker.start()
         watcher.start()
         gateway.ledger.start()

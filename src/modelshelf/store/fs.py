@@ -47,13 +47,14 @@ def take_folder_permissions(root: Path, path: Path) -> None:
         at.take_folder_permissions()
 
 
-def write_text(root: Path, path: Path, text: str, mode: int = 0o644) -> None:
-    """Write a small file durably, all or nothing; its folder is created.
+def write_text(root: Path, path: Path, text: str, mode: int = 0o644, *, durable: bool = True) -> None:
+    """Write a small file, all or nothing, and by default durably; its folder is created.
 
-    **Crash:** the old file or the new one; at worst a `.shelf-tmp` beside it.
+    **Crash:** the old file or the new one; at worst a `.shelf-tmp` beside it. After a power cut, what isn't durable may
+    be empty, or zeros.
     """
-    with replacing(root, path, make=True) as temporary:
-        _write(temporary, text, mode)
+    with replacing(root, path, make=True, durable=durable) as temporary:
+        _write(temporary, text, mode, durable=durable)
 
 
 def back_up(root: Path, path: Path) -> Path:
@@ -109,14 +110,15 @@ def create_text(root: Path, path: Path, text: str, mode: int = 0o644) -> None:
         temporary.sync_folder()
 
 
-def _write(at: Place, text: str, mode: int = 0o644) -> None:
+def _write(at: Place, text: str, mode: int = 0o644, *, durable: bool = True) -> None:
     fd = at.open(os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(fd, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         if mode & 0o007:  # a secret stays readable for whom it was
             at.take_folder_permissions()
-        os.fsync(file.fileno())
+        if durable:
+            os.fsync(file.fileno())
 
 
 def touch(root: Path, path: Path) -> None:

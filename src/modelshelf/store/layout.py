@@ -45,6 +45,9 @@ from pathlib import Path
 
 from modelshelf.domain.names import CommitHash, Digest, ModelName, RefName, RepoId, repo_folder_name
 
+SHARED_MARKER = ".huggingface-shared-blobs"
+"""The file that makes a folder a shared blob store of huggingface_hub."""
+
 
 @dataclass(frozen=True)
 class Repo:
@@ -190,6 +193,11 @@ class Base:
         return self.own / "locks"
 
     @property
+    def beside_store(self) -> Path:
+        """Where `cache_dir=BASE` has its shared store, beside `hub`."""
+        return self.path / "blobs"
+
+    @property
     def views(self) -> Path:
         """The folder of the views' records."""
         return self.own / "views"
@@ -198,6 +206,11 @@ class Base:
         """The record of a view; one in this base itself has one name whatever the base's path."""
         root = "" if root == str(self.path) else root
         return self.views / f"{kind}-{sha256(root.encode()).hexdigest()[:16]}.json"
+
+    @property
+    def views_mark(self) -> Path:
+        """What views were made true for."""
+        return self.views / "true"
 
     @property
     def views_lock(self) -> Path:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from modelshelf.domain.names import RepoId
 from modelshelf.store.layout import Base
+from modelshelf.store.repos import scan
 from tests.fakes.hub import FakeHub
 from tests.sides import (
     USER,
@@ -103,7 +105,7 @@ def test_a_model_in_use_inside_is_not_deleted_from_outside(home: Home) -> None:
     assert refused.code == 5
     assert "used by" in refused.problem["detail"]
     assert len(old_copy) == len(A)
-    assert tree(home.primary / "hub" / "models--org--a") == {}
+    assert scan.blob_sizes(Base(home.primary).repo(RepoId("org/a"))) == {}
     assert seen(host) == seen(container) == [("a", size(A), "ready", "secondary")]
 
 

@@ -16,6 +16,7 @@ from tests.fakes.hub import FakeHub
 from tests.invariants import violations
 from tests.world import Home, load_offline, random_bytes, tree, wait_until
 
+pytestmark = pytest.mark.usefixtures("default_views")
 REPO = "org/name"
 FILES = {"config.json": b"{}", "model.safetensors": random_bytes(300_000), "sub/extra.bin": b"extra"}
 
@@ -27,10 +28,10 @@ def commit(hub: FakeHub) -> str:
 
 
 def strays(home: Home) -> list[Path]:
-    """Return every repository folder that isn't directly below a base's `hub`."""
+    """Return every real repository folder that isn't directly below a base's `hub`."""
     right = {base / "hub" for base in (home.primary, home.secondary, home.custom)}
     found = [path for path in home.root.rglob("models--*") if path.is_dir() and ".locks" not in path.parts]
-    return [path for path in found if path.parent not in right]
+    return [path for path in found if path.parent not in right and not path.is_symlink()]
 
 
 @pytest.mark.parametrize("location", ["primary", "secondary", "custom"])

@@ -18,6 +18,7 @@ from tests.fakes.hub import FakeHub
 from tests.invariants import violations
 from tests.world import Home, load_offline, random_bytes, tree
 
+pytestmark = pytest.mark.usefixtures("default_views")
 REPO = "org/name"
 FILES = {"config.json": b"{}", "deep/w.bin": random_bytes(5000, seed=2), "model.safetensors": random_bytes(900_000)}
 
@@ -155,24 +156,26 @@ def test_no_other_base_has_such_a_view(library: Shelf, home: Home) -> None:
 
 
 def test_the_settings_keep_views_without_asking(library: Shelf, home: Home, hub: FakeHub) -> None:
-    """With VIEWS one HF_HOME and `cache_dir=BASE` find the models without a command; without it the links go."""
+    """Without a command one HF_HOME and `cache_dir=BASE` find the models of all tiers; with an empty VIEWS links go."""
     place = ViewRoot(str(home.primary))
     library.services.views.remove(ViewKind.HF, place)
     hub.add_repo("org/two", FILES)
     bases = home.primary, home.secondary
 
-    with home.open(VIEWS="hf, cache_dir") as kept:
+    with home.open() as kept:
         kept.register("two", "org/two", "primary")
         states = {(status.view.kind, status.view.root): status.state for status in kept.services.views.all()}
         assert set(states.values()) == {ViewState.TRUE}
         assert set(states) == {(ViewKind.HF, place), *((ViewKind.CACHE_DIR, str(base)) for base in bases)}
         assert tree(load_offline(home, home.primary, REPO)) == FILES
         assert tree(home.primary / "models--org--two/snapshots") == tree(kept.path("two").parent)
+        assert tree(home.primary / "models--org--name/snapshots") == tree(kept.path("m").parent)
+        assert not (home.secondary / "models--org--two").is_symlink()
         with pytest.raises(Conflict, match="one of VIEWS"):
             kept.services.views.remove(ViewKind.HF, place)
         assert violations(kept) == []
 
-    with home.open() as off:
+    with home.open(VIEWS="") as off:
         off.reconcile()
         assert off.services.views.all() == []
         assert not Base(home.primary).repo(REPO).path.exists()
@@ -181,8 +184,7 @@ def test_the_settings_keep_views_without_asking(library: Shelf, home: Home, hub:
 
 def test_a_view_that_a_person_asked_for_outlives_the_settings(library: Shelf, home: Home) -> None:
     """Where a person asked for a view that VIEWS names, it stays when VIEWS no longer names it."""
-    with home.open(VIEWS="hf") as kept:
-        kept.reconcile()
-    with home.open() as off:
+    library.reconcile()
+    with home.open(VIEWS="") as off:
         off.reconcile()
         check(off, home, viewed=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +18,8 @@ from modelshelf.store.tiers import checkup, meter
 from tests.fakes.hub import FakeHub
 from tests.invariants import du, violations
 from tests.world import Home, load_offline, random_bytes, tree
+
+pytestmark = pytest.mark.usefixtures("default_views")
 
 FILES = {"config.json": b"{}", "deep/w.bin": random_bytes(5000, seed=2), "model.safetensors": random_bytes(9000)}
 IN_CACHE_DIR = """
@@ -59,7 +60,7 @@ def test_one_hf_home_shows_all_tiers(library: Shelf, home: Home, hub: FakeHub, h
     listed = home.hf(hf_home, "cache", "ls").checked().out
     assert ("org/one" in listed, "org/two" in listed) == (True, True)
     assert hub.bytes_sent - sent < 9000
-    assert [status.state for status in library.services.views.all()] == [ViewState.TRUE]
+    assert {status.state for status in library.services.views.all()} == {ViewState.TRUE}
 
 
 def test_a_program_s_removal_leaves_the_library_alone(library: Shelf, home: Home, hf_home: Path) -> None:
@@ -86,8 +87,12 @@ def test_a_newer_commit_comes_beside_the_links(library: Shelf, home: Home, hub: 
 def test_code_that_says_cache_dir_finds_the_models(library: Shelf, home: Home, hub: FakeHub) -> None:
     """With `cache_dir=BASE` the models of that base load offline, and a newer commit arrives in its hub folder."""
     root = ViewRoot(str(home.primary))
-    status = library.services.views.add(ViewKind.CACHE_DIR, root, None)
-    assert (status.state, sorted(status.view.made)) == (ViewState.TRUE, ["blobs", "models--org--one"])
+    states = {status.view.root: status for status in library.services.views.all() if status.view.kind == "cache_dir"}
+    assert {status.state for status in states.values()} == {ViewState.TRUE}
+    assert sorted(states[root].view.made) == ["blobs", "models--org--one", "models--org--two"]
+    for name in ("one", "two"):
+        said = home.python(IN_CACHE_DIR, f"org/{name}", root, "offline", HF_HUB_OFFLINE="1").checked().out.strip()
+        assert tree(Path(said)) == tree(library.path(name))
 
     said = home.python(IN_CACHE_DIR, "org/one", root, "offline", HF_HUB_OFFLINE="1").checked().out.strip()
     assert tree(Path(said)) == tree(library.path("one"))
@@ -97,15 +102,15 @@ def test_code_that_says_cache_dir_finds_the_models(library: Shelf, home: Home, h
     assert not [path for path in scan.walk_files(home.primary) if path.is_symlink() and not path.exists()]
 
     library.move("one", "secondary")
-    assert not (home.primary / "models--org--one").is_symlink()
-    library.services.views.remove(ViewKind.CACHE_DIR, root)
-    assert not os.path.lexists(home.primary / "blobs")
+    said = home.python(IN_CACHE_DIR, "org/one", root, "offline", HF_HUB_OFFLINE="1").checked().out.strip()
+    assert tree(Path(said))["new.bin"] == b"new"
+    with home.open(VIEWS="") as off:
+        off.reconcile()
+    assert not [path for path in home.primary.iterdir() if path.is_symlink() or path.name == "blobs"]
 
 
 def test_the_links_of_a_cache_dir_are_known_for_what_they_are(library: Shelf, home: Home) -> None:
     """Links beside `hub` are no strays to the doctor, no model to adopt, no byte to the meter, and gc leaves them."""
-    root = ViewRoot(str(home.primary))
-    library.services.views.add(ViewKind.CACHE_DIR, root, None)
     base = Base(home.primary)
     usage = meter.measure(base)
 
@@ -113,7 +118,7 @@ def test_the_links_of_a_cache_dir_are_known_for_what_they_are(library: Shelf, ho
     assert checkup.strays(base) == []
     assert inventory.stray_dirs(base) == []
     found = inventory.find(home.primary)
-    assert [model.repo_id for model in found.models] == ["org/one"]
+    assert {model.repo_id for model in found.models} == {"org/one"}
     assert not [thing for thing in found.things if "models--" in thing.path]
     assert library.verify().findings == ()
     library.gc()
@@ -124,6 +129,14 @@ def test_the_links_of_a_cache_dir_are_known_for_what_they_are(library: Shelf, ho
 
 def test_where_no_cache_dir_can_be(library: Shelf, home: Home) -> None:
     """A folder that is no base can't be such a view, nor one with a store that links couldn't lead to."""
+    home.extra["VIEWS"] = ""
+    with home.open() as off:
+        off.reconcile()
+        check_refused(off, home)
+
+
+def check_refused(library: Shelf, home: Home) -> None:
+    """Assert that a view is refused where it can't be, and that none is there."""
     views = library.services.views
     with pytest.raises(BadInput, match="isn't a base"):
         views.add(ViewKind.CACHE_DIR, ViewRoot(str(home.root / "x")), None)

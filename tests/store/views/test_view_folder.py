@@ -151,3 +151,27 @@ def test_a_folder_is_looked_at_once_for_all_below_it(base: Base, view: View) -> 
     """Names in two folders of one folder come and go with it."""
     make_true(base, view, d_a_link=Link("/a"), d_b_link=Link("/b"))
     assert sorted(path.name for path in Path(view.root, "d").iterdir()) == ["a", "b"]
+
+
+def test_real_folders_are_told_from_links(tmp_path: Path) -> None:
+    """Only real folders are named, and none where nothing can be read."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").symlink_to("a")
+    (tmp_path / "c").touch()
+
+    assert folder.folders_in(tmp_path) == {"a"}
+    assert folder.folders_in(tmp_path / "none") == set()
+
+
+def test_records_are_told_apart_by_what_they_say(base: Base, view: View, tmp_path: Path) -> None:
+    """Each record has a digest of what it says, so that a change is seen; without any record there are none."""
+    assert records.written(Base(tmp_path / "none")) == []
+    records.write(base, view)
+    before = records.written(base)
+    (base.views / "true").touch()
+    (base.views / "folder.json").mkdir()
+
+    assert [name for name, _ in before] == [base.view(view.kind, view.root).name]
+    assert records.written(base) == before
+    records.write(base, replace(view, is_pending=True))
+    assert records.written(base) != before

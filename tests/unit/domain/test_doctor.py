@@ -89,7 +89,7 @@ def test_a_good_base_is_one_line() -> None:
             {"strays": (Sized("/mnt/z/models--a", 5),)},
             "warning",
             "1 model folder in",
-            "shelf adopt '/mnt/z/my models' --move",
+            "shelf doctor --fix",
         ),
         (
             {"unfinished": (Sized("/mnt/z/models--a b", 5), Sized("/mnt/z/models--c", 5))},

@@ -92,7 +92,7 @@ def made(*paths: str, entry: Entry = OLD, folders: tuple[str, ...] = ("d",)) -> 
                 "hub/models--org--name/trees/c.json",
             ],
         ),
-        (ViewKind.CACHE_DIR, model("a", base="/mnt/a"), ["blobs", "models--org--name"]),
+        (ViewKind.CACHE_DIR, model("a", base="/mnt/b", shown_in=frozenset({"/mnt/a"})), ["blobs", "models--org--name"]),
         (ViewKind.JAN, model("a.gguf"), ["m/model.yml"]),
         (ViewKind.LLAMA_SWAP, model("a.gguf"), ["m.yaml"]),
         (ViewKind.LLAMA_SERVER, model("x/a.gguf", "README.md"), ["a.gguf"]),
@@ -423,10 +423,10 @@ def test_the_settings_want_views_and_no_longer_want_others() -> None:
     asked = replace(EMPTY, secondary="/mnt/b", kind=ViewKind.HF, root=ViewRoot(BASE))
     old = replace(EMPTY, kind=ViewKind.CACHE_DIR, root=ViewRoot(BASE), by_settings=True)
     new = replace(asked, root=ViewRoot("/mnt/b"), by_settings=True)
-    wanted = [(ViewKind.HF, BASE), (ViewKind.HF, "/mnt/b")]
+    wanted = [replace(asked, models=()), replace(new, models=(), by_settings=False)]
 
-    assert default_views([asked, old], wanted, {ViewKind.HF}, asked) == ([asked, new], [old])
-    assert default_views([asked], [], (), asked) == ([asked], [])
+    assert default_views([asked, old], wanted, {ViewKind.HF}) == ([asked, new], [old])
+    assert default_views([asked], [], ()) == ([asked], [])
 
 
 def test_links_in_place_lead_to_what_any_chosen_model_has() -> None:

@@ -39,6 +39,7 @@ from modelshelf.services.adopt.folder import ELSEWHERE, check_open, folder_of, h
 from modelshelf.services.adopt.import_models import ModelImporter
 from modelshelf.services.adopt.link_old_path import Linker
 from modelshelf.services.adopt.other_programs import OtherPrograms
+from modelshelf.services.adopt.take_strays import StrayTaker
 from modelshelf.services.catalog.look import Look
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.jobs.runner import JobRunner
@@ -82,7 +83,7 @@ class Adopter:
         path, found = self.look(wanted)
         governor.check_ours(Base(path), self.registry.id, self.registry.url)
         order = self._order(wanted, path, found)
-        plan = self._decide(found, order)
+        plan = self.decide(found, order)
         notes = [f"Also there: {other} (shelf adopt {other})" for other in self._elsewhere(path)]
         backup = ""
         if order.mode is AdoptMode.LINK and not self._is_foreign(found):
@@ -95,7 +96,7 @@ class Adopter:
     def sketch(self, wanted: AdoptRequest) -> AdoptPlan:
         """Return what adopting does, whether it fits or not; raises as `look` does."""
         path, found = self.look(wanted)
-        return self._decide(found, self._order(wanted, path, found))
+        return self.decide(found, self._order(wanted, path, found))
 
     def is_foreign(self, path: str) -> bool:
         """Return whether a folder is another program's, and not a base or a cache_dir."""
@@ -140,6 +141,12 @@ class Adopter:
             self.plan(wanted)
         return self.runner.enqueue_once(replace(wanted, path=str(path)))
 
+    def enqueue_strays(self) -> list[Job]:
+        """Return jobs that take in the models beside the `hub` of the settings' bases, which nobody is writing."""
+        found = StrayTaker(self.tiers, self.importer, self.decide).bases()
+        wanted = (AdoptRequest(tier.base, AdoptMode.MOVE, tier.location, merge=True, strays=True) for tier in found)
+        return [self.runner.enqueue_once(request) for request in wanted]
+
     def run(self, running: Running) -> None:
         """Run an adopt job of one folder; the report becomes its result."""
         result = self.adopt(params_of(running.job, AdoptRequest), running)
@@ -152,6 +159,10 @@ class Adopter:
             BadInput, NotFound, OutOfSpace, Conflict, Denied, Unavailable: See `plan`.
         """
         done, path = Done(), folder_of(wanted.path)
+        if wanted.strays:
+            StrayTaker(self.tiers, self.importer, self.decide).take(path, wanted.to, running, done)
+            nothing = AdoptPlan(Order(wanted.mode, str(path), wanted.to, str(path), wanted.to), (), ())
+            return AdoptedJson.done(nothing, done, nothing, "")
         if self._is_linked(wanted, path):
             kept = self.linker.finish(path)
             target = self.tiers.settings.resolve(*destination(wanted.to))
@@ -166,7 +177,7 @@ class Adopter:
             found = inventory.find(path, wanted.repo_id)
         backup = ""
         if self._is_foreign(found):
-            plan = self._decide(found, order)
+            plan = self.decide(found, order)
             for adoption in plan.of(Act.BRING):
                 self._attempt(done, adoption, partial(self._bring, adoption, order, wanted, running, done))
         else:
@@ -179,7 +190,7 @@ class Adopter:
     def _left(self, path: Path, found: Inventory, wanted: AdoptRequest, order: Order) -> AdoptPlan:
         """Return what another run would do; a folder in which only models were registered isn't scanned again."""
         is_touched = order.mode is not AdoptMode.LEAVE or any(m.lost or m.kind is Origin.STRAY for m in found.models)
-        return self._decide(inventory.find(path, wanted.repo_id) if is_touched else found, order)
+        return self.decide(inventory.find(path, wanted.repo_id) if is_touched else found, order)
 
     def _is_foreign(self, found: Inventory) -> bool:
         """Return whether a folder is another program's, also once links stand in for all of its files."""
@@ -196,11 +207,11 @@ class Adopter:
         if order.mode is not AdoptMode.LEAVE:
             self.importer.drop_brought(order)
             found = inventory.find(path)
-        plan = self._decide(found, order)
+        plan = self.decide(found, order)
         first = with_need(plan, needs.size_bytes(plan), "", ())
         if any(model.kind.value == "stray" for model in found.models):
             done.left += self.importer.bring_strays(plan, running)
-            plan = self._decide(inventory.find(path), order)
+            plan = self.decide(inventory.find(path), order)
         registering = plan.of(Act.REGISTER) + [a for a in plan.of(Act.MOVE) if not self._is_here(a, order)]
         names, troubles = self.importer.register(order, registering, running)
         done.registered += names
@@ -290,7 +301,8 @@ class Adopter:
         row = self.registry.model(adoption.model_name) if adoption.model_name else None
         return row is not None and row.complete and self.library.base_of(row) == order.base
 
-    def _decide(self, found: Inventory, order: Order) -> AdoptPlan:
+    def decide(self, found: Inventory, order: Order) -> AdoptPlan:
+        """Return what adopting what was found does."""
         look = Look(self.registry)
         rows = [
             Registered(

@@ -34,7 +34,10 @@ def unregistered(library: Library, text: str = "") -> list[UnregisteredRepo]:
         UnregisteredRepo(repo_id, location, base, meter.measure_repo(repo).apparent_bytes)
         for base, location in bases.items()
         for kind, repo_id, repo in _repos(Base(Path(base)))
-        if kind == "model" and (base, repo_id.lower()) not in named and text.lower() in repo_id.lower()
+        if kind == "model"
+        and (base, repo_id.lower()) not in named
+        and text.lower() in repo_id.lower()
+        and not _is_of_view(repo)
     ]
 
 
@@ -43,3 +46,8 @@ def _repos(base: Base) -> list[tuple[str, RepoId, Repo]]:
     with contextlib.suppress(OSError):
         return [] if marker.why_offline(base, None) else scan.repos(base)
     return []
+
+
+def _is_of_view(repo: Repo) -> bool:
+    """Return whether a folder has nothing but a view's links to another base."""
+    return bool(scan.viewed(repo)) and not scan.blob_sizes(repo)

@@ -9,7 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelshelf.domain.job_params import GcParams
+from modelshelf.domain.jobs import result_of
+from modelshelf.domain.names import ModelName
+from modelshelf.domain.outside import list_of
 from modelshelf.domain.reconcile import Action
+from modelshelf.domain.views import ViewState
 from modelshelf.services.doctor.bases import Bases
 from modelshelf.services.jobs.progress import Counter
 from modelshelf.store.gc import collect
@@ -25,10 +29,10 @@ TIDY = frozenset({"lock", "folder"})
 
 def of(bases: Bases) -> list[Callable[[], Iterable[str]]]:
     """Return the repairs; each returns what it did, in sentences."""
-    parts: list[Callable[[], Iterable[str]]] = [partial(_open_lists, bases)]
+    parts: list[Callable[[], Iterable[str]]] = []
     if bases.shelf is not None:
-        parts += [partial(repair, bases.shelf) for repair in (_bring_back, _put_refs_back, _tidy)]
-    return parts
+        parts += [partial(repair, bases.shelf) for repair in (_bring_back, _take_strays, _put_refs_back, _tidy)]
+    return [*parts, partial(_open_lists, bases)]
 
 
 def _open_lists(bases: Bases) -> Iterator[str]:
@@ -59,3 +63,14 @@ def _tidy(shelf: Shelf) -> Iterator[str]:
             base, small, partial(shelf.services.collector.needs, base), shelf.services.clock, Counter()
         )
         yield from (f"{item.path}: deleted, {item.why}." for item in done.removed)
+
+
+def _take_strays(shelf: Shelf) -> Iterator[str]:
+    """Take in what code with `cache_dir=BASE` downloaded, then look at each view: somebody may have deleted links."""
+    stale = [status.view for status in shelf.services.views.all() if status.state is ViewState.STALE]
+    for job in shelf.services.adopter.enqueue_strays():
+        done = result_of(shelf.services.runner.finish(job))
+        names = list_of(done["registered"], ModelName)
+        yield from (f"{name}: taken into hub and registered." for name in names)
+    shelf.services.views.keep_true()
+    yield from (f"The view {view.kind} in {view.root} is true again." for view in stale)

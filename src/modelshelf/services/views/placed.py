@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from modelshelf.domain.gguf import GgufHeader
 from modelshelf.domain.model_config import config_of
 from modelshelf.domain.models import FileEntry, Model, State, select_files
-from modelshelf.domain.names import ModelName, ViewRoot
+from modelshelf.domain.names import ModelName, ViewRoot, repo_folder_name
 from modelshelf.domain.view_images import part_of
 from modelshelf.domain.view_layouts import holding_of
 from modelshelf.domain.views import Holding, View, ViewFile, ViewKind, ViewModel, in_place
@@ -20,6 +20,7 @@ from modelshelf.services.catalog.models import Library
 from modelshelf.store.headers import Headers
 from modelshelf.store.layout import Base
 from modelshelf.store.small_files import read_small_text
+from modelshelf.store.views import folder
 
 _DESCRIBED = {
     **dict.fromkeys([ViewKind.LMSTUDIO, ViewKind.OLLAMA], "language"),
@@ -33,10 +34,15 @@ _WHOLE = (State.READY, State.MOVING, State.DAMAGED)
 
 
 class Placed:
-    """The models as they are at one instant."""
+    """The models as they are at one instant.
 
-    def __init__(self, library: Library) -> None:
-        self._library = library
+    Args:
+        library: The library.
+        all_tiers: The view of all tiers in the primary base; None without one.
+    """
+
+    def __init__(self, library: Library, all_tiers: View | None = None) -> None:
+        self._library, self.all_tiers = library, all_tiers
         self._seen: dict[tuple[ModelName, str], ViewModel] = {}
         self._holdings: dict[tuple[ViewKind, ViewRoot, tuple[ModelName, ...] | None], Holding] = {}
         self._all_files: dict[tuple[str, str], list[FileEntry]] | None = None
@@ -54,8 +60,15 @@ class Placed:
         """The models whose drives aren't mounted."""
         return frozenset(model.model_name for model in self._whole if model.state is State.OFFLINE)
 
+    @property
+    def is_spread(self) -> bool:
+        """Whether a whole model is outside the primary."""
+        return any(model.base != self._library.tiers.primary.base for model in self._whole)
+
     def holding(self, view: View) -> Holding:
         """Return what a view should hold."""
+        if view.kind is ViewKind.CACHE_DIR:
+            return self._hold_links(view)
         key = view.kind, view.root, view.models
         if key not in self._holdings:
             self._holdings[key] = self._hold(view)
@@ -66,7 +79,9 @@ class Placed:
         chosen = [model for model in self._whole if view.takes(model.model_name) and model.state in _WHOLE]
         if view.kind is ViewKind.HF:
             chosen = [model for model in chosen if model.base != view.root]
-            chosen += [model for model in self._models if model.base == view.root]
+            repos = {repo_folder_name(model.hf_path) for model in chosen} | {_repo_of(path) for path in view.made}
+            here = [model for model in self._models if model.base == view.root] if repos else []
+            chosen += [model for model in here if repo_folder_name(model.hf_path) in repos]
         if len(chosen) > _MANY and self._all_files is None:
             self._all_files = self._library.reader.manifests()
         found = [self._placed(model, wanted) for model in chosen]
@@ -78,6 +93,21 @@ class Placed:
         """Return those of some models that are whole and here, with their files."""
         chosen = [model for model in self._whole if model.model_name in names and model.state in _WHOLE]
         return [self._placed(model, "") for model in chosen]
+
+    def _hold_links(self, view: View) -> Holding:
+        """Return what a view for `cache_dir=BASE` holds: a link to each folder that is there."""
+        shows, found = self.all_tiers, list[ViewModel]()
+        there = folder.folders_in(Base(Path(view.root)).hub)
+        for model in self._whole:
+            if not (view.takes(model.model_name) and model.state in _WHOLE):
+                continue
+            bases = {model.base}
+            if shows is not None and shows.takes(model.model_name):
+                bases.add(shows.root)
+            if view.root not in bases or repo_folder_name(model.hf_path) in there:
+                shown_in = frozenset(map(str, bases))
+                found.append(ViewModel(model.model_name, model.hf_path, (), base=model.base, shown_in=shown_in))
+        return holding_of(view.kind, view.root, found)
 
     def _placed(self, model: Model, wanted: str) -> ViewModel:
         key = (model.model_name, wanted)
@@ -109,6 +139,11 @@ class Placed:
             is_mlx=wanted == "language" and _is_mlx(headers, files),
             parts=_parts(headers, files) if wanted == "image" else {},
         )
+
+
+def _repo_of(path: str) -> str:
+    """Return the folder of a repository that a path in a view of all tiers is in."""
+    return path.split("/")[1]
 
 
 def _tree(path: Path) -> str:

@@ -16,33 +16,29 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from modelshelf.domain.names import ModelName, RepoId, ViewRoot, repo_folder_name
+from modelshelf.domain.names import BasePath, ModelName, RepoId, ViewRoot, repo_folder_name
 from modelshelf.domain.ports import Clock
 from modelshelf.domain.views import (
     Entry,
-    Holding,
     Link,
     SourceFile,
     View,
     ViewKind,
-    ViewPlan,
     ViewState,
     ViewStatus,
     claim,
     default_views,
-    paths_of,
-    plan_view,
     status_of,
     take_over,
 )
-from modelshelf.errors import BadInput, Conflict, Denied, NotFound, ShelfError, Unavailable
+from modelshelf.errors import Conflict, Denied, NotFound, ShelfError, Unavailable
 from modelshelf.services.catalog.models import Library
+from modelshelf.services.views.checks import check_place, check_readable, plan_of
+from modelshelf.services.views.kept import Kept
 from modelshelf.services.views.placed import Placed
 from modelshelf.store import fs, locks
 from modelshelf.store.layout import Base
-from modelshelf.store.probe import is_folder, is_real_folder, is_there
-from modelshelf.store.tiers import capabilities
-from modelshelf.store.tiers.marker import is_writable
+from modelshelf.store.probe import is_folder, is_there
 from modelshelf.store.views import folder, records
 
 _log = logging.getLogger(__name__)
@@ -54,12 +50,11 @@ class Views:
 
     library: Library
     clock: Clock
-    kinds: frozenset[ViewKind] = frozenset()
-    """The kinds that are kept in the bases that the settings name, without anybody's asking."""
+    kept: Kept
 
     @property
     def _base(self) -> Base:
-        return Base(Path(self.library.tiers.primary.base))
+        return self.kept.primary
 
     def all(self) -> list[ViewStatus]:
         """Return every view as it is now; nothing is changed.
@@ -67,8 +62,9 @@ class Views:
         Raises:
             BadInput: A record can't be understood.
         """
-        placed = Placed(self.library)
-        return [self._status(view, placed) for view in records.read_all(self._base)]
+        views = self._read_all()
+        placed = self._placed(views)
+        return [self._status(view, placed) for view in views]
 
     def add(self, kind: ViewKind, root: ViewRoot, names: Sequence[ModelName] | None) -> ViewStatus:
         """Make a view, or add models to one, and make it true.
@@ -85,12 +81,12 @@ class Views:
         """
         self._check_wish(kind, root, names)
         with self._locked():
-            there = records.read(self._base, kind, root)
+            there = records.read(self.kept.at(root), kind, root)
             view = self._wished(there or self._new(kind, root), names)
-            placed = Placed(self.library)
-            _check_readable(placed.holding(view), names or ())
+            placed = self._placed(self._read_all())
+            check_readable(placed.holding(view), names or ())
             fs.make_folder(Path(root), Path(root))
-            records.write(self._base, view)
+            records.write(self.kept.at(root), view)
             try:
                 return self._make_true(view, placed)
             except (ShelfError, OSError) as err:
@@ -104,18 +100,18 @@ class Views:
         Raises as `add` does, but for a folder that can't have links.
         """
         self._check_wish(kind, root, names)
-        view = self._wished(records.read(self._base, kind, root) or self._new(kind, root), names)
-        placed = Placed(self.library)
+        view = self._wished(records.read(self.kept.at(root), kind, root) or self._new(kind, root), names)
+        placed = self._placed(self._read_all())
         holding = placed.holding(view)
-        _check_readable(holding, names or ())
-        plan = self._plan(view, placed)
+        check_readable(holding, names or ())
+        plan = plan_of(view, holding, placed)
         state = ViewState.TRUE if plan.is_true else ViewState.STALE
         return ViewStatus(plan.after or view, state, "", holding.refused, plan.blocked)
 
     def _check_wish(self, kind: ViewKind, root: ViewRoot, names: Sequence[ModelName] | None) -> None:
         for name in names or ():
             self.library.row(name)
-        self._check_place(kind, root)
+        check_place(self.library, self.kept, kind, root)
 
     def _wished(self, view: View, names: Sequence[ModelName] | None) -> View:
         """Return a view with more models."""
@@ -137,9 +133,8 @@ class Views:
                 hint = f"To give the program its files back: shelf adopt --unlink {shlex.quote(root)}"
                 raise Conflict(f"The links in {root} stand in the place of the program's own files.", hint=hint)
             if view.by_settings:
-                raise Conflict(
-                    f"The view {kind} {root} is one of VIEWS.", hint="To keep none of them: VIEWS=none in .env."
-                )
+                others = ",".join(sorted(self.kept.unasked.kinds - {kind})) or "none"
+                raise Conflict(f"The view {kind} {root} is one of VIEWS.", hint=f"Without it: VIEWS={others} in .env.")
             if names and view.models is None:
                 raise Conflict(f"The view {kind} {root} holds all models.", hint=f"shelf view rm {kind} {root}")
             if unknown := set(names) - set(view.models or ()):
@@ -149,10 +144,12 @@ class Views:
                 raise Unavailable(f"{root} isn't there.", hint=hint)
             left = tuple(name for name in view.models or () if name not in names) if names else ()
             view = self._led_here(replace(view, models=left))
-            records.write(self._base, view)
-            status = self._make_true(view, Placed(self.library))
+            records.write(self.kept.at(root), view)
+            views = self._read_all()
+            self._link_beside(views, placed := self._placed([other for other in views if names or other != view]))
+            status = self._make_true(view, placed)
             if not names:
-                records.remove(self._base, view)
+                records.remove(self.kept.at(root), view)
             return status
 
     def sync(self, kind: ViewKind | None = None, root: ViewRoot | None = None) -> list[ViewStatus]:
@@ -163,12 +160,12 @@ class Views:
             BadInput: A record can't be understood.
         """
         with self._locked():
-            views = [view for view in records.read_all(self._base) if kind in (None, view.kind)]
-            views = [view for view in views if root in (None, view.root)]
+            every = self._read_all()
+            views = [view for view in every if kind in (None, view.kind) and root in (None, view.root)]
             if not views and kind is not None:
                 raise NotFound(f"There is no view {kind} {root or ''}".rstrip() + ".", hint="shelf view ls")
-            placed = Placed(self.library)
-            return [self._try(self._led_here(view), placed) for view in views]
+            self._link_beside(every, placed := self._placed(every))
+            return self._try_all([self._led_here(view) for view in views], placed)
 
     def keep_true(self) -> None:
         """Make all views true after models changed, as far as that goes: a view never stops other work.
@@ -177,31 +174,48 @@ class Views:
             Unavailable: Another process holds the lock for too long.
         """
         with self._locked():
+            newest = self.kept.registry.changes.newest()
             try:
-                views = records.read_all(self._base)
+                views = self._read_all()
             except (ShelfError, OSError) as err:
                 _log.warning("views_unread", extra={"why": str(err)})
                 return
-            placed, here = Placed(self.library), self._new(ViewKind.HF, ViewRoot(self.library.tiers.primary.base))
-            views, dropped = default_views(views, list(self._wanted()), self.kinds, here)
+            placed = Placed(self.library)
+            wanted = self.kept.wanted(is_spread=placed.is_spread)
+            new = [self._new(kind, ViewRoot(root)) for kind, root in wanted]
+            views, dropped = default_views(views, new, self.kept.unasked.kinds)
+            placed.all_tiers = self._of_all_tiers(views)
+            if placed.all_tiers is not None and not self.kept.shows_all_tiers():
+                records.write(self._base, placed.all_tiers)  # before what leaves the primary is replaced
+            self._link_beside([*views, *dropped], placed)
             for view in dropped:
                 if self._why_left_alone(view) is None:
                     self._undo(view, placed)
-            for view in views:
-                status = self._try(view, placed)
-                if status.state is not ViewState.TRUE:
-                    _log.info("view_not_true", extra={"view": f"{view.kind} {view.root}", "why": status.detail})
+            states = {status.state for status in self._try_all(views, placed)}
+            if states.isdisjoint({ViewState.FAILED, ViewState.AWAY}):
+                self.kept.note(newest)
 
-    def _wanted(self) -> Iterator[tuple[ViewKind, str]]:
-        """Yield kind and root of the views that the settings want and that can be: in marked bases with links."""
-        for tier in self.library.tiers.configured():
-            base = Base(Path(tier.base))
-            if not (is_writable(base) and capabilities.of(base).symlinks):
-                continue
-            if ViewKind.HF in self.kinds and base == self._base:
-                yield ViewKind.HF, tier.base
-            if ViewKind.CACHE_DIR in self.kinds and not is_real_folder(base.path / "blobs"):
-                yield ViewKind.CACHE_DIR, tier.base
+    def _try_all(self, views: Sequence[View], placed: Placed) -> list[ViewStatus]:
+        """Make views true, the links beside `hub` last: they lead to what is in it."""
+        beside = [view for view in views if view.kind is ViewKind.CACHE_DIR]
+        found = [self._try(view, placed) for view in views if view not in beside]
+        found += [self._try(replace(self._again(view), primary=view.primary), placed) for view in beside]
+        for status in found:
+            if status.state is not ViewState.TRUE:
+                name = f"{status.view.kind} {status.view.root}"
+                _log.info("view_not_true", extra={"view": name, "why": status.detail})
+        return found
+
+    def _link_beside(self, views: Sequence[View], placed: Placed) -> None:
+        """Make the links beside `hub` true that lead to a view there, before that changes."""
+        if self._of_all_tiers(views) is not None:
+            for view in views:
+                if view.kind is ViewKind.CACHE_DIR and view.root == str(self._base.path):
+                    self._try(self._again(view), placed)
+
+    def _again(self, view: View) -> View:
+        """Return a view as its record says now."""
+        return records.read(self.kept.at(view.root), view.kind, view.root) or view
 
     @contextlib.contextmanager
     def replacing(self, base: Base, repo_id: RepoId) -> Iterator[Mapping[str, Entry]]:
@@ -227,7 +241,7 @@ class Views:
 
     def is_there(self, kind: ViewKind, root: str) -> bool:
         """Return whether there is a view of this kind in a folder."""
-        return is_there(self._base.view(kind, root))
+        return is_there(self.kept.at(root).view(kind, root))
 
     def stand_in(
         self,
@@ -294,35 +308,50 @@ class Views:
 
     def _choose(self, change: Callable[[tuple[ModelName, ...]], tuple[ModelName, ...]]) -> None:
         with self._locked():
-            for view in records.read_all(self._base):
+            for view in self._read_all():
                 models = None if view.models is None else tuple(sorted(change(view.models)))
                 if models != view.models:
-                    records.write(self._base, replace(view, models=models))
+                    records.write(self.kept.at(view.root), replace(view, models=models))
+
+    def _read_all(self) -> list[View]:
+        """Return the views of all bases that can be changed, and of the primary; raises as `records.read_all` does."""
+        bases = {base.path: base for base in (self._base, *self.kept.bases())}
+        return [view for base in bases.values() for view in records.read_all(base)]
+
+    def _placed(self, views: Sequence[View]) -> Placed:
+        return Placed(self.library, self._of_all_tiers(views))
+
+    def _of_all_tiers(self, views: Sequence[View]) -> View | None:
+        """Return the view of all tiers in the primary base."""
+        root = str(self._base.path)
+        return next((view for view in views if view.kind is ViewKind.HF and view.root == root), None)
 
     def _make_true(self, view: View, placed: Placed) -> ViewStatus:
         """Make one view true; return how it is then. The caller holds the lock."""
         if why := self._why_left_alone(view):
             return why
-        plan = self._plan(view, placed)
+        holding = placed.holding(view)
+        plan = plan_of(view, holding, placed)
         if plan.is_true:
-            return status_of(view, placed.holding(view), plan)
-        folder.carry_out(self._base, view, plan)
+            return status_of(view, holding, plan)
+        folder.carry_out(self.kept.at(view.root), view, plan)
         return self._status(plan.after or view, placed)
 
     def _new(self, kind: ViewKind, root: ViewRoot) -> View:
         return self._led_here(View(kind, root, (), self.library.tiers.primary.base))
 
     def _led_here(self, view: View) -> View:
-        """Return a view that leads to the tiers by this process's paths."""
+        """Return a view that leads to the tiers by this process's paths; links beside `hub` lead there by any."""
+        if view.kind is ViewKind.CACHE_DIR:
+            return replace(view, primary=BasePath(str(self.kept.at(view.root).path)), secondary="")
         secondary = self.library.tiers.secondary
         return replace(view, primary=self.library.tiers.primary.base, secondary=secondary.base if secondary else "")
 
     def _undo(self, view: View, placed: Placed) -> None:
         """Delete what was made of a view that can't be made; its record stays if that can't be done either."""
         with contextlib.suppress(ShelfError, OSError):
-            left = records.read(self._base, view.kind, view.root) or view
-            self._make_true(replace(left, models=()), placed)
-            records.remove(self._base, view)
+            self._make_true(replace(self._again(view), models=()), placed)
+            records.remove(self.kept.at(view.root), view)
 
     def _try(self, view: View, placed: Placed) -> ViewStatus:
         try:
@@ -332,56 +361,28 @@ class Views:
             return ViewStatus(view, ViewState.FAILED, str(err))
 
     def _status(self, view: View, placed: Placed) -> ViewStatus:
-        return self._why_left_alone(view) or status_of(view, placed.holding(view), self._plan(view, placed))
+        holding = placed.holding(view)
+        return self._why_left_alone(view) or status_of(view, holding, plan_of(view, holding, placed))
 
     def _why_left_alone(self, view: View) -> ViewStatus | None:
         if view != self._led_here(view):
             where = " and ".join(filter(None, (view.primary, view.secondary)))
-            detail = f"It leads to the library at {where}. To lead it here: shelf view sync {view.kind} {view.root}"
+            detail = (
+                f"It leads to the library at {where}, and this process has it elsewhere. Mount it there, as"
+                f" docker-compose.yml does; or lead the view here: shelf view sync {view.kind} {view.root}"
+            )
             return ViewStatus(view, ViewState.FOREIGN, detail)
         if not is_folder(Path(view.root)):
             return ViewStatus(view, ViewState.AWAY, f"{view.root} isn't there.")
         return None
 
-    def _plan(self, view: View, placed: Placed) -> ViewPlan:
-        holding = placed.holding(view)
-        seen, missing = folder.look(Path(view.root), paths_of(view, holding))
-        return plan_view(view, holding, seen, missing, placed.away)
-
     def _view(self, kind: ViewKind, root: ViewRoot) -> View:
-        view = records.read(self._base, kind, root)
+        view = records.read(self.kept.at(root), kind, root)
         if view is None:
             raise NotFound(f"There is no view {kind} {root}.", hint="shelf view ls lists them.")
         return view
-
-    def _check_place(self, kind: ViewKind, root: ViewRoot) -> None:
-        """Raise unless a folder may be a view: outside all bases, or a base for `cache_dir`, the primary for `hf`."""
-        if kind is ViewKind.ADOPTED:
-            raise BadInput("Only adopt makes a view of this kind.", hint=f"shelf adopt {shlex.quote(root)} --link")
-        if kind is ViewKind.HF and str(root) == self.library.tiers.primary.base:
-            if not capabilities.of(self._base).symlinks:
-                raise BadInput(f"{root} has no symbolic links.", hint="Use a folder on another disk.")
-            return
-        bases = [*(tier.base for tier in self.library.tiers.configured()), *self.library.known.load()]
-        if kind is ViewKind.CACHE_DIR:
-            if root not in bases:
-                raise BadInput(f"{root} isn't a base of this library.", hint="For another folder: shelf view add hf")
-            if is_real_folder(Path(root) / "blobs"):
-                store = f"{root}/blobs is a store of huggingface_hub, to which links in hub wouldn't lead."
-                raise Conflict(store, hint=f"shelf adopt {root} --move, then remove it.")
-            return
-        real = Path(root).resolve()
-        for base in bases:
-            if Path(base).resolve() in (real, *real.parents):
-                raise BadInput(f"{root} is inside the base {base}.", hint="Use the folder that the program reads.")
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         with locks.wait_lock(self._base.path, self._base.views_lock, self.clock):
             yield
-
-
-def _check_readable(holding: Holding, names: Sequence[ModelName]) -> None:
-    for name in names:
-        if name in holding.refused:
-            raise BadInput(f"{name} can't be in this view. {holding.refused[name]}", model_name=name)

@@ -29,7 +29,7 @@ from modelshelf.domain.names import (
 from modelshelf.errors import BadInput
 from modelshelf.store.adopt import other_tools
 from modelshelf.store.blobs import shared_store
-from modelshelf.store.layout import Base, CacheDir, Repo
+from modelshelf.store.layout import SHARED_MARKER, Base, CacheDir, Repo
 from modelshelf.store.probe import is_file, is_link, is_real_folder, is_there
 from modelshelf.store.repos import judge, lost_links, scan
 from modelshelf.store.repos.names import RepoNames, SnapshotFile
@@ -165,7 +165,7 @@ class _Looking:
             if _unreadable(entry):
                 self._thing("unreadable", entry.path, "This user can't read it.")
         elif not (has_strays and entry.name in _HOUSEKEEPING):
-            is_store = is_file(Path(entry.path) / ".huggingface-shared-blobs")
+            is_store = is_file(Path(entry.path) / SHARED_MARKER)
             kind = "dead" if _FLAT.fullmatch(entry.name) else _TOP.get(entry.name, "store" if is_store else "other")
             is_download = kind == "other" and other_tools.is_local_dir(Path(entry.path))
             self._thing(kind, entry.path, other_tools.how_to_adopt(Path(entry.path)) if is_download else "")

@@ -39,6 +39,13 @@ def look(root: Path, paths: Iterable[str]) -> tuple[dict[str, str], set[str]]:
     return marks, {folder for folder, what in folders.items() if what == NOTHING}
 
 
+def folders_in(folder: Path) -> set[str]:
+    """Return the names of the real folders in a folder; none if it can't be read."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        return {entry.name for entry in entries if entry.is_dir(follow_symlinks=False)}
+    return set()
+
+
 def _blocked_by(root: Path, path: str, folders: dict[str, str]) -> str:
     """Return `OTHER` if a folder above a path is none; empty otherwise. What each folder is gets noted in `folders`."""
     for folder in folders_of(path):

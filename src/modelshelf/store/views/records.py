@@ -1,13 +1,16 @@
-"""A record for each view in the primary base: its kind, its root, its models, and what we made there.
+"""A record for each view: its kind, its root, its models, and what we made there.
+
+It is in the primary base, and for a view in the secondary base in that.
 
 It is written before and after each change, so that after a crash nothing of ours is taken for somebody else's, and
-nothing of theirs for ours. That of a view in the primary base itself says so without a path: a container that has the
-base elsewhere finds it too.
+nothing of theirs for ours. That of a view in its own base says so without a path: a container that has the base
+elsewhere finds it too.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 from pathlib import Path
 
@@ -17,20 +20,29 @@ from modelshelf.domain.views import Made, SourceFile, View, ViewKind, kind_of
 from modelshelf.errors import BadInput
 from modelshelf.store import fs
 from modelshelf.store.layout import Base
-from modelshelf.store.small_files import LIST_BYTES, read_small_json
+from modelshelf.store.small_files import LIST_BYTES, read_small_bytes, read_small_json
 
 _KEYS = ("kind", "root", "models", "primary", "secondary", "is_pending", "by_settings", "folders", "made", "places")
 _MOST_MARK_CHARS = 8192
 
 
 def read_all(base: Base) -> list[View]:
-    """Return the views that a primary base has records of, by kind and root.
+    """Return the views that a base has records of, by kind and root.
 
     Raises:
         BadInput: A record can't be understood.
         OSError: One can't be read.
     """
     return sorted((_read(base, path) for path in base.views.glob("*.json")), key=lambda view: (view.kind, view.root))
+
+
+def written(base: Base) -> list[tuple[str, str]]:
+    """Return the names of a base's records, each with a digest of what it says."""
+    found = []
+    for path in base.views.glob("*.json"):
+        with contextlib.suppress(OSError, BadInput):
+            found.append((path.name, hashlib.sha256(read_small_bytes(path, LIST_BYTES)).hexdigest()))
+    return sorted(found)
 
 
 def read(base: Base, kind: ViewKind, root: ViewRoot) -> View | None:
