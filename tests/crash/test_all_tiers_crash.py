@@ -29,6 +29,12 @@ REPO = "org/name"
 FILES = {"README.md": b"hello", "deep/w.bin": random_bytes(2000), "model.safetensors": random_bytes(3000, seed=2)}
 
 
+@pytest.fixture(autouse=True)
+def _no_promotion(home: Home) -> None:
+    """Let what the test reads move no model."""
+    home.extra["PROMOTE"] = "never"
+
+
 @pytest.fixture
 def library(hub: FakeHub, shelf: Shelf, home: Home) -> Shelf:
     """A library with one model on the primary, and the views that are there without anybody's asking."""

@@ -292,7 +292,6 @@ def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
     from modelshelf.bootstrap.current_limit import CurrentLimit
     from modelshelf.bootstrap.hub import make_hub, make_peers
     from modelshelf.domain.eviction import Watermarks
-    from modelshelf.domain.views import Unasked
     from modelshelf.registry.registry import Registry
     from modelshelf.services.catalog.leases import Leaser
     from modelshelf.services.jobs.process import this_process
@@ -306,8 +305,6 @@ def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
     from modelshelf.services.space.make_room import FullPolicy, RoomMaker
     from modelshelf.services.space.other_uses import OtherUses
     from modelshelf.services.space.reservations import Admission
-    from modelshelf.services.views.keep import ViewKeeper
-    from modelshelf.services.views.kept import Kept
 
     check_mounts(settings)
     url, owner = url_to_look(settings) if read_only else database_url(settings), this_process()
@@ -317,8 +314,7 @@ def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
     runner = _make_runner(registry, tiers, owner, clock, settings)
     admission, hub = Admission(registry, tiers, owner, clock), make_hub(settings, STREAMS)
     library = Library(registry, settings.tiers, known)
-    unasked = Unasked(settings.views if settings.use_symlinks else frozenset(), bool(settings.named_by))
-    views, marks = ViewKeeper(library, clock, Kept(registry, settings.tiers, unasked)), Watermarks()
+    views, marks = _make_keeper(library, registry, clock, settings), Watermarks()
     old_copies, others = OldCopyDeleter(registry, library, clock, views), OtherUses(registry, library, tiers, clock)
     policy = FullPolicy(settings.on_full == "demote", settings.on_secondary_full == "remove-unpinned", marks)
     room = RoomMaker(registry, tiers, admission, library, old_copies, hub, clock, policy, runner, others)
@@ -341,6 +337,15 @@ def _make_runner(registry: Registry, tiers: TierService, owner: str, clock: Cloc
 
     reach = Reach(registry, tiers)
     return JobRunner(registry, Turns(registry, owner, settings.job_rules, reach.slow_disk), clock, reach.why_not)
+
+
+def _make_keeper(library: Library, registry: Registry, clock: Clock, settings: Settings) -> ViewKeeper:
+    from modelshelf.domain.views import Unasked
+    from modelshelf.services.views.keep import ViewKeeper
+    from modelshelf.services.views.kept import Kept
+
+    unasked = Unasked(settings.views if settings.use_symlinks else frozenset(), bool(settings.named_by))
+    return ViewKeeper(library, clock, Kept(registry, settings.tiers, unasked))
 
 
 def _open_tiers(registry: Registry, known: KnownBases, settings: Settings, *, read_only: bool) -> TierService:
