@@ -172,7 +172,9 @@ def test_a_stray_alone(order: Order, act: str, word: str) -> None:
 
 def test_what_is_on_no_hub_follows_no_revision() -> None:
     """The models of Ollama, ComfyUI and torch hub are known to no hub by the names that they have here."""
-    assert {kind for kind in Origin if kind.is_of_no_hub} == {Origin.OLLAMA, Origin.COMFYUI, Origin.TORCH_HUB}
+    images = {Origin.COMFYUI, Origin.WEB_UI, Origin.INVOKEAI}
+    made_up = images | {Origin.OLLAMA, Origin.TORCH_HUB, Origin.JAN, Origin.GPT4ALL}
+    assert {kind for kind in Origin if kind.is_of_no_hub} == made_up
 
 
 @pytest.mark.parametrize("kind", sorted(set(Origin) - {Origin.CACHE, Origin.STRAY}))
