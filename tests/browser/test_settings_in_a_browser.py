@@ -25,7 +25,7 @@ def test_room_is_made_on_a_full_tier(hub: FakeHub, home: Home, look: Callable[..
         expect(page.locator(".shelf .note")).to_contain_text("% full")
         page.get_by_role("link", name="Make room…").click()
         sheet = page.get_by_role("dialog")
-        sheet.get_by_label("So that this fits").fill("7 MB")
+        sheet.get_by_label("So that this fits").fill("5 MB")
         sheet.get_by_role("button", name="Update plan").click()
         expect(sheet).to_contain_text("What moves, least recently used first")
         assert serious(page) == []
