@@ -289,17 +289,13 @@ class _Parts:
 
 
 def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
-    from modelshelf.bootstrap.current_limit import CurrentLimit
-    from modelshelf.bootstrap.hub import make_hub, make_peers
+    from modelshelf.bootstrap.hub import make_hub
     from modelshelf.domain.eviction import Watermarks
     from modelshelf.registry.registry import Registry
     from modelshelf.services.catalog.leases import Leaser
     from modelshelf.services.jobs.process import this_process
     from modelshelf.services.lifecycle.move import Mover
-    from modelshelf.services.lifecycle.open_hours import OpenHours
     from modelshelf.services.lifecycle.promote import Promoter
-    from modelshelf.services.lifecycle.pull import Puller
-    from modelshelf.services.lifecycle.rate_limit import Throttle, part_of_limit
     from modelshelf.services.space.delete_old_copy import OldCopyDeleter
     from modelshelf.services.space.history import HistoryKeeper
     from modelshelf.services.space.make_room import FullPolicy, RoomMaker
@@ -318,16 +314,28 @@ def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
     old_copies, others = OldCopyDeleter(registry, library, clock, views), OtherUses(registry, library, tiers, clock)
     policy = FullPolicy(settings.on_full == "demote", settings.on_secondary_full == "remove-unpinned", marks)
     room = RoomMaker(registry, tiers, admission, library, old_copies, hub, clock, policy, runner, others)
-    limit = CurrentLimit(settings)
-    throttle = Throttle(limit(), clock, partial(part_of_limit, registry, owner), limit)
-    hours, peers = OpenHours(settings.download_hours, clock), make_peers(settings, STREAMS)
-    puller = Puller(registry, tiers, room, hub, peers, clock, throttle, hours, STREAMS)
+    puller = _make_puller(settings, registry, tiers, room, hub, owner)
     mover = Mover(registry, library, tiers, room, clock)
     promoter = Promoter(registry, room, mover, clock, settings.promote, marks, runner)
     leaser = Leaser(registry, library, owner, promoter.on_use)
     moving = (room, old_copies, puller, mover, leaser, views, promoter)
     history = HistoryKeeper(registry, tiers, clock)
     return _Parts(clock, registry, runner, tiers, history, library, hub, *moving, settings)
+
+
+def _make_puller(
+    settings: Settings, registry: Registry, tiers: TierService, room: RoomMaker, hub: Hub, owner: str
+) -> Puller:
+    from modelshelf.bootstrap.current_limit import CurrentLimit
+    from modelshelf.bootstrap.hub import make_peers
+    from modelshelf.services.lifecycle.open_hours import OpenHours
+    from modelshelf.services.lifecycle.pull import Puller
+    from modelshelf.services.lifecycle.rate_limit import Throttle, part_of_limit
+
+    clock, limit = room.clock, CurrentLimit(settings)
+    throttle = Throttle(limit(), clock, partial(part_of_limit, registry, owner), limit)
+    hours, peers = OpenHours(settings.download_hours, clock), make_peers(settings, STREAMS)
+    return Puller(registry, tiers, room, hub, peers, clock, throttle, hours, STREAMS)
 
 
 def _make_runner(registry: Registry, tiers: TierService, owner: str, clock: Clock, settings: Settings) -> JobRunner:
