@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -170,9 +170,14 @@ class TierService:
         for path in (*with_models, *self.registry.tier_ids()):
             with contextlib.suppress(BadInput):  # the settings now call that base a tier of their own
                 tier = self.settings.resolve(CUSTOM, path)
-                if tier.base not in found and (path in with_models or not self.why_offline(tier)):
+                if tier.base not in found and (path in with_models or self._is_apart(tier, found.values())):
                     found[tier.base] = tier
         return list(found.values())
+
+    def _is_apart(self, tier: Tier, others: Iterable[Tier]) -> bool:
+        """Return whether a tier is online, in a folder that no other tier leads to."""
+        base = self.path(tier)
+        return not self.why_offline(tier) and not any(scan.is_same(base, self.path(other)) for other in others)
 
     def why_offline(self, tier: Tier) -> str:
         """Return why a tier can't be used, in a sentence; empty if it can."""
