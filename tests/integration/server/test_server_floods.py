@@ -188,17 +188,17 @@ def _is_cut(connection: socket.socket) -> bool:
     return state in (7, 8)  # TCP_CLOSE, TCP_CLOSE_WAIT in linux/tcp_states.h
 
 
-def test_of_many_listeners_a_hundred_are_told(shelf: Shelf) -> None:
-    """Of many listeners a hundred get events, and the others get 503 until one leaves."""
+def test_of_many_listeners_three_hundred_are_told(shelf: Shelf) -> None:
+    """Of many listeners three hundred get events, and the others get 503 until one leaves."""
     listen = "GET /api/events HTTP/1.1\r\nHost: {host}\r\n\r\n"
-    with serving(shelf, limits=Limits(connections=400)) as server:
+    with serving(shelf, limits=Limits(connections=700)) as server:
         with contextlib.ExitStack() as held:
-            asked = [held.enter_context(begin(server, listen)) for _ in range(150)]
+            asked = [held.enter_context(begin(server, listen)) for _ in range(350)]
             answers = [connection.recv(12) for connection in asked]
             assert server.ask("GET", "/api/jobs").status == 200
         wait_until(lambda: _answer(server, listen) == b"HTTP/1.1 200", "those who left to make room")
 
-    assert answers.count(b"HTTP/1.1 200") == 100
+    assert answers.count(b"HTTP/1.1 200") == 300
     assert answers.count(b"HTTP/1.1 503") == 50
     assert server.said == []
 

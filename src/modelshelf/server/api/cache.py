@@ -46,9 +46,10 @@ def _add_looking(router: APIRouter, shelf: Shelf) -> None:
 
     @router.get("/history", responses=answers(list[TierHistoryJson], "The tiers, fastest first.") | problems(*LOOKING))
     def history(days: Days = 90) -> Json:
-        """Show what each tier held over time: one point an hour at most, of days before the last month one each.
+        """Show what each tier held over time.
 
-        The first point may be from before that time: what it says held until the next one.
+        There is one point an hour at most, and one a day before the last month. The first point may be from before
+        that time: what it says held until the next one.
         """
         return Json([TierHistoryJson.of(one) for one in shelf.services.history.of_tiers(days)])
 
