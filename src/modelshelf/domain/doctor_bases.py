@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import PurePath
 
 from modelshelf.domain.disks import Capabilities, Mount
 from modelshelf.domain.doctor_report import DOCTOR_FIX, Diagnosis, Severity, many
@@ -138,19 +139,23 @@ def _room(base: BaseFacts, named: str) -> Iterator[Diagnosis]:
         yield Diagnosis(_WARNING, "base", detail, "shelf gc", path)
 
 
+def _strays(base: BaseFacts) -> Diagnosis:
+    """Return the finding on models outside `hub`; the repair takes those right beside the `hub` of a settings' base."""
+    path, first = PurePath(base.tier.base), base.strays[0].path
+    detail = (
+        f"{_count(base.strays, 'model folder')} in {path} outside hub/, where only code with cache_dir={path} looks"
+        f" (first: {first})."
+    )
+    is_repaired = base.tier.location != CUSTOM and all(PurePath(stray.path).parent == path for stray in base.strays)
+    command = DOCTOR_FIX if is_repaired else f"shelf adopt {shlex.quote(str(path))} --move"
+    size_bytes = sum(stray.size_bytes for stray in base.strays)
+    return Diagnosis(_WARNING, "layout", detail, command, first, size_bytes, FIX_STRAYS if is_repaired else "")
+
+
 def _contents(base: BaseFacts) -> Iterator[Diagnosis]:
-    path, quoted = base.tier.base, shlex.quote(base.tier.base)
+    path = base.tier.base
     if base.strays:
-        size_bytes = sum(stray.size_bytes for stray in base.strays)
-        first = base.strays[0].path
-        detail = (
-            f"{_count(base.strays, 'model folder')} in {path} outside hub/, where only code with cache_dir={path} looks"
-            f" (first: {first})."
-        )
-        command, fix = (
-            (f"shelf adopt {quoted} --move", "") if base.tier.location == CUSTOM else (DOCTOR_FIX, FIX_STRAYS)
-        )
-        yield Diagnosis(_WARNING, "layout", detail, command, first, size_bytes, fix)
+        yield _strays(base)
     if base.unfinished:
         first, size_bytes = base.unfinished[0].path, sum(stray.size_bytes for stray in base.unfinished)
         detail = (

@@ -86,10 +86,16 @@ def test_a_good_base_is_one_line() -> None:
         ({"free_bytes": 1000}, "warning", "almost full", "shelf gc"),
         ({"free_entries": 12}, "warning", "only 12 more files", "shelf gc"),
         (
-            {"strays": (Sized("/mnt/z/models--a", 5),)},
+            {"strays": (Sized("/mnt/z/my models/models--a", 5),)},
             "warning",
             "1 model folder in",
             "shelf doctor --fix",
+        ),
+        (
+            {"strays": (Sized("/mnt/z/my models/models--a", 5), Sized("/mnt/z/my models/hub/hub/models--b", 5))},
+            "warning",
+            "2 model folders in",
+            "shelf adopt '/mnt/z/my models' --move",
         ),
         (
             {"unfinished": (Sized("/mnt/z/models--a b", 5), Sized("/mnt/z/models--c", 5))},
