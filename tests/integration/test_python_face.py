@@ -17,10 +17,11 @@ from tests.world import Home, random_bytes, tree
 FILES = {"config.json": b"{}", "model.safetensors": random_bytes(300_000)}
 SIZE = sum(map(len, FILES.values()))
 VERBS = {
-    "adopt", "cancel", "choose_engine", "close", "dedupe", "files", "gc", "job", "jobs", "load", "model", "models",
-    "move", "path", "pin", "pull", "reconcile", "register", "remove", "rename", "tiers", "unpin", "update", "verify",
+    "adopt", "adopt_all", "cancel", "choose_engine", "close", "dedupe", "files", "gc", "job", "jobs", "load", "model",
+    "models", "move", "path", "pin", "pull", "reconcile", "register", "remove", "rename", "tiers", "unpin", "update",
+    "verify",
 }  # fmt: skip
-LONG_VERBS = ("adopt", "dedupe", "gc", "move", "pull", "reconcile", "register", "update", "verify")
+LONG_VERBS = ("adopt", "adopt_all", "dedupe", "gc", "move", "pull", "reconcile", "register", "update", "verify")
 
 
 @pytest.fixture

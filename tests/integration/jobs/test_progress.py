@@ -10,7 +10,7 @@ import pytest
 from modelshelf.domain.plans import SEGMENT_BYTES
 from tests.fakes.hub import FakeHub
 from tests.integration.server.test_page import browse
-from tests.world import Home, random_bytes, wait_until
+from tests.world import Home, Server, random_bytes, wait_until
 
 REPO = "org/name"
 FILES = {
@@ -29,13 +29,18 @@ def stuck(hub: FakeHub) -> FakeHub:
     return hub
 
 
+def moving(server: Server) -> dict[str, Any] | None:
+    """Return the first job while it has a rate."""
+    job = server.get("/api/jobs/1")
+    return job if job["rate_bytes_per_s"] > 0 else None
+
+
 def test_a_job_shows_its_files_and_that_it_stalls(stuck: FakeHub, home: Home) -> None:
     """Files and their bytes are in HTTP, in the shell and on the page; when nothing comes the rate falls to 0."""
     with home.serve() as server:
         server.ask("POST", "/api/models", {"model_name": "m", "hf_path": REPO})
+        going = wait_until(lambda: moving(server), "a rate")  # from the start: on a busy machine it is soon over
         stuck.wait_for_bytes(ARRIVED)
-        wait_until(lambda: server.get("/api/jobs/1")["rate_bytes_per_s"] > 0, "a rate")
-        going = server.get("/api/jobs/1")
         wait_until(lambda: server.get("/api/jobs/1")["rate_bytes_per_s"] == 0, "the rate to fall")
         stalled = server.get("/api/jobs/1")
         said, page = home.run("jobs", "1").checked().out, browse(server, "/activity").text

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.domain.names import BasePath, ModelName, ViewRoot
-from modelshelf.domain.views import NOTHING, OTHER, Holding, Link, Text, View, ViewKind, paths_of, plan_view
+from modelshelf.domain.names import BasePath, FilePath, ModelName, RepoId, ViewRoot
+from modelshelf.domain.views import NOTHING, OTHER, Holding, Link, SourceFile, Text, View, ViewKind, paths_of, plan_view
 from modelshelf.errors import BadInput
 from modelshelf.store.layout import Base
 from modelshelf.store.views import folder, records
@@ -145,6 +145,15 @@ def test_a_view_in_the_primary_is_found_wherever_that_is(base: Base, view: View,
 
     assert (found.root, found.primary, found.secondary) == (str(moved.path), str(moved.path), "/mnt/slow")
     assert records.read(moved, view.kind, found.root) == found
+
+
+def test_a_record_knows_the_files_whose_places_links_took(base: Base, view: View) -> None:
+    """A record names the repository's file behind each link; the mark beside it is none."""
+    view = replace(view, places={FilePath("a.gguf"): SourceFile(RepoId("org/name"), FilePath("b.gguf"))})
+    records.write(base, view)
+    base.views_mark.write_text("{}")
+
+    assert records.read_all(base) == [view]
 
 
 def test_a_folder_is_looked_at_once_for_all_below_it(base: Base, view: View) -> None:
