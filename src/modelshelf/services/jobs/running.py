@@ -75,8 +75,8 @@ def ticking(registry: Registry, clock: Clock, running: Running) -> Iterator[None
 
 
 def _tick_until(registry: Registry, clock: Clock, running: Running, over: threading.Event) -> None:
-    told_at = clock.now()
-    rate = Rate()
+    told_at, rate = clock.now(), Rate()
+    rate.over(told_at, running.progress.read().worked_bytes)  # what arrives before the first tick has a rate, too
     while not over.wait(TICK_S):
         now = clock.now()
         try:
