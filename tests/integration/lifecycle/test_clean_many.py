@@ -2,29 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-import sqlalchemy as sa
-
 from modelshelf.domain.clean import CleanWish
 from tests.fakes.hub import FakeHub
 from tests.world import Home
 
 YEAR_S = 365 * 86400
-
-
-@pytest.fixture
-def statements() -> Iterator[list[str]]:
-    """Every SQL statement sent to any registry."""
-    asked: list[str] = []
-
-    def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
-        asked.append(statement)
-
-    sa.event.listen(sa.Engine, "before_cursor_execute", note)
-    yield asked
-    sa.event.remove(sa.Engine, "before_cursor_execute", note)
 
 
 def test_the_registry_is_asked_as_often_for_four_unused_models_as_for_one(
