@@ -50,6 +50,27 @@ def test_the_first_error_stops_the_others() -> None:
     assert set(seen) <= {0, 1}
 
 
+def test_the_first_error_stops_what_counts_a_file() -> None:
+    """Work that counts its bytes by file stops at the first error of another thread, too."""
+    begun = threading.Event()
+
+    def work(path: str, progress: Progress) -> None:
+        file = progress.of(path)
+        if path == "bad":
+            begun.wait(DEADLINE_S)
+            raise ValueError(path)
+        file.advance(1)
+        begun.set()
+        while True:
+            file.check()
+
+    counter = Counter()
+    counter.files({"good": 2, "bad": 1})
+    with pytest.raises(ValueError, match="bad"):
+        side_by_side(work, ["good", "bad"], counter, 2)
+    assert [(file.path, file.done_bytes) for file in counter.read().files.listed] == [("good", 1), ("bad", 0)]
+
+
 def test_ctrl_c_stops_all() -> None:
     """Ctrl-C reaches the waiting thread, and the others stop at their next check before it goes on."""
     working = set[int]()

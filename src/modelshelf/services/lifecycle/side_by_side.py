@@ -30,6 +30,15 @@ def side_by_side(
     _Threads(work, deque(things), progress).run(most_at_once)
 
 
+class _OfFile:
+    """The progress of one file among those that several threads work on."""
+
+    def __init__(self, file: Progress, check: Callable[[], None]) -> None:
+        self.phase, self.advance, self.skip, self.note = file.phase, file.advance, file.skip, file.note
+        self.files, self.of = file.files, file.of
+        self.check = check
+
+
 class _Threads(Generic[T]):
     """Threads that share a queue and a progress.
 
@@ -42,8 +51,8 @@ class _Threads(Generic[T]):
         self.advance = progress.advance
         self.skip = progress.skip
         self.files = progress.files
-        self.of = progress.of
         self.note = progress.note
+        self._of = progress.of
         self._check_outside = progress.check
         self._work = work
         self._todo = todo
@@ -56,6 +65,10 @@ class _Threads(Generic[T]):
         self._check_outside()
         if self._error is not None:
             raise Cancelled
+
+    def of(self, path: str) -> Progress:
+        """Return the progress of one file, which is stopped as the others are."""
+        return _OfFile(self._of(path), self.check)
 
     def run(self, count: int) -> None:
         """Work until nothing is left to do, or until the first error."""
