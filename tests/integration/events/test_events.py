@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -49,13 +50,13 @@ class Told:
 
 
 @contextmanager
-def listening(server: Server, last_id: str | None = None) -> Iterator[Told]:
+def listening(server: Server, last_id: str | None = None, path: str = "/api/events") -> Iterator[Told]:
     """Listen to a server inside the context, from now on or after the last event of an earlier stream."""
     told = Told()
     headers = {} if last_id is None else {"Last-Event-ID": last_id}
 
     def listen() -> None:
-        with client.stream("GET", f"{server.url}/api/events", headers=headers) as answer:
+        with client.stream("GET", f"{server.url}{path}", headers=headers) as answer:
             assert answer.headers["content-type"].startswith("text/event-stream")
             told.read(answer.iter_lines())
 
@@ -186,6 +187,20 @@ def test_a_listener_whose_last_event_is_not_known_is_told_to_read_anew(
         wait_until(lambda: told.of("model"), "a later change")
 
     assert told.events[0] == ("resync", {})
+    assert int(told.last_id) > 1
+
+
+def test_a_page_hears_of_what_changed_since_it_was_made(commit: str, server: Server) -> None:
+    """A change between the answer with the page and the page's question for changes is told, too."""
+    html = server.ask("GET", "/", Accept="text/html").text
+    found = re.search(r'data-events="([^"]+)"', html)
+    assert found is not None
+    server.ask("POST", "/api/models", {"model_name": "m", "hf_path": REPO, "download": False})
+
+    with listening(server, path=found[1]) as told:
+        wait_until(lambda: told.of("model"), "the change")
+
+    assert told.of("resync") == []
     assert int(told.last_id) > 1
 
 

@@ -101,6 +101,7 @@ def look(*rows: ModelRow, tiers: Sequence[TierJson] = (), jobs: Sequence[Job] = 
     """Return a library with these models, by default on a primary and a secondary."""
     return Look(
         now_s=NOW_S,
+        change_id=7,
         tiers=tiers or (tier(), tier("secondary")),
         warn_share=0.9,
         models=rows,

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterable, AsyncIterator
 from typing import Annotated
 
 from anyio import to_thread
-from fastapi import APIRouter, Depends, Header
+from fastapi import APIRouter, Depends, Header, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from modelshelf.server.openapi import problems
@@ -57,15 +57,17 @@ def create_router(watcher: Watcher) -> APIRouter:
     async def events(
         inbox: _Inbox = Depends(listen),  # noqa: B008 - FastAPI's way to hand something in
         last_event_id: Annotated[str | None, Header(description="The id of the last event that was received.")] = None,
+        after: Annotated[str | None, Query(description="The same, for clients that can't send headers.")] = None,
     ) -> AsyncIterable[ServerSentEvent]:
         """Send every change of a job, a model, a lease or a tier, from now on or after another event.
 
         The answer ends after five minutes; asked again with the last id, as browsers do by themselves, it goes on
         without a gap. `resync` says that the changes since that event aren't known any more: read everything again.
         """
-        yield ServerSentEvent(comment="listening", id=str(inbox.position) if last_event_id is None else None)
-        if last_event_id is not None:
-            for event in await to_thread.run_sync(watcher.missed, _parse_id(last_event_id), inbox.position):
+        last = after if last_event_id is None else last_event_id
+        yield ServerSentEvent(comment="listening", id=str(inbox.position) if last is None else None)
+        if last is not None:
+            for event in await to_thread.run_sync(watcher.missed, _parse_id(last), inbox.position):
                 yield _as_sent(event)
         loop = asyncio.get_running_loop()
         until_s = loop.time() + _LONGEST_S

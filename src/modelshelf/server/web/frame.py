@@ -50,6 +50,8 @@ class Frame:
     current: str
     links: Sequence[Link]
     more: Sequence[Link]
+    change_id: int = 0
+    """The newest change that the page shows: it wants to hear of those after it."""
     rail: Sequence[RailTier] = ()
     theme: str = ""
     """`light` or `dark`; empty: as the system has it."""

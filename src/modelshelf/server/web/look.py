@@ -18,6 +18,8 @@ class Look:
 
     now_s: float
     """Seconds since 1970."""
+    change_id: int
+    """The newest change before anything was read: those after it may be missing here."""
     tiers: Sequence[TierJson]
     warn_share: float
     """The fraction of a limit above which a tier has a warning."""
@@ -47,11 +49,12 @@ class Look:
         return [row for row in self.models if row.job_state == FAILED and not row.complete]
 
 
-def look_at(shelf: Shelf, tiers: Sequence[TierJson], before: Look | None = None) -> Look:
+def look_at(shelf: Shelf, change_id: int, tiers: Sequence[TierJson], before: Look | None = None) -> Look:
     """Return the library as it is now, with its tiers as they were measured.
 
     Args:
         shelf: The library.
+        change_id: Its newest change.
         tiers: Its tiers.
         before: The library as it was after the newest change. A running job's progress is no change, so its models
             will do only where none runs, or did.
@@ -60,7 +63,7 @@ def look_at(shelf: Shelf, tiers: Sequence[TierJson], before: Look | None = None)
     jobs = services.registry.jobs(state=UNFINISHED)
     if before is not None and not any(job.state == RUNNING for job in (*jobs, *before.jobs)):
         now_s = services.clock.now()
-        return Look(now_s, tiers, services.tiers.warning_threshold, before.models, before.bases, jobs)
+        return Look(now_s, change_id, tiers, services.tiers.warning_threshold, before.models, before.bases, jobs)
     rows = services.registry.listed(EVERYTHING)
     where: dict[tuple[str, str], str] = {}
     for row in rows:
@@ -69,6 +72,7 @@ def look_at(shelf: Shelf, tiers: Sequence[TierJson], before: Look | None = None)
             where[key] = services.library.base_of(row)
     return Look(
         now_s=services.clock.now(),
+        change_id=change_id,
         tiers=tiers,
         warn_share=services.tiers.warning_threshold,
         models=rows,

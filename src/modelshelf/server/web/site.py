@@ -106,7 +106,7 @@ class Site:
             kept = _Measured(now_s, time.perf_counter() - began, change_id, tiers)
             self.measured["tiers"] = kept
         seen_id, seen = self.seen.get("look", (None, None))
-        look = look_at(self.shelf, kept.tiers, seen if seen_id == change_id else None)
+        look = look_at(self.shelf, change_id, kept.tiers, seen if seen_id == change_id else None)
         self.seen["look"] = (change_id, look)
         return look
 
@@ -166,6 +166,7 @@ class Site:
             current=key,
             links=links,
             more=more,
+            change_id=look.change_id,
             rail=rail_of(look.tiers),
             theme=render.theme_of(request),
             address=request.headers.get("host", ""),

@@ -4,6 +4,7 @@ const main = () => document.getElementById("main");
 const kinds = (main()?.dataset.live || "").split(" ").filter(Boolean);
 const bus = document.getElementById("bus");
 let asked = false;
+let reading = false;
 let last = 0;
 let lost;
 
@@ -15,6 +16,10 @@ bus?.addEventListener("htmx:sse:after:connection", () => {
   if (!document.getElementById("lost").hidden) ask();
   show(false);
 });
+
+// Only now, so that nothing is told before somebody listens; what changed since the page was made comes first.
+bus?.setAttribute("hx-sse:connect", bus.dataset.events);
+if (bus) htmx.process(bus);
 
 // Engines tell of no change: their page is read again every few seconds.
 const every = Number(main()?.dataset.every || 0);
@@ -30,20 +35,22 @@ function ask() {
   setTimeout(refresh, Math.max(0, last + EACH_MS - performance.now()));
 }
 
-/** Return whether somebody is in the middle of something that new rows would disturb. */
+/** Return whether the page is being read, or somebody is in the middle of something that new rows would disturb. */
 function isBusy() {
   const at = document.activeElement;
-  return document.hidden || document.querySelector("dialog[open], [data-dragging], [data-menu][open]") || at?.matches("main input:not([type=checkbox]), main select, main textarea");
+  return reading || document.hidden || document.querySelector("dialog[open], [data-dragging], [data-menu][open]") || at?.matches("main input:not([type=checkbox]), main select, main textarea");
 }
 
 async function refresh() {
   if (isBusy()) {
-    setTimeout(refresh, 1000);
+    setTimeout(refresh, EACH_MS);
     return;
   }
   asked = false;
+  reading = true;
   last = performance.now();
   await htmx.ajax("GET", location.href, { target: "#app", swap: "outerMorph", select: "#app" }).catch(() => {});
+  reading = false;
   document.dispatchEvent(new Event("page:morphed"));
 }
 
