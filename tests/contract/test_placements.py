@@ -11,6 +11,7 @@ from modelshelf.domain.jobs import UNFINISHED
 from modelshelf.domain.models import FileEntry, Mirrored, ModelRow, Registration
 from modelshelf.domain.names import BasePath, CommitHash, RepoId
 from modelshelf.domain.sidecars import Sidecar
+from modelshelf.domain.weight_files import WeightFormat
 from modelshelf.registry.placements import Arrival
 from modelshelf.registry.registry import Registry
 
@@ -144,10 +145,11 @@ def test_what_clients_brought_is_told_apart(registry: Registry, row: ModelRow) -
     registry.add_model(replace(wanted, model_name="too", hf_path=REPO, mirrored=Mirrored.GATED), "/fast")
     registry.set_manifest(mirrored, NEW, FILES)
 
-    registry.placements.grow(mirrored.id, ["b.txt"], 3, "5:6")
+    registry.placements.grow(mirrored.id, ["b.txt"], 3, "5:6", WeightFormat("GGUF", "Q4_1"))
 
     (grown,) = registry.models(repo_id="Org/X")
     assert (grown.complete, grown.allow_patterns, grown.size_bytes, grown.signature) == (True, ("b.txt",), 3, "5:6")
+    assert (grown.format, grown.quantisation) == ("GGUF", "Q4_1")
     assert registry.placements.mirrored() == {"org/x": Mirrored.OPEN, REPO: Mirrored.NO}
     assert [one.model_name for one in registry.placements.mirrored_on("primary")] == ["too", "x"]
     assert [one[0] for one in registry.placements.by_last_use("primary", mirrored=True)] == ["Org/X"]

@@ -55,5 +55,7 @@ def _show(view: FitJson) -> None:
         output.line(f"{view.model_name} takes {format_size(view.needs_bytes)}: {parts}.")
     free = f"{format_size(view.free_bytes)} {where} is free, of {format_size(view.total_bytes)}"
     output.line(f"It {'fits' if view.fits else 'does not fit'}: {free}.")
-    if view.largest_context:
+    if view.trained_context and (view.context or 0) > view.trained_context:
+        output.line(f"But it was trained for {view.trained_context} tokens at most.")
+    elif view.largest_context:
         output.line(f"The longest context that fits has {view.largest_context} tokens.")

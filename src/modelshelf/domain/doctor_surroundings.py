@@ -17,7 +17,10 @@ _ERROR, _WARNING, _INFO, _OK = Severity
 
 
 def of_tools(places: Sequence[tuple[ToolFolder, int]], tiers: Sequence[Tier]) -> Iterator[Diagnosis]:
-    """Yield each tool's folder with its bytes; several tools with one folder are one line."""
+    """Yield each tool's folder with its bytes; several tools with one folder are one line.
+
+    Where the tools of Hugging Face would download to is said elsewhere: an empty folder of theirs needs no line.
+    """
     hubs = {f"{tier.base}/hub": tier for tier in tiers}
     for path, group in groupby(places, key=lambda item: item[0].path):
         items = list(group)
@@ -27,6 +30,8 @@ def of_tools(places: Sequence[tuple[ToolFolder, int]], tiers: Sequence[Tier]) ->
         if tier is not None:
             severity, detail = _OK, f"{names}: the {tier.location} tier, {path} ({place.why})."
         elif place.stock:
+            if not size_bytes:
+                continue
             severity, detail = _INFO, f"{names}: {path} ({place.why}), which isn't a tier."
         else:
             severity, detail = _OK, f"{names}: {path} ({place.why}), files of its own kind."

@@ -30,6 +30,8 @@ class Fit:
     total_bytes: int
     largest_context: int | None
     """The longest context that fits what is free; None where that isn't known."""
+    trained_context: int | None
+    """The longest context that the model was trained for; None where that isn't known."""
 
     @property
     def fits(self) -> bool:
@@ -65,4 +67,5 @@ def fit_of(facts: ModelFacts, choice: Choice, there: DeviceMemory, context: int 
         free_bytes=there.free_bytes,
         total_bytes=there.total_bytes,
         largest_context=longest,
+        trained_context=facts.context_length,
     )

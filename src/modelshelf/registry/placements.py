@@ -155,7 +155,9 @@ class Placements:
             rows = model_rows(tuple(row) for row in connection.execute(sa.text(statement), parameters))
         return [row for row in rows if row.mirrored]
 
-    def grow(self, model_id: int, patterns: Sequence[str], size_bytes: int, signature: str) -> None:
+    def grow(
+        self, model_id: int, patterns: Sequence[str], size_bytes: int, signature: str, written: WeightFormat
+    ) -> None:
         """Set which files a mirrored model has; all of them are verified and laid out.
 
         Args:
@@ -163,8 +165,10 @@ class Placements:
             patterns: The patterns of its files.
             size_bytes: Sum over them.
             signature: The value of `store.repos.scan.signature`.
+            written: How its weights are written.
         """
         values = {"allow_patterns": json.dumps(list(patterns)), "size_bytes": size_bytes, "signature": signature}
+        values |= columns_of(written)
         with self._engine.begin() as connection:
             same = models.c.id == model_id
             arrived = sa.case((models.c.complete, models.c.arrived_at), else_=db_now())

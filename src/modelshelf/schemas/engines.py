@@ -126,6 +126,8 @@ class FitJson(JsonObject):
     """Whether it fits once nothing else takes memory."""
     largest_context: int | None
     """The longest context that fits what is free now; null where that isn't known."""
+    trained_context: int | None
+    """The longest context that the model was trained for; null where that isn't known."""
 
     @classmethod
     def of(cls, model_name: str, fit: Fit) -> FitJson:

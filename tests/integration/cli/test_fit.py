@@ -31,6 +31,17 @@ def test_it_tells_what_a_context_takes(home: Home, hub: FakeHub) -> None:
     assert "The longest context that fits has 4096 tokens." in shown
 
 
+def test_more_than_it_was_trained_for_is_told(home: Home, hub: FakeHub) -> None:
+    """A context that fits the memory, but is longer than the model was trained for, is told as such."""
+    hub.add_repo("org/tiny", {"tiny.gguf": gguf(HEADER)})
+    home.run("add", "tiny", "org/tiny").checked()
+
+    shown = home.run("fit", "tiny", "--context", "8192", **LLAMA_SERVER).checked().out
+
+    assert "It fits" in shown
+    assert "But it was trained for 4096 tokens at most." in shown
+
+
 def test_a_model_that_does_not_tell_its_shape_is_guessed(home: Home, hub: FakeHub) -> None:
     """Of a header without shapes the weights and a fifth more are told, and no context."""
     hub.add_repo("org/tiny", {"tiny.gguf": gguf({"general.architecture": "llama"})})

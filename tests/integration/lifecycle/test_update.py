@@ -159,7 +159,7 @@ def test_a_model_at_the_newest_commit_is_left_alone(hub: FakeHub, shelf: Shelf) 
     assert (model.row.commit_hash, len(shelf.services.registry.jobs()), hub.bytes_sent) == (commit, jobs, before)
 
 
-def test_a_model_pinned_to_a_commit_never_changes(hub: FakeHub, shelf: Shelf) -> None:
+def test_a_model_pinned_to_a_commit_never_changes(hub: FakeHub, home: Home, shelf: Shelf) -> None:
     """A model whose revision is a commit hash is never updated, and the hub isn't asked."""
     commit = hub.add_repo(REPO, OLD)
     shelf.register("m", REPO, revision=commit)
@@ -167,6 +167,7 @@ def test_a_model_pinned_to_a_commit_never_changes(hub: FakeHub, shelf: Shelf) ->
     hub.stop()
 
     assert shelf.update("m").row.commit_hash == commit
+    assert "a commit, which never changes" in home.run("update", "m").checked().err
 
 
 def test_only_the_patterns_wanted_are_updated(hub: FakeHub, shelf: Shelf) -> None:

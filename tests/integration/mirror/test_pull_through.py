@@ -86,7 +86,7 @@ def test_a_client_gets_what_nobody_registered(
     assert client.files("Org/Name", commit) == FILES
     (model,) = shelf.models()
     assert (model.model_name, model.state, model.row.allow_patterns) == ("name-mirror", "ready", ())
-    assert model.row.mirrored == "open"
+    assert (model.row.mirrored, model.row.format) == ("open", "safetensors")
     assert "a client of /hf asked for it" in home.run("show", "name-mirror").checked().out.replace("\n", " ")
     assert [job.state for job in shelf.jobs(kind="mirror")] == [DONE]
     assert violations(shelf) == []

@@ -197,10 +197,11 @@ def test_the_hub_is_told_as_it_answers(facts: HubFacts, severities: list[str], w
 
 
 def test_tools_that_look_in_one_place_are_one_line() -> None:
-    """A tier is fine, a place that isn't one is information, and another tool's layout has its own line."""
+    """A tier is fine, a place with bytes that isn't one is information, another tool's layout has its own line."""
     places = [
         (ToolFolder("hf", f"{TIER.base}/hub", "HF_HOME"), 0),
         (ToolFolder("vLLM", f"{TIER.base}/hub", "HF_HOME"), 0),
+        (ToolFolder("transformers", "/empty", "its default"), 0),
         (ToolFolder("llama.cpp", "/elsewhere", "LLAMA_CACHE"), 5),
         (ToolFolder("Ollama", "/o", "its default", stock=False), 7),
     ]

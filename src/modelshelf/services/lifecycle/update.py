@@ -31,6 +31,7 @@ from modelshelf.store.repos import scan
 from modelshelf.store.tiers import sidecars
 
 _OF_NO_HUB = "It came from another program's folder, and no hub is known to have it."
+_OF_A_COMMIT = "It was registered at a commit, which never changes."
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class Updater:
         old = tuple(self.library.files(row))
         same = UpdatePlan(row.model_name, row.hf_path, row.revision, row.commit_hash, row.commit_hash, old, old)
         if COMMIT_HASH.fullmatch(row.revision):
-            return replace(same, note=_OF_NO_HUB) if is_made_up(row.commit_hash) else same
+            return replace(same, note=_OF_NO_HUB if is_made_up(row.commit_hash) else _OF_A_COMMIT)
         try:
             new_commit = self.hub.resolve(row.hf_path, row.revision).commit_hash
         except NotFound:

@@ -24,6 +24,7 @@ from modelshelf.domain.ports import Progress
 from modelshelf.domain.tiers import PRIMARY
 from modelshelf.errors import Cancelled, NotFound, ShelfError, Unavailable
 from modelshelf.registry.registry import Registry
+from modelshelf.services.catalog.facts import weight_format_of
 from modelshelf.services.jobs.progress import Counter
 from modelshelf.services.jobs.runner import JobRunner
 from modelshelf.services.jobs.running import Running
@@ -296,7 +297,8 @@ class _Carrying:
         base = Base(self._jobs.tiers.path(self._jobs.tiers.settings.primary))
         row = replace(self._row, allow_patterns=patterns)
         signature = scan.signature(base.repo(row.hf_path), self._commit_hash)
-        self._jobs.registry.placements.grow(row.id, patterns, total_size(files), signature)
+        written = weight_format_of(base, row.hf_path, self._commit_hash, files)
+        self._jobs.registry.placements.grow(row.id, patterns, total_size(files), signature, written)
         sidecars.write(base, sidecar_of(row, self._commit_hash, self._manifest))
         self._told_files = len(there)
 
