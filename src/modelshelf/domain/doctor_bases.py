@@ -133,10 +133,10 @@ def _room(base: BaseFacts, named: str) -> Iterator[Diagnosis]:
         yield Diagnosis(_INFO, "base", detail, path=path)
     if base.free_bytes < LOW_BYTES:
         detail = f"{named}: its disk is almost full: {format_size(base.free_bytes)} left."
-        yield Diagnosis(_WARNING, "base", detail, "shelf gc", path)
+        yield Diagnosis(_WARNING, "base", detail, "shelf clean", path)
     if base.free_entries is not None and base.free_entries < SCARCE_ENTRIES:
         detail = f"{named}: its disk has room for only {base.free_entries} more files (inodes)."
-        yield Diagnosis(_WARNING, "base", detail, "shelf gc", path)
+        yield Diagnosis(_WARNING, "base", detail, "shelf clean", path)
 
 
 def _strays(base: BaseFacts) -> Diagnosis:

@@ -61,6 +61,18 @@ def test_what_is_listed_can_be_deleted(crowded: Home) -> None:
     assert crowded.run("clean").checked().out == "Nothing could go.\n"
 
 
+def test_what_the_primary_shows_of_another_tier_stays(home: Home, hub: FakeHub) -> None:
+    """The links by which HF_HOME finds a model of the secondary are no revision that nobody needs."""
+    home.views = None
+    hub.add_repo("org/far", {"config.json": b"{}", "model.safetensors": random_bytes(100_000)})
+    home.run("add", "far", "org/far", "--to", "secondary").checked()
+
+    cleaned = home.run("clean", "--revisions", "--yes").checked()
+
+    assert cleaned.out == "Nothing could go.\n"
+    assert {view["state"] for view in home.run("view", "ls", "--json").checked().json} == {"true"}
+
+
 def test_what_a_program_has_open_is_kept(crowded: Home) -> None:
     """`clean` looks at all processes once, and names the one that uses a model it would propose."""
     path = crowded.run("path", "idle").checked().out.strip()

@@ -83,8 +83,8 @@ def test_a_good_base_is_one_line() -> None:
         ({"disk_bytes": 50 * GB}, "warning", "more than its disk holds", "SECONDARY_CACHE_LIMIT_GB=45"),
         ({"disk_bytes": 64_000_000}, "warning", "more than its disk holds", "SECONDARY_CACHE_LIMIT_GB=0.058"),
         ({"free_bytes": 20 * GB}, "info", "its disk has only 20.0 GB", ""),
-        ({"free_bytes": 1000}, "warning", "almost full", "shelf gc"),
-        ({"free_entries": 12}, "warning", "only 12 more files", "shelf gc"),
+        ({"free_bytes": 1000}, "warning", "almost full", "shelf clean"),
+        ({"free_entries": 12}, "warning", "only 12 more files", "shelf clean"),
         (
             {"strays": (Sized("/mnt/z/my models/models--a", 5),)},
             "warning",

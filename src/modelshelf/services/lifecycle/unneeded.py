@@ -45,7 +45,8 @@ class UnneededFiles:
     def find(self, repo_id: RepoId | None = None) -> list[UnneededSnapshot]:
         """Return the unneeded snapshots of every base that can be read, or of one repository; nothing is changed.
 
-        Snapshots that must not be touched, such as a folder that is a link, are left out.
+        Snapshots that must not be touched, such as a folder that is a link, are left out, and so are a view's links:
+        they show what another tier has.
 
         Args:
             repo_id: The repository, in any letter case.
@@ -82,7 +83,9 @@ class UnneededFiles:
     def _of(
         self, tier: Tier, base: Base, repo_id: RepoId, commit_hash: CommitHash, keep: frozenset[str]
     ) -> Iterator[UnneededSnapshot]:
-        files = tuple(file for file in _files(base.repo(repo_id), commit_hash) if file.path not in keep)
+        repo = base.repo(repo_id)
+        shown = scan.viewed(repo)
+        files = tuple(file for file in _files(repo, commit_hash) if file.path not in keep and file.digest not in shown)
         if files:
             others = self.library.needed_digests(base, repo_id, commit_hash)
             plan = delete.plan_removal(base, repo_id, commit_hash, files, keep, others)
