@@ -293,7 +293,7 @@ class AdoptRequest(JobParams):
     every: bool = False
     """Whether every known place is meant, and not a path."""
     strays: bool = False
-    """Whether only models beside the `hub` of a tier are taken in, which nobody is writing."""
+    """Whether only models beside the `hub` of a tier are taken in, except unfinished ones."""
 
     def with_mode(self, mode: str) -> AdoptRequest:
         """Return the same request with another mode.

@@ -211,7 +211,7 @@ def _note(tier: TierJson, name: str, key: str, models: Sequence[ModelRow]) -> No
     held, limit = tier.usage_bytes + tier.reserved_bytes, tier.limit_bytes
     room = ("Make room…", f"/make-room?tier={quote(key)}") if tier.cache_location == "primary" else ("", "")
     if limit is not None and held > limit:
-        means = f"Other programs’ files count too: {words.size(_others(tier))} here are no model."
+        means = f"Other programs’ files count too: {words.size(_others(tier))} here aren’t models."
         return Note("bad", f"{name} is {words.size(held - limit)} past its limit.", means, *room)
     if not tier.writable:
         return Note("calm", f"{name} is read-only.", "Its models can be loaded, not changed.")

@@ -34,14 +34,14 @@ class Cell:
 
     place: Rect
     css: str
-    """`u0` to `u3` by how lately it was used; `uf`, `up`, `uw`, `ug` for what is no model."""
+    """`u0` to `u3` by how lately it was used; `uf`, `up`, `uw`, `ug` for what isn't a model."""
     fill: str
     pattern: str
     title: str
     """What it is, in a sentence."""
     labels: Sequence[Label]
     path: str = ""
-    """The model's page; empty for what is no model."""
+    """The model's page; empty for what isn't a model."""
     lines: Sequence[Line] = ()
     lines_down: bool = False
     """Whether the lines lie across."""

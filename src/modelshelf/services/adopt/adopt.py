@@ -142,7 +142,7 @@ class Adopter:
         return self.runner.enqueue_once(replace(wanted, path=str(path)))
 
     def enqueue_strays(self) -> list[Job]:
-        """Return jobs that take in the models beside the `hub` of the settings' bases, which nobody is writing."""
+        """Return jobs that take in the models beside the `hub` of the settings' bases, except unfinished ones."""
         found = StrayTaker(self.tiers, self.importer, self.decide).bases()
         wanted = (AdoptRequest(tier.base, AdoptMode.MOVE, tier.location, merge=True, strays=True) for tier in found)
         return [self.runner.enqueue_once(request) for request in wanted]

@@ -42,7 +42,7 @@ def branch_of(revision: str) -> RefName:
         BadInput: There can't be one: git doesn't take it, or it is how we protect our snapshots.
     """
     if is_own_ref(revision):
-        raise BadInput(f"{revision!r:.80} is no revision of the hub.")
+        raise BadInput(f"{revision!r:.80} isn't a revision of the hub.")
     return RefName("main" if revision == "HEAD" else revision)
 
 
