@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from modelshelf.domain.views import ViewKind, ViewState
+from modelshelf.domain.names import BasePath, FilePath, ModelName, ViewRoot
+from modelshelf.domain.views import Made, View, ViewKind, ViewState, text_mark
 from modelshelf.services.shelf import Shelf
 from modelshelf.store.layout import Base
+from modelshelf.store.views import records
 from tests.fakes.hub import FakeHub
 from tests.invariants import violations
 from tests.world import Home, load_offline, random_bytes, tree
@@ -135,3 +138,21 @@ def test_where_there_are_no_links_there_is_no_view(home: Home) -> None:
     assert (beside(home.primary), beside(home.secondary)) == ({}, {})
     assert home.run("view", "ls", "--json").checked().json == []
     assert not os.path.lexists(Base(home.primary).repo("org/one").path)
+
+
+def test_a_drive_cannot_name_a_folder_elsewhere_as_its_view(home: Home, tmp_path: Path) -> None:
+    """A record on the secondary that says we made a file of somebody's folder moves no hand there."""
+    note, text = tmp_path / "notes.txt", b"mine"
+    note.write_bytes(text)
+    home.run("add", "one", "org/one").checked()
+    drive, view = Base(home.secondary), View(ViewKind.FOLDER, ViewRoot(str(tmp_path)), (), BasePath(str(home.primary)))
+    made = {FilePath("notes.txt"): Made(ModelName("one"), (text_mark(text),))}
+    home.run("add", "two", "org/two", "--to", "secondary").checked()
+
+    records.write(drive, replace(view, made=made))
+    home.run("view", "sync").checked()
+    home.run("move", "one", "secondary").checked()
+    home.run("reconcile").checked()
+
+    assert note.read_bytes() == text
+    assert [Path(listed["root"]) for listed in home.run("view", "ls", "--json").checked().json].count(tmp_path) == 0

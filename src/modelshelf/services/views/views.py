@@ -314,9 +314,12 @@ class Views:
                     records.write(self.kept.at(view.root), replace(view, models=models))
 
     def _read_all(self) -> list[View]:
-        """Return the views of all bases that can be changed, and of the primary; raises as `records.read_all` does."""
+        """Return the views of all bases that can be changed, and of the primary; raises as `records.read_all` does.
+
+        A drive tells of the view in itself alone: on its word nothing elsewhere is taken for ours.
+        """
         bases = {base.path: base for base in (self._base, *self.kept.bases())}
-        return [view for base in bases.values() for view in records.read_all(base)]
+        return [view for base in bases.values() for view in records.read_all(base) if self.kept.at(view.root) == base]
 
     def _placed(self, views: Sequence[View]) -> Placed:
         return Placed(self.library, self._of_all_tiers(views))
