@@ -43,6 +43,7 @@ def test_each_kind_of_file_is_read(headers: Headers) -> None:
     add(headers, "README.md", b"---\nlicense: mit\ntags: [a, 1.0]\n---\n# \xff")
 
     assert headers.gguf("m.gguf").parameters == 20
+    assert not headers.says_adapter("m.gguf")
     assert headers.safetensors("model.safetensors").elements == {("BF16", "weight"): 12}
     assert headers.json("config.json")["n_layer"] == 2
     assert headers.card("README.md") == ModelCard("mit", (), ("a", "1.0"))
@@ -53,6 +54,7 @@ def test_each_kind_of_file_is_read(headers: Headers) -> None:
 READERS: dict[str, Callable[[Headers, str], object]] = {
     "json": Headers.json,
     "gguf": Headers.gguf,
+    "says_adapter": Headers.says_adapter,
     "safetensors": Headers.safetensors,
     "card": Headers.card,
     "text": lambda headers, name: headers.text(name, 100),

@@ -292,6 +292,7 @@ def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
     from modelshelf.bootstrap.hub import make_hub
     from modelshelf.domain.eviction import Watermarks
     from modelshelf.registry.registry import Registry
+    from modelshelf.services.catalog.adapters import Adapters
     from modelshelf.services.catalog.leases import Leaser
     from modelshelf.services.jobs.process import this_process
     from modelshelf.services.lifecycle.move import Mover
@@ -313,7 +314,9 @@ def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
     views, marks = _make_keeper(library, registry, clock, settings), Watermarks()
     old_copies, others = OldCopyDeleter(registry, library, clock, views), OtherUses(registry, library, tiers, clock)
     policy = FullPolicy(settings.on_full == "demote", settings.on_secondary_full == "remove-unpinned", marks)
-    room = RoomMaker(registry, tiers, admission, library, old_copies, hub, clock, policy, runner, others)
+    room = RoomMaker(
+        registry, tiers, admission, library, old_copies, hub, clock, policy, runner, others, Adapters(library)
+    )
     puller = _make_puller(settings, registry, tiers, room, hub, owner)
     mover = Mover(registry, library, tiers, room, clock)
     promoter = Promoter(registry, room, mover, clock, settings.promote, marks, runner)

@@ -33,19 +33,32 @@ def print_evictions(makes_room: EvictionPlan | None, tier: str) -> None:
 
     for victim in EvictedJson.each(makes_room):
         what = _evicted(victim)
-        output.note(f"Evicting {what} to secondary." if tier == PRIMARY else f"Deleting {what} from {tier}{_ON_HUB}.")
+        why = _needed(victim)
+        to = f"Evicting {what} to secondary{why}." if tier == PRIMARY else f"Deleting {what} from {tier}{_ON_HUB}{why}."
+        output.note(to)
 
 
 def _evicted(victim: EvictedJson) -> str:
     return f"{victim.model_name} ({format_size(victim.free_bytes)})" if victim.free_bytes else victim.model_name
 
 
+def _needed(victim: EvictedJson) -> str:
+    """Return that adapters stay without their base model; empty if none does."""
+    if not victim.needed_by:
+        return ""
+    from modelshelf.domain.eviction import listed
+
+    return f", though {listed(victim.needed_by)} need{'s' * (len(victim.needed_by) == 1)} it as the base model"
+
+
 def print_planned_evictions(plan: AddPlanJson | MovePlanJson) -> None:
     """Print which models a tier will evict."""
     tier = plan.cache_location
     for victim in plan.makes_room:
-        what = _evicted(victim)
-        output.line(f"  evicts {what} to secondary" if tier == PRIMARY else f"  deletes {what} from {tier}{_ON_HUB}")
+        what, why = _evicted(victim), _needed(victim)
+        output.line(
+            f"  evicts {what} to secondary{why}" if tier == PRIMARY else f"  deletes {what} from {tier}{_ON_HUB}{why}"
+        )
 
 
 def print_model(shelf: Shelf, name: str, *, as_json: bool) -> None:

@@ -15,6 +15,7 @@ from modelshelf.domain.references import patterns_of_quantisation, quantisation_
 from modelshelf.units import format_age, format_count, format_size
 
 if TYPE_CHECKING:
+    from modelshelf.domain.adapters import Kin
     from modelshelf.domain.model_facts import ModelFacts
 
 UNKNOWN = "unknown"
@@ -24,25 +25,26 @@ _MOST_TAGS = 5
 def show(name: Name, as_json: AsJson = False) -> None:
     """Show what a model is, what runs it and where it lies."""
     from modelshelf.bootstrap.read_only import open_library
+    from modelshelf.services.catalog.adapters import Adapters
     from modelshelf.services.catalog.facts import facts_of
 
     with at_the_edge(as_json=as_json):
         library = open_library()
         found = library.model(name)
         files, moves = library.files(found.row), library.moves(found.row)
-        facts = facts_of(found, files)
+        facts, kin = facts_of(found, files), Adapters(library).kin(found.row)
         if as_json:
             from modelshelf.schemas.models import ModelWithFilesJson
 
-            output.as_json(ModelWithFilesJson.with_files(found, files, moves, facts))
+            output.as_json(ModelWithFilesJson.with_files(found, files, moves, facts, kin))
         else:
-            _show(found, files, moves, facts)
+            _show(found, files, moves, facts, kin)
 
 
-def _show(found: Model, files: Sequence[FileEntry], moves: Sequence[Moved], facts: ModelFacts) -> None:
+def _show(found: Model, files: Sequence[FileEntry], moves: Sequence[Moved], facts: ModelFacts, kin: Kin) -> None:
     """Print one model with its files and its last moves."""
     now_s = render.now_s()
-    lines = [*_registered(found, now_s), *_what_it_is(facts, files)]
+    lines = [*_registered(found, now_s), *_what_it_is(facts, files), *_related(kin)]
     for moved in moves:
         what = f"to {moved.cache_location}" if moved.cache_location else "its files were deleted"
         lines.append(("moved", f"{format_age(moved.at, now_s)} {what}. {moved.cause}".rstrip()))
@@ -129,6 +131,17 @@ def _what_it_is(facts: ModelFacts, files: Sequence[FileEntry]) -> list[tuple[str
     if facts.tags:
         lines.append(("tags", ", ".join(facts.tags[:_MOST_TAGS]) + (" …" if len(facts.tags) > _MOST_TAGS else "")))
     return [*lines, *(("unread", why) for why in facts.unread)]
+
+
+def _related(kin: Kin) -> Iterator[tuple[str, str]]:
+    """Yield which model it is an adapter of, and which are adapters of it."""
+    if kin.adapter_of:
+        there = (
+            f"here as {' and '.join(kin.bases)}" if kin.bases else f"not registered: shelf add NAME {kin.adapter_of}"
+        )
+        yield "adapter of", f"{kin.adapter_of} ({there})"
+    if kin.base_of:
+        yield "base of", ", ".join(kin.base_of)
 
 
 def _parameters(facts: ModelFacts) -> str:

@@ -49,6 +49,8 @@ class Candidate:
     """Whether only clients' requests at `/hf` brought it, and no person."""
     twins: tuple[str, ...] = ()
     """The other whole models of its snapshot, which leave with it."""
+    needed_by: tuple[str, ...] = ()
+    """The adapters on this tier, or a faster one, whose base model it is; `last_used_at` heeds their uses."""
 
     @property
     def model_names(self) -> tuple[str, ...]:
@@ -367,7 +369,6 @@ def listed(names: Sequence[str]) -> str:
 
 
 def _in_words(reasons: Iterable[str], marks: Watermarks) -> str:
-    """Return reasons as a text for people."""
     words = {BUSY: "a job is working on it", YOUNG: f"arrived less than {format_duration(marks.min_stay_s)} ago"}
     return " and ".join(words.get(reason, reason) for reason in reasons)
 

@@ -8,6 +8,7 @@ Source: the specification, https://github.com/ggml-org/ggml/blob/master/docs/ggu
 
 from __future__ import annotations
 
+import re
 import struct
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -26,6 +27,8 @@ _MOST_PARAMETERS = 2**63
 _MOST_COUNT = 2**31
 """For layers, heads, dimensions, tokens: a larger number isn't a count."""
 _KEPT_CHARS = 256
+_TYPE = "general.type"
+_ADDRESS = re.compile(r"https?://[^/]+/([^/?#]+/[^/?#]+)/?")
 _TEMPLATE = "tokenizer.chat_template"
 _TEMPLATE_CHARS = 2**16
 """Of a chat template, which says what it has a place for; the longest have some 20,000."""
@@ -97,6 +100,20 @@ class GgufHeader:
         """Whether the chat template has a place for tools; without one, llama.cpp's own template has none."""
         return "tools" in (self.text(_TEMPLATE) or "")
 
+    @property
+    def is_adapter(self) -> bool:
+        """Whether it changes the weights of a base model, and has none of its own."""
+        return self.text(_TYPE) == "adapter"
+
+    @property
+    def base_repo(self) -> str | None:
+        """The repository of the first model that it was made from, `ORG/NAME`; None where it names none.
+
+        Source: `general.base_model.{id}.repo_url` of the specification, an address as of a page.
+        """
+        said = _ADDRESS.fullmatch(self.text("general.base_model.0.repo_url") or "")
+        return said[1] if said else None
+
     def number(self, key: str) -> int | None:
         """Return a count; None without it."""
         said = self.metadata.get(key)
@@ -106,6 +123,18 @@ class GgufHeader:
         """Return a list of counts, one for each layer; empty without it."""
         said = self.metadata.get(key)
         return said if isinstance(said, tuple) and all(map(_is_count, said)) else ()
+
+
+def _counts(source: _Source) -> tuple[int, int]:
+    """Return how many tensors and keys a file names at its beginning."""
+    if source.take(4) != b"GGUF":
+        raise BadInput("It doesn't begin with GGUF.")
+    version, tensors, keys = source.number("<I"), source.number("<Q"), source.number("<Q")
+    if version not in (2, 3):
+        raise BadInput(f"It is GGUF of version {version}; versions 2 and 3 are known.")
+    if tensors > _MOST_ENTRIES or keys > _MOST_ENTRIES:
+        raise BadInput(f"It names {tensors} tensors and {keys} keys, more than any model has.")
+    return int(tensors), int(keys)
 
 
 def _is_count(value: object) -> TypeGuard[int]:
@@ -122,19 +151,13 @@ def read_header(read: Callable[[int], bytes]) -> GgufHeader:
         BadInput: It isn't GGUF of a known version, ends early, or is larger or deeper than an honest one.
     """
     source = _Source(read)
-    if source.take(4) != b"GGUF":
-        raise BadInput("It doesn't begin with GGUF.")
-    version, tensors, keys = source.number("<I"), source.number("<Q"), source.number("<Q")
-    if version not in (2, 3):
-        raise BadInput(f"It is GGUF of version {version}; versions 2 and 3 are known.")
-    if tensors > _MOST_ENTRIES or keys > _MOST_ENTRIES:
-        raise BadInput(f"It names {tensors} tensors and {keys} keys, more than any model has.")
+    tensors, keys = _counts(source)
     metadata = {}
-    for _ in range(int(keys)):
+    for _ in range(keys):
         key = source.key()
         metadata[key] = source.value(key, int(source.number("<I")))
     elements: Counter[int] = Counter()
-    for _ in range(int(tensors)):
+    for _ in range(tensors):
         source.key()
         shape = [int(source.number("<Q")) for _ in range(_dimensions(int(source.number("<I"))))]
         elements[int(source.number("<I"))] += prod(shape)
@@ -142,6 +165,28 @@ def read_header(read: Callable[[int], bytes]) -> GgufHeader:
     if elements.total() >= _MOST_PARAMETERS:
         raise BadInput("It names more weights than any file holds.")
     return GgufHeader(metadata, elements)
+
+
+def says_adapter(read: Callable[[int], bytes]) -> bool:
+    """Return whether a GGUF file says at its beginning that it is an adapter; its vocabulary isn't read.
+
+    Args:
+        read: As for `read_header`.
+
+    Raises:
+        BadInput: As for `read_header`.
+
+    Source: `GGUFWriter` of the package gguf writes the keys in the order in which they are set, and llama.cpp's
+    `convert_lora_to_gguf.py` sets the type first.
+    """
+    source = _Source(read)
+    _, keys = _counts(source)
+    for _ in range(keys):
+        key = source.key()
+        said = source.value(key, int(source.number("<I")))
+        if key == _TYPE or not key.startswith("general."):
+            return key == _TYPE and said == "adapter"
+    return False
 
 
 def _dimensions(count: int) -> int:

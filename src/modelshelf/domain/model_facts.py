@@ -17,6 +17,7 @@ from modelshelf.domain.safetensors import SafetensorsHeader, main_type, paramete
 from modelshelf.domain.serving import EngineKind
 from modelshelf.domain.weight_files import (
     GGUF,
+    GGUF_ADAPTER,
     PYTORCH,
     SAFETENSORS,
     FileGroup,
@@ -53,6 +54,8 @@ class Found:
     """The headers of its weights, if they are GGUF files and all of them were read."""
     tensors: SafetensorsHeader | None = None
     """The same for safetensors."""
+    says_adapter: bool = False
+    """Whether its weights are a GGUF file that says at its beginning that it is an adapter."""
     adapter: Mapping[str, object] | None = None
     """`adapter_config.json` of peft."""
     pipeline: str | None = None
@@ -117,8 +120,8 @@ def judge(found: Found) -> ModelFacts:
     """Return what a model is."""
     config, card = found.config or ModelConfig(), found.card or ModelCard()
     header = found.ggufs[0] if found.ggufs else None
-    adapter_base = (found.adapter or {}).get("base_model_name_or_path")
-    base_models = (adapter_base,) if isinstance(adapter_base, str) and adapter_base else card.base_models
+    changed = _changed(found, header)
+    base_models = (changed,) if changed else card.base_models
     return ModelFacts(
         architecture=_architecture(found, config, header),
         parameters=_parameters(found, config),
@@ -140,6 +143,14 @@ def judge(found: Found) -> ModelFacts:
         takes_tools=header is None or header.takes_tools,
         needs_code=config.has_code,
     )
+
+
+def _changed(found: Found, header: GgufHeader | None) -> str | None:
+    """Return the base model that an adapter names; None where it names none, or it isn't an adapter."""
+    if header is not None and header.is_adapter:
+        return header.base_repo
+    said = (found.adapter or {}).get("base_model_name_or_path")
+    return said if isinstance(said, str) and said else None
 
 
 _POOLS, _RANKS = (1, 2, 3), 4
@@ -173,6 +184,8 @@ def _architecture(found: Found, config: ModelConfig, header: GgufHeader | None) 
     if found.adapter is not None and config.architecture is None:
         kind = found.adapter.get("peft_type")
         return f"{kind[:40] if isinstance(kind, str) else 'peft'} adapter"
+    if header is not None and header.is_adapter:
+        return f"{(header.text('adapter.type') or 'GGUF')[:40]} adapter"
     return found.pipeline or config.architecture or (header.text("general.architecture") if header else None)
 
 
@@ -195,6 +208,8 @@ def weight_format(found: Found) -> WeightFormat:
     quantisation = _quantisation(found, config, header) or ""
     if config.is_mlx:
         return WeightFormat("MLX", quantisation.removeprefix("mlx "))
+    if found.says_adapter:
+        return WeightFormat(GGUF_ADAPTER, quantisation)
     return WeightFormat(found.weights.format if found.weights else "", quantisation)
 
 

@@ -17,6 +17,8 @@ from modelshelf.domain.models import FileEntry, total_size
 from modelshelf.domain.patterns import Selection, escape
 
 GGUF, SAFETENSORS, PYTORCH, MMPROJ, OTHERS = "GGUF", "safetensors", "PyTorch", "mmproj", "other files"
+GGUF_ADAPTER = "GGUF adapter"
+"""The format of a model that is an adapter for a base model in GGUF."""
 _FORMATS = {
     "gguf": GGUF,
     "safetensors": SAFETENSORS,
@@ -66,7 +68,7 @@ class WeightFormat:
     """How a model's weights are written, in a word or two."""
 
     format: str = ""
-    """`GGUF`, `safetensors`, `MLX` …; empty without weights."""
+    """`GGUF`, `GGUF adapter`, `safetensors`, `MLX` …; empty without weights."""
     quantisation: str = ""
     """`Q4_K_M`, `BF16`, `gptq 4-bit` …; empty if unknown."""
 

@@ -66,9 +66,12 @@ OPEN_JOBS = "SELECT id, kind, model_name FROM jobs WHERE finished_at IS NULL ORD
 
 
 ADAPTERS = f"""{MODEL_ROWS}
-WHERE (m.hf_path, m.commit_hash) IN (SELECT hf_path, commit_hash FROM files WHERE path = 'adapter_config.json')
+WHERE m.id IN (
+    SELECT x.id FROM models x
+    WHERE (x.hf_path, x.commit_hash) IN (SELECT hf_path, commit_hash FROM files WHERE path = 'adapter_config.json')
+    UNION SELECT y.id FROM models y WHERE y.format = 'GGUF adapter')
 ORDER BY m.model_name"""
-"""The text of its condition is that of an index."""
+"""The texts of its two conditions are those of indexes."""
 
 NAMES = "SELECT model_name, hf_path FROM models ORDER BY model_name"
 
@@ -297,7 +300,7 @@ class SqliteReader:
             return model_rows(connection.execute(statement, parameters))
 
     def adapters(self) -> list[ModelRow]:
-        """Return the models whose commits have the configuration of an adapter, by name."""
+        """Return the models that are adapters by their files, by name."""
         with self._connect() as connection:
             return model_rows(connection.execute(ADAPTERS))
 

@@ -123,7 +123,7 @@ class Registry(JobTable, UseTable):
         return found
 
     def adapters(self) -> list[ModelRow]:
-        """Return the models whose commits have the configuration of an adapter, by name."""
+        """Return the models that are adapters by their files, by name."""
         return fast_read.model_rows(self._read(fast_read.ADAPTERS))
 
     def names(self) -> dict[str, str]:

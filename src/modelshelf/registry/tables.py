@@ -80,7 +80,8 @@ files = Table(
 )
 """The manifest of a commit: every file, selected or not.
 
-The index of adapters is the migration's alone: its condition would load PostgreSQL's dialect here, in every process.
+The indexes of adapters, of files and of models, are the migration's alone: their conditions would load PostgreSQL's
+dialect here, in every process.
 """
 
 tiers = Table(

@@ -13,6 +13,7 @@ from modelshelf.schemas.json_object import JsonObject, time_or_none
 from modelshelf.units import rfc3339
 
 if TYPE_CHECKING:
+    from modelshelf.domain.adapters import Kin
     from modelshelf.domain.eviction import EvictionPlan
     from modelshelf.domain.jobs import Moved
     from modelshelf.domain.model_facts import ModelFacts
@@ -172,15 +173,26 @@ class ModelWithFilesJson(ModelJson):
     """Its last moves and evictions, newest first."""
     facts: FactsJson
     """What it is by its files."""
+    adapter_of: str | None
+    """The repository of the base model that it changes; null if it isn't an adapter."""
+    bases: Sequence[str]
+    """The registered models that an adapter can be loaded with."""
+    base_of: Sequence[str]
+    """The registered adapters whose base model it is."""
 
     @classmethod
-    def with_files(cls, model: Model, files: Sequence[FileEntry], moves: Sequence[Moved], facts: ModelFacts) -> Self:
-        """Return the object for a model with its files, last moves and facts."""
+    def with_files(
+        cls, model: Model, files: Sequence[FileEntry], moves: Sequence[Moved], facts: ModelFacts, kin: Kin
+    ) -> Self:
+        """Return the object for a model with its files, last moves, facts, and what it is to other models."""
         return cls.of(
             model,
             files=[FileJson.like(file) for file in files],
             moves=[*map(MovedJson.of, moves)],
             facts=FactsJson.of(facts),
+            adapter_of=kin.adapter_of,
+            bases=kin.bases,
+            base_of=kin.base_of,
         )
 
 
@@ -192,13 +204,17 @@ class EvictedJson(JsonObject):
     """Its name."""
     free_bytes: int
     """Bytes that its tier gains; 0 for one that leaves with the one before it, because both have one snapshot."""
+    needed_by: Sequence[str] = ()
+    """The adapters that stay on its tier, or on a faster one, and have it as their base model."""
 
     @classmethod
     def each(cls, plan: EvictionPlan | None) -> list[EvictedJson]:
         """Return the objects for the models that leave, coldest first; empty if everything fits already."""
         found = []
+        leaving = set(plan.model_names) if plan is not None else set()
         for victim in plan.victims if plan is not None else ():
-            found += [cls.like(victim), *(cls(name, 0) for name in victim.twins)]
+            needed_by = [name for name in victim.needed_by if name not in leaving]
+            found += [cls(victim.model_name, victim.free_bytes, needed_by), *(cls(name, 0) for name in victim.twins)]
         return found
 
 

@@ -46,6 +46,11 @@ class Headers:
         real = self._real(name)
         return _gguf(real, _version(real))
 
+    def says_adapter(self, name: str) -> bool:
+        """Return whether a GGUF file says at its beginning that it is an adapter."""
+        with open_regular(self._real(name)) as file:
+            return gguf.says_adapter(file.read)
+
     def safetensors(self, name: str) -> SafetensorsHeader:
         """Return the header of a safetensors file."""
         real = self._real(name)

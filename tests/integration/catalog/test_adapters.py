@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from tests.fakes.hub import FakeHub
+from tests.headers import gguf
 from tests.world import Home, random_bytes
 
 BASE, LORA = "org/Base", "org/lora"
@@ -98,3 +99,117 @@ def test_the_files_of_a_base_model_stay_while_an_adapter_needs_them(adapted: Hom
     adapted.run("rm", "base", "--files").checked()
     forgotten = adapted.run("rm", "second").checked()
     assert "lora can't be loaded without org/Base, the base model." in forgotten.err
+
+
+def test_show_tells_an_adapter_and_its_base_both_ways(adapted: Home) -> None:
+    """`show` says of an adapter what it is laid on, registered or not, and of a base which adapters it has."""
+    alone = adapted.run("show", "lora").checked().out
+    adapted.run("add", "base", BASE, "--to", "secondary").checked()
+
+    lora, base = (adapted.run("show", name).checked().out for name in ("lora", "base"))
+    told = adapted.run("show", "lora", "--json").checked().json
+
+    assert "org/base (not registered: shelf add NAME org/base)" in " ".join(alone.split())
+    assert "adapter of: org/base (here as base)" in " ".join(lora.split())
+    assert "base of: lora" in " ".join(base.split())
+    assert (told["adapter_of"], told["bases"], told["base_of"]) == ("org/base", ["base"], [])
+    assert adapted.run("show", "base", "--json").checked().json["base_of"] == ["lora"]
+
+
+def test_clean_names_the_adapters_that_keep_a_base(adapted: Home) -> None:
+    """A base model that nobody used stays, with the names of its adapters; those may go."""
+    adapted.run("add", "base", BASE).checked()
+
+    plan = adapted.run("clean", "--unused", "0s", "--json").checked().json
+
+    assert [item["model_name"] for item in plan["items"]] == ["lora"]
+    assert plan["kept"] == ["base is the base model of lora."]
+
+
+def test_a_base_that_an_adapter_here_needs_does_not_leave_first(hub: FakeHub, home: Home) -> None:
+    """When room is made, a base with an adapter that came lately stays, and an idle model that came later leaves."""
+    sizes = {"base": 3_000_000, "idle": 3_000_000, "more": 3_000_000}
+    for seed, (name, size) in enumerate(sizes.items()):
+        hub.add_repo(f"org/{name}", {"config.json": b"{}", "model.safetensors": random_bytes(size, seed)})
+    hub.add_repo(LORA, {"adapter_config.json": CONFIG, "adapter_model.safetensors": random_bytes(900, 9)})
+    for name in ("base", "idle"):
+        home.run("add", name, f"org/{name}").checked()
+    home.run("add", "lora", LORA).checked()
+    with home.open() as shelf:
+        used = shelf.tiers()[0].usage.apparent_bytes
+    home.extra["PRIMARY_CACHE_LIMIT_GB"] = str((used + 3_200_000) / 1e9)
+
+    added = home.run("add", "more", "org/more").checked()
+
+    assert "Evicting idle" in added.err
+    with home.open() as shelf:
+        where = {model.row.model_name: model.row.cache_location for model in shelf.models()}
+    assert where == {"base": "primary", "idle": "secondary", "lora": "primary", "more": "primary"}
+
+
+def test_a_base_that_has_to_leave_goes_with_a_word(hub: FakeHub, home: Home) -> None:
+    """Where only a base can make room, it leaves, and the plan names the adapter that stays without it."""
+    for seed, name in enumerate(("base", "more")):
+        hub.add_repo(f"org/{name}", {"config.json": b"{}", "model.safetensors": random_bytes(3_000_000, seed)})
+    hub.add_repo(LORA, {"adapter_config.json": CONFIG, "adapter_model.safetensors": random_bytes(900, 9)})
+    home.run("add", "base", "org/base").checked()
+    home.run("add", "lora", LORA).checked()
+    with home.open() as shelf:
+        used = shelf.tiers()[0].usage.apparent_bytes
+    home.extra["PRIMARY_CACHE_LIMIT_GB"] = str((used + 3_200_000) / 1e9)
+
+    plan = home.run("add", "more", "org/more", "--dry-run", "--json").checked().json
+    added = home.run("add", "more", "org/more").checked()
+
+    assert [(gone["model_name"], gone["needed_by"]) for gone in plan["makes_room"]] == [("base", ["lora"])]
+    assert "to secondary, though lora needs it as the base model." in added.err
+
+
+@pytest.fixture
+def in_gguf(hub: FakeHub, home: Home) -> Home:
+    """A home with an adapter in GGUF, and a GGUF that was made from the base model that it names."""
+    says = {
+        "general.architecture": "llama",
+        "general.type": "adapter",
+        "adapter.type": "lora",
+        "general.base_model.count": 1,
+        "general.base_model.0.repo_url": "https://huggingface.co/org/Base",
+    }
+    hub.add_repo(LORA, {"lora-F16.gguf": gguf(says) + random_bytes(900, 2)})
+    card = b"---\nbase_model: org/base\n---\n"
+    whole = gguf({"general.architecture": "llama", "general.type": "model"})
+    hub.add_repo("other/Base-GGUF", {"README.md": card, "base-Q4_K_M.gguf": whole + random_bytes(5000, 1)})
+    home.run("add", "lora", LORA).checked()
+    return home
+
+
+def test_an_adapter_in_gguf_is_told_by_its_keys(in_gguf: Home) -> None:
+    """A GGUF file that says that it is an adapter is shown as one, with the base model that it names."""
+    shown = in_gguf.run("show", "lora", "--json").checked().json
+
+    assert (shown["format"], shown["facts"]["architecture"]) == ("GGUF adapter", "lora adapter")
+    assert (shown["adapter_of"], shown["facts"]["base_models"]) == ("org/Base", ["org/Base"])
+    refused = in_gguf.run("load", "lora")
+    assert (refused.code, "lora is an adapter of org/Base, which isn't registered." in refused.err) == (4, True)
+
+
+def test_an_adapter_in_gguf_finds_what_was_made_from_its_base(in_gguf: Home) -> None:
+    """Its base is the GGUF whose README names the same base model, and that isn't removed by mistake."""
+    in_gguf.run("add", "base", "other/Base-GGUF").checked()
+
+    shown = in_gguf.run("show", "lora", "--json").checked().json
+    refused = in_gguf.run("rm", "base", "--files", "--json")
+
+    assert shown["bases"] == ["base"]
+    assert (refused.code, refused.problem["needed_by"]) == (5, ["lora"])
+    assert in_gguf.run("show", "base", "--json").checked().json["base_of"] == ["lora"]
+
+
+def test_an_adapter_in_gguf_without_its_base_is_refused(hub: FakeHub, home: Home) -> None:
+    """An adapter in GGUF that names no base model is refused by its file's name."""
+    hub.add_repo(LORA, {"lora.gguf": gguf({"general.type": "adapter"}) + random_bytes(9, 2)})
+    home.run("add", "lora", LORA).checked()
+
+    done = home.run("load", "lora")
+
+    assert (done.code, "lora.gguf doesn't name the repository of its base model" in done.err) == (2, True)

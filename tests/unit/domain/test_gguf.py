@@ -13,7 +13,7 @@ from gguf.constants import GGMLQuantizationType, LlamaFileType
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelshelf.domain.gguf import FILE_TYPES, MOST_BYTES, TENSOR_TYPES, GgufHeader, read_header
+from modelshelf.domain.gguf import FILE_TYPES, MOST_BYTES, TENSOR_TYPES, GgufHeader, read_header, says_adapter
 from modelshelf.errors import BadInput
 from tests.headers import gguf, gguf_text
 
@@ -180,3 +180,41 @@ def test_noise_is_read_or_refused(noise: bytes) -> None:
     """Random bytes after the magic raise nothing but BadInput."""
     with contextlib.suppress(BadInput):
         assert read(HEAD + noise).parameters >= 0
+
+
+@pytest.mark.parametrize(
+    ("metadata", "is_adapter"),
+    [
+        ({"general.architecture": "llama", "general.type": "adapter", "general.name": "x"}, True),
+        ({"general.architecture": "llama", "general.type": "model"}, False),
+        ({"general.architecture": "llama", "llama.block_count": 2, "general.type": "adapter"}, False),
+        ({"general.architecture": "llama"}, False),
+        ({}, False),
+    ],
+    ids=["adapter", "model", "type after others", "no type", "nothing"],
+)
+def test_the_beginning_says_whether_it_is_an_adapter(metadata: dict[str, object], is_adapter: bool) -> None:
+    """Whether a file is an adapter is told by its general keys, which come first, without reading on."""
+    assert says_adapter(io.BytesIO(gguf(metadata)).read) is is_adapter
+
+
+@pytest.mark.parametrize("content", [b"", b"GGML", GOOD[:20]], ids=["empty", "another format", "cut"])
+def test_the_beginning_of_something_else_is_refused(content: bytes) -> None:
+    """A file that doesn't begin as GGUF is refused, as for the whole header."""
+    with pytest.raises(BadInput):
+        says_adapter(io.BytesIO(content).read)
+
+
+@pytest.mark.parametrize(
+    ("said", "repo"),
+    [
+        ("https://huggingface.co/org/Base", "org/Base"),
+        ("https://huggingface.co/org/Base/", "org/Base"),
+        ("https://huggingface.co/org/Base/tree/main", None),
+        ("org/Base", None),
+        (7, None),
+    ],
+)
+def test_the_base_model_is_named_by_an_address(said: object, repo: str | None) -> None:
+    """The first base model's address names its repository; anything else names none."""
+    assert read(gguf({"general.base_model.0.repo_url": said})).base_repo == repo

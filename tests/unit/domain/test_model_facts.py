@@ -238,3 +238,15 @@ def test_names_alone_tell_a_format() -> None:
     assert format_by_names(files_of("m-Q8_0.gguf", "mmproj-F16.gguf")) == WeightFormat("GGUF", "Q8_0")
     assert format_by_names(files_of("model.safetensors")) == WeightFormat("safetensors")
     assert format_by_names(files_of("README.md")) == WeightFormat()
+
+
+def test_an_adapter_in_gguf() -> None:
+    """A GGUF file that is an adapter says of what kind it is, and which base model it changes."""
+    says: dict[str, object] = {"general.type": "adapter", "adapter.type": "lora"}
+    named = says | {"general.base_model.0.repo_url": "https://huggingface.co/org/base"}
+
+    facts, nameless = (judge(found_of("lora.gguf", ggufs=[GgufHeader(keys, {})])) for keys in (named, says))
+
+    assert (facts.architecture, facts.base_models) == ("lora adapter", ("org/base",))
+    assert nameless.base_models == ()
+    assert weight_format(found_of("lora-F16.gguf", says_adapter=True)).format == "GGUF adapter"

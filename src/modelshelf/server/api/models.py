@@ -19,6 +19,7 @@ from modelshelf.server.api.requests import Change, ModelInPath, NewModel, NewVer
 from modelshelf.server.bodies import no_body
 from modelshelf.server.doors import PathDoor
 from modelshelf.server.openapi import ACCEPTED, CHANGING, LOOKING, NEXT, answers, planned, problems
+from modelshelf.services.catalog.adapters import Adapters
 from modelshelf.services.catalog.facts import facts_of
 from modelshelf.services.shelf import Shelf
 
@@ -64,7 +65,8 @@ def _add_looking(router: APIRouter, shelf: Shelf) -> None:
         """Show a model with its files, its last moves and its facts."""
         model, files = shelf.model(model_name), shelf.files(model_name)
         moves = shelf.services.moves(model)
-        return Json(ModelWithFilesJson.with_files(model, files, moves, facts_of(model, files)))
+        kin = Adapters(shelf.services.library).kin(model.row)
+        return Json(ModelWithFilesJson.with_files(model, files, moves, facts_of(model, files), kin))
 
 
 def _add_registering(router: APIRouter, shelf: Shelf, door: PathDoor) -> None:

@@ -15,6 +15,7 @@ from modelshelf.server.web.model_page import USES_DAYS, model_page
 from modelshelf.server.web.models_page import AGES, STATES, Wish, models_page
 from modelshelf.server.web.readme import card_html
 from modelshelf.server.web.site import Site
+from modelshelf.services.catalog.adapters import Adapters
 from modelshelf.services.catalog.facts import facts_of, readme_of
 
 _TWINS = (("Terminal", "shelf ls --json"), ("HTTP", "GET /api/models"))
@@ -55,7 +56,8 @@ def _add_model(router: APIRouter, site: Site) -> None:
         shelf, look = site.shelf, site.look()
         model, files = shelf.model(model_name), shelf.files(model_name)
         facts = facts_of(model, files)
-        told = ModelWithFilesJson.with_files(model, files, shelf.services.moves(model), facts)
+        kin = Adapters(shelf.services.library).kin(model.row)
+        told = ModelWithFilesJson.with_files(model, files, shelf.services.moves(model), facts, kin)
         engines = {str(status.model_name): status for status in site.running()}
         address = f"{request.url.scheme}://{request.headers.get('host', '')}"
         page = model_page(

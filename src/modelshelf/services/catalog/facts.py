@@ -105,6 +105,13 @@ class _Reader:
     def first(self) -> Found:
         """Return what little says how the weights are written: a name may say all, and one part is as the others."""
         weights = main_weights(self.files, frozenset())
+        if (
+            weights is not None
+            and weights.format == GGUF
+            and self._read(weights.files[0].path, self.headers.says_adapter)
+        ):
+            header = self._each(weights, GGUF, self.headers.gguf)
+            return Found(self.files, weights, ggufs=header, says_adapter=True)
         if weights is None or (weights.format == GGUF and quantisation_in(weights.files[0].path)):
             return Found(self.files, weights)
         one = FileGroup(weights.label, weights.format, weights.files[:1])

@@ -14,7 +14,7 @@ from modelshelf.domain.names import RepoId
 from modelshelf.domain.plans import RemovalPlan
 from modelshelf.errors import Conflict, Denied, Unavailable
 from modelshelf.registry.registry import Registry
-from modelshelf.services.catalog.adapters import Adapters
+from modelshelf.services.catalog.adapters import Adapters, ByBase
 from modelshelf.services.catalog.leases import live
 from modelshelf.services.catalog.models import Library, without_the_dead
 from modelshelf.services.space.delete_old_copy import OldCopyDeleter
@@ -169,7 +169,7 @@ class RemovalLook:
         return live(self._registry)
 
     @cached_property
-    def _by_base_model(self) -> Mapping[str, Sequence[str]]:
+    def _by_base_model(self) -> ByBase:
         return self._adapters.by_base_model()
 
 

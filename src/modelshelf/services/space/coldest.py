@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import replace
 from itertools import groupby, islice
 from pathlib import Path
 
+from modelshelf.domain.adapters import Seen
 from modelshelf.domain.eviction import Candidate
 from modelshelf.domain.jobs import QUEUED, UNFINISHED, JobKind
 from modelshelf.domain.models import ModelRow
@@ -21,6 +22,7 @@ from modelshelf.store.gc import open_files
 from modelshelf.store.layout import Base
 from modelshelf.store.repos import delete, scan
 
+_NOTHING_SEEN = Seen()
 _AT_FIRST = 8
 _AT_ONCE = 256
 """Whose models one statement asks for."""
@@ -37,7 +39,7 @@ class Coldest:
         tier: The tier.
         ask: What is still to be found out about a placement that was measured.
         mirrored: Only those that clients' requests brought.
-        others: When other programs used placements, by repository and commit, where the registry doesn't say it yet.
+        seen: What says that placements are used beside their own rows.
     """
 
     def __init__(
@@ -48,12 +50,12 @@ class Coldest:
         ask: Callable[[Candidate], Candidate] = lambda c: c,
         *,
         mirrored: bool = False,
-        others: Mapping[tuple[str, str], float] | None = None,
+        seen: Seen = _NOTHING_SEEN,
     ) -> None:
         self.known: list[Candidate] = []
         """Those that were measured, the coldest of all."""
         self._registry, self._library, self._tier, self._ask = registry, library, tier, ask
-        self._mirrored, self._others = mirrored, others or {}
+        self._mirrored, self._seen = mirrored, seen
         self._leased = {lease.model_id for lease in holding(registry, library.tiers, tier.base)}
         self._left = self._measured()
         self._blobs: dict[int, Set[tuple[int, int]]] = {}
@@ -71,8 +73,8 @@ class Coldest:
     def _measured(self) -> Iterator[list[Candidate]]:
         """Yield what was used last at the same time, measured: of those the largest is the coldest."""
         placed = self._registry.placements.by_last_use(self._tier.location, mirrored=self._mirrored)
-        if self._others:
-            placed = [(repo, commit, self._later(repo, commit, used_at)) for repo, commit, used_at in placed]
+        if self._seen != _NOTHING_SEEN:
+            placed = [(repo, commit, self._seen.later((repo, commit), used_at)) for repo, commit, used_at in placed]
             placed.sort(key=lambda one: one[-1])
         alike = (list(dict.fromkeys(group)) for _, group in groupby(placed, key=lambda one: one[-1]))
         for groups in _batches(alike):
@@ -90,11 +92,8 @@ class Coldest:
         return self._ask(self._candidate(here, of_repo))
 
     def _as_used(self, row: ModelRow) -> ModelRow:
-        """Return a model's row with its last use, also by another program."""
-        return replace(row, last_used_at=self._later(row.hf_path, str(row.commit_hash), _used_at(row)))
-
-    def _later(self, repo_id: str, commit_hash: str, used_at: float) -> float:
-        return max(used_at, self._others.get((repo_id, commit_hash), 0.0))
+        """Return a model's row with its last use, also by another program or through an adapter."""
+        return replace(row, last_used_at=self._seen.later((row.hf_path, str(row.commit_hash)), _used_at(row)))
 
     def _candidate(self, rows: Sequence[ModelRow], of_repo: Sequence[ModelRow]) -> Candidate:
         first, free_bytes = rows[0], 0
@@ -111,6 +110,7 @@ class Coldest:
             busy=any(_is_busy(row) for row in rows),
             mirrored=all(row.mirrored for row in rows),
             twins=tuple(row.model_name for row in rows[1:]),
+            needed_by=self._seen.needed_by((first.hf_path, str(first.commit_hash))),
         )
 
     def _free_bytes(self, rows: Sequence[ModelRow], of_repo: Sequence[ModelRow]) -> int:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping, Set
+from collections.abc import Callable, Collection, Iterator, Set
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from modelshelf.domain.adapters import Seen
 from modelshelf.domain.eviction import (
     Candidate,
     EvictionPlan,
@@ -25,12 +26,13 @@ from modelshelf.domain.ports import Clock, Hub
 from modelshelf.domain.tiers import PRIMARY, SECONDARY, Room, Tier, with_holders
 from modelshelf.errors import BadInput, Corrupt, NotFound, OutOfSpace, ShelfError
 from modelshelf.registry.registry import Registry
+from modelshelf.services.catalog.adapters import Adapters
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.jobs.runner import JobRunner
 from modelshelf.services.space.coldest import Coldest
 from modelshelf.services.space.delete_old_copy import OldCopyDeleter, old_copy
 from modelshelf.services.space.enqueue_move import enqueue_move
-from modelshelf.services.space.other_uses import OtherUses, Placement
+from modelshelf.services.space.other_uses import OtherUses
 from modelshelf.services.space.reservations import Admission, Reservation
 from modelshelf.services.space.tiers import TierService
 from modelshelf.store.gc import open_files
@@ -67,6 +69,7 @@ class RoomMaker:
     policy: FullPolicy
     runner: JobRunner
     others: OtherUses
+    adapters: Adapters
 
     @contextlib.contextmanager
     def reserve(
@@ -167,25 +170,25 @@ class RoomMaker:
 
     def _plan(self, tier: Tier, room: Room, need_bytes: int, model_id: int) -> EvictionPlan | None:
         """Plan with the mirrored models that leave first, and with others if those aren't enough."""
-        used = self.others.seen(tier)
-        first = self._leaving_first(tier, room, need_bytes, model_id, used)
+        seen = self._seen(tier)
+        first = self._leaving_first(tier, room, need_bytes, model_id, seen)
         if not first:
-            return self._plan_rest(tier, room, need_bytes, {model_id}, used)
+            return self._plan_rest(tier, room, need_bytes, {model_id}, seen)
         freed_bytes = sum(victim.free_bytes for victim in first)
         room = room.without(freed_bytes)
         rest = EvictionPlan((), 0, need_bytes, 0)
         if need_bytes > room.headroom_bytes:
             protect = {model_id, *(victim.model_id for victim in first)}
-            others = self._plan_rest(tier, room, need_bytes, protect, used)
+            others = self._plan_rest(tier, room, need_bytes, protect, seen)
             if others is None:
                 return None
             rest = others
         return replace(rest, victims=(*first, *rest.victims), free_bytes=rest.free_bytes + freed_bytes)
 
     def _leaving_first(
-        self, tier: Tier, room: Room, need_bytes: int, model_id: int, used: Mapping[Placement, float]
+        self, tier: Tier, room: Room, need_bytes: int, model_id: int, seen: Seen
     ) -> tuple[Candidate, ...]:
-        mirrored = Coldest(self.registry, self.library, tier, self._with_hub, mirrored=True, others=used)
+        mirrored = Coldest(self.registry, self.library, tier, self._with_hub, mirrored=True, seen=seen)
         marks, now_s = self.policy.marks.at_once(), self.clock.now()
         enough = partial(is_enough, need_bytes, room, marks=marks, now_s=now_s, protect={model_id}, only_from_hub=True)
         found = [one for one in mirrored.measure(enough) if one.model_id != model_id]
@@ -194,19 +197,21 @@ class RoomMaker:
             found = [one for one in found if not mirrored.is_open(one, opened)]
         return leaving_first(need_bytes, room, found, marks, now_s)
 
-    def _plan_rest(
-        self, tier: Tier, room: Room, need_bytes: int, protect: Set[int], used: Mapping[Placement, float]
-    ) -> EvictionPlan | None:
+    def _plan_rest(self, tier: Tier, room: Room, need_bytes: int, protect: Set[int], seen: Seen) -> EvictionPlan | None:
         if tier.location == PRIMARY and self.policy.demote and self._takes_more(self.tiers.settings.secondary):
             assert self.tiers.settings.secondary is not None
             same_disk = self._device(tier) == self._device(self.tiers.settings.secondary)
-            return self._plan_demotion(tier, room, need_bytes, protect, used, same_disk=same_disk)
+            return self._plan_demotion(tier, room, need_bytes, protect, seen, same_disk=same_disk)
         if tier.location == SECONDARY and self.policy.remove_unpinned:
             marks, now_s = self.policy.marks.at_once(), self.clock.now()
             enough = partial(is_enough, need_bytes, room, marks=marks, now_s=now_s, protect=protect, only_from_hub=True)
-            candidates = Coldest(self.registry, self.library, tier, self._with_hub, others=used).measure(enough)
+            candidates = Coldest(self.registry, self.library, tier, self._with_hub, seen=seen).measure(enough)
             return plan_deletion(need_bytes, room, candidates, marks, now_s, protect=protect)
         return None
+
+    def _seen(self, tier: Tier) -> Seen:
+        """Return what says that placements of a tier are used, beside the registry's own rows."""
+        return Seen(self.others.seen(tier), self.adapters.needs(tier))
 
     def _takes_more(self, tier: Tier | None) -> bool:
         """Return whether models can be moved to a tier at all: it is online and not read-only."""
@@ -225,7 +230,7 @@ class RoomMaker:
             protect: Ids of models that stay.
         """
         enough = partial(is_enough, need_bytes, room, marks=marks, now_s=self.clock.now(), protect=protect)
-        return Coldest(self.registry, self.library, tier, others=self.others.seen(tier)).measure(enough)
+        return Coldest(self.registry, self.library, tier, seen=self._seen(tier)).measure(enough)
 
     def _plan_demotion(
         self,
@@ -233,12 +238,12 @@ class RoomMaker:
         room: Room,
         need_bytes: int,
         protect: Set[int],
-        used: Mapping[Placement, float],
+        seen: Seen,
         *,
         same_disk: bool,
     ) -> EvictionPlan:
         """Plan until no victim has an open file, and the secondary's file system can hold all of them."""
-        coldest, opened = Coldest(self.registry, self.library, tier, others=used), open_files.opened()
+        coldest, opened = Coldest(self.registry, self.library, tier, seen=seen), open_files.opened()
         marks, now_s = self.policy.marks.at_once(), self.clock.now()
         enough = partial(is_enough, need_bytes, room, marks=marks, now_s=now_s, protect=protect)
         assert self.tiers.settings.secondary is not None

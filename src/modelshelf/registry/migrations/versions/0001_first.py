@@ -147,6 +147,9 @@ def upgrade() -> None:
     op.create_index('ix_models_cache_location', 'models', ['cache_location', 'cache_path'], unique=False)
     op.create_index('ix_models_size_bytes', 'models', [sa.text('size_bytes DESC'), 'model_name'], unique=False)
     op.create_index('ix_models_last_used_at', 'models', [sa.text('last_used_at DESC'), 'model_name'], unique=False)
+    adapters = sa.text("format = 'GGUF adapter'")
+    op.create_index('ix_models_adapters', 'models', ['format'], unique=False,
+    sqlite_where=adapters, postgresql_where=adapters)
     op.create_table('tiers',
     sa.Column('id', sa.Text(), nullable=False),
     sa.Column('cache_location', sa.Text(), nullable=False),
@@ -294,6 +297,7 @@ def downgrade() -> None:
     op.drop_index('ix_jobs_model_id', table_name='jobs')
     op.drop_table('jobs')
     op.drop_table('tiers')
+    op.drop_index('ix_models_adapters', table_name='models')
     op.drop_index('ix_models_last_used_at', table_name='models')
     op.drop_index('ix_models_size_bytes', table_name='models')
     op.drop_index('ix_models_cache_location', table_name='models')
