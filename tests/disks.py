@@ -19,7 +19,8 @@ from modelshelf.services.shelf import Shelf
 from modelshelf.services.space.reservations import Reservation
 from modelshelf.store.layout import Base
 from modelshelf.store.repos import scan
-from tests.world import Home
+from modelshelf.store.views import folder, records
+from tests.world import Home, tree
 
 MEMORY = Path("/dev/shm")
 """A file system other than that of the temporary folders, on any Linux and without root."""
@@ -55,11 +56,24 @@ def far_home(root: Path, endpoint: str) -> Iterator[FarHome]:
 
 
 def files_of(base: Path) -> list[str]:
-    """Return a base's files by path, without those that every tier has."""
-    found = [path.relative_to(base).as_posix() for path in scan.walk_files(base)]
+    """Return a base's files by path, without those that every tier has and those of views."""
+    shown = in_views(base)
+    found = [path for one in scan.walk_files(base) if (path := one.relative_to(base).as_posix()) not in shown]
     sidecars = [path.relative_to(base).as_posix() for path in scan.walk_files(Base(base).sidecars)]
     found = [path for path in found if not path.startswith(_STAYS) or path in sidecars or _is_leftover(path)]
     return [path for path in found if not (path.startswith("hub/blobs/") and path.endswith(".lock"))]
+
+
+def in_views(base: Path) -> set[str]:
+    """Return the paths below a base at which there is what a view of ours has there, and nothing else."""
+    views = [view for view in records.read_all(Base(base)) if view.root == str(base)]
+    return {path for view in views for path in view.made if view.is_ours(path, folder.mark_at(base, path))}
+
+
+def own_tree(base: Path, snapshot: Path) -> dict[str, bytes]:
+    """Return the files of a snapshot in a base, by path, without what a view shows beside them."""
+    shown, here = in_views(base), snapshot.relative_to(base)
+    return {path: data for path, data in tree(snapshot).items() if (here / path).as_posix() not in shown}
 
 
 def _is_leftover(path: str) -> bool:

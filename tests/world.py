@@ -158,6 +158,20 @@ class Server:
         return self.process.wait(timeout=DEADLINE_S)
 
 
+_HAVE_VIEWS = (
+    "tests/integration/catalog/",
+    "tests/integration/maintenance/",
+    "tests/integration/space/",
+    "tests/integration/lifecycle/test_move",
+    "tests/integration/lifecycle/test_clean.py",
+)
+"""The tests whose homes have the views that a person has who sets nothing; the others have none yet."""
+
+
+def _usual_views() -> str | None:
+    return None if os.environ.get("PYTEST_CURRENT_TEST", "").startswith(_HAVE_VIEWS) else ""
+
+
 @dataclass
 class Home:
     """Folders and settings of one user."""
@@ -166,8 +180,8 @@ class Home:
     endpoint: str
     extra: dict[str, str] = field(default_factory=dict)
     """Variables beside the usual ones, for everything that is started from now on."""
-    views: str | None = ""
-    """VIEWS: none, so that a test sees the models' own files alone; None leaves it unset, as for a person."""
+    views: str | None = field(default_factory=_usual_views)
+    """VIEWS, for a test that a view disturbs; None leaves it unset, as for a person."""
     children: list[Child] = field(default_factory=list)
     """Everything that was started."""
 

@@ -406,7 +406,7 @@ def test_two_models_of_one_snapshot_leave_together(home: Home, full: Shelf) -> N
     full.pull("d")
 
     assert {name: full.model(name).base for name in ("a", "a2")} == dict.fromkeys(("a", "a2"), str(home.secondary))
-    assert not Base(home.primary).repo("org/a").path.exists()
+    assert not [path for path in files_of(home.primary) if path.startswith("hub/models--org--a/")]
     check_limit(full)
 
 
