@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import aiohttp
+from anyio import to_thread
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
@@ -25,6 +26,9 @@ from modelshelf.server.gateway.ports import Engines
 from modelshelf.services.serving.uses import Ledger
 from modelshelf.units import format_size
 
+if TYPE_CHECKING:
+    import aiohttp
+
 _CONNECT_WITHIN_S = 5.0
 _IDLE_CONNECTION_S = 3.0
 """Engines close idle connections after five seconds (uvicorn, cpp-httplib): ours are gone before."""
@@ -36,6 +40,8 @@ _PATHS = {Endpoint.TOKENIZE: "/tokenize"}
 
 
 def _new_session() -> aiohttp.ClientSession:
+    import aiohttp
+
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_CONNECTION_S),
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -53,18 +59,25 @@ class Door:
     names: Names
     ledger: Ledger
     clock: Clock
-    session: aiohttp.ClientSession | None = None
-    """What requests to engines go through, while the application runs."""
+    _session: aiohttp.ClientSession | None = None
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Begin, in the event loop of the application, and end with it."""
-        async with _new_session() as self.session:
-            await self.engines.start()
-            try:
-                yield
-            finally:
-                await self.engines.stop()
+        await self.engines.start()
+        try:
+            yield
+        finally:
+            await self.engines.stop()
+            if self._session is not None:
+                await self._session.close()
+
+    async def session(self) -> aiohttp.ClientSession:
+        """Return what requests to engines go through; a server that was asked nothing does without aiohttp (7 MB)."""
+        if self._session is None:
+            await to_thread.run_sync(importlib.import_module, "aiohttp")
+            self._session = self._session or _new_session()
+        return self._session
 
     def entry(self, scope: Scope, endpoint: Endpoint, model_name: str) -> Entry:
         """Return the ledger's entry of a request that comes now."""
@@ -121,8 +134,9 @@ class Relay:
             served = await self._served(client, entry, stack)
             self.asked.refuse_ignored(served)
             self.asked.refuse_addresses()
+            session = await self.door.session()
             with _engine_faults(served):
-                upstream = await stack.enter_async_context(self._ask(served))
+                upstream = await stack.enter_async_context(self._ask(session, served))
                 if upstream.status >= 300:
                     raise _refusal(served, upstream.status, await _read(upstream, _MOST_ERROR_BYTES))
                 if self.asked.stream:
@@ -167,9 +181,8 @@ class Relay:
             raise EngineFailed(detail, hint="See its log.") from err
 
     @contextlib.asynccontextmanager
-    async def _ask(self, served: Served) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _ask(self, session: aiohttp.ClientSession, served: Served) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send the request to the engine; the connection of an answer that wasn't read to its end is closed."""
-        assert self.door.session is not None
         url = served.url + _PATHS.get(self.endpoint, f"/v1/{self.endpoint.value}")
         headers = {"Content-Type": "application/json", "Accept": "*/*"}
         if served.key:
@@ -178,7 +191,7 @@ class Relay:
             headers["Connection"] = "close"
         body = self.asked.body_for(served)
         # Never sent twice: the engine may have begun to answer, and nobody tells whether it has.
-        upstream = await self.door.session.post(url, headers=headers, allow_redirects=False, data=_payload(body))
+        upstream = await session.post(url, headers=headers, allow_redirects=False, data=_payload(body))
         try:
             yield upstream
         finally:
@@ -238,6 +251,8 @@ async def _read(upstream: aiohttp.ClientResponse, most_bytes: int) -> bytes:
 @contextlib.contextmanager
 def _engine_faults(served: Served) -> Iterator[None]:
     """Let what goes wrong with an engine's connection be the engine's failure."""
+    import aiohttp
+
     try:
         yield
     except (aiohttp.ClientError, ConnectionError) as err:

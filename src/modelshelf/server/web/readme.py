@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from functools import cache, lru_cache
+from typing import TYPE_CHECKING
 
-import nh3
-from markdown_it import MarkdownIt
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
 
 _TAGS = {
     *("p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "pre", "code", "em", "strong", "b", "i"),
@@ -20,6 +21,8 @@ _KEPT = 32
 
 @cache
 def _parser() -> MarkdownIt:
+    from markdown_it import MarkdownIt
+
     return MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 
 
@@ -37,6 +40,8 @@ def card_html(markdown: str) -> str:
 
 @lru_cache(_KEPT)
 def _rendered(markdown: str) -> str:
+    import nh3
+
     html = _parser().render(markdown)
     clean = nh3.clean(
         html,
