@@ -18,8 +18,31 @@ from tests.fakes.hub import FakeHub
 from tests.world import Home, Server
 
 pytestmark = pytest.mark.model
-TEMPLATE = Path(__file__).with_name("tools.jinja")
-"""SmolLM2's own template has no place for tools; this one, of Qwen2.5, has."""
+TEMPLATE = """\
+{%- if tools %}<|im_start|>system
+These tools are there, each described by a line of JSON:
+{% for tool in tools %}{{ tool | tojson }}
+{% endfor %}Call one by a line of JSON between two tags:
+<tool_call>
+{"name": "the tool's name", "arguments": {"an argument's name": "its value"}}
+</tool_call><|im_end|>
+{% endif %}
+{%- for message in messages %}
+    {%- set said = message.content or "" %}
+    {%- if message.role == "tool" %}<|im_start|>user
+The tool answered: {{ said }}<|im_end|>
+{% else %}<|im_start|>{{ message.role }}
+{{ said }}
+        {%- for call in message.tool_calls or [] %}
+<tool_call>
+{"name": {{ call.function.name | tojson }}, "arguments": {{ call.function.arguments | tojson }}}
+</tool_call>
+        {%- endfor %}<|im_end|>
+{% endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}<|im_start|>assistant
+{% endif %}"""
+"""SmolLM2's own template has no place for tools; this one has."""
 WEATHER: Any = {
     "type": "function",
     "function": {
@@ -57,7 +80,7 @@ def snapshot(base: Path, kind: str) -> dict[str, Path]:
 
 def with_template(gguf: Path, made: Path) -> Path:
     """Return a copy of a GGUF file with the template for tools."""
-    words = ["-m", "gguf.scripts.gguf_new_metadata", "--chat-template-file", str(TEMPLATE), str(gguf), str(made)]
+    words = ["-m", "gguf.scripts.gguf_new_metadata", "--chat-template", TEMPLATE, str(gguf), str(made)]
     subprocess.run([sys.executable, *words], check=True, capture_output=True)
     return made
 
