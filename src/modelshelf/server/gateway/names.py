@@ -10,7 +10,8 @@ from anyio import to_thread
 from modelshelf.domain.listing import Listing
 from modelshelf.domain.models import ModelRow
 from modelshelf.domain.names import ModelName
-from modelshelf.domain.weight_files import GGUF, format_of, quantisation_in
+from modelshelf.domain.served_files import gguf_files
+from modelshelf.domain.weight_files import quantisation_in
 from modelshelf.errors import BadInput
 from modelshelf.services.catalog.models import Library
 
@@ -59,22 +60,24 @@ class Names:
         name = asked.rpartition(":")[0]
         listed = self.library.reader.listed
         rows = listed(Listing(asked)) + (listed(Listing(name)) if name else [])
-        found = model_meant(asked, rows, self._quantisations)
+        found = model_meant(asked, rows, self._quantisation)
         if found is not None:
             return found.model_name
         return self.library.row(asked).model_name  # raises, with the names that come near
 
-    def _quantisations(self, row: ModelRow) -> set[str]:
-        return {quantisation_in(file.path) for file in self.library.files(row) if format_of(file.path) == GGUF}
+    def _quantisation(self, row: ModelRow) -> str:
+        """Return the one that is served, of a model that may have several; empty without a GGUF."""
+        served = gguf_files(self.library.files(row))
+        return quantisation_in(served.first) if served else ""
 
 
-def model_meant(asked: str, rows: Sequence[ModelRow], quantisations: Callable[[ModelRow], set[str]]) -> ModelRow | None:
+def model_meant(asked: str, rows: Sequence[ModelRow], quantisation_of: Callable[[ModelRow], str]) -> ModelRow | None:
     """Return the model that a name means; None for none.
 
     Args:
         asked: A model's name, or its repository, in any case; behind either may stand `:QUANT`.
         rows: The models that may be meant.
-        quantisations: Returns the quantisations among a model's files.
+        quantisation_of: Returns the quantisation that is served of a model.
 
     Raises:
         BadInput: It means more than one.
@@ -86,7 +89,7 @@ def model_meant(asked: str, rows: Sequence[ModelRow], quantisations: Callable[[M
     name, _, quantisation = asked.rpartition(":")
     same = _once(row for row in rows if wanted in (row.model_name.lower(), row.hf_path.lower()))
     of_name = _once(row for row in rows if name.lower() in (row.model_name.lower(), row.hf_path.lower()))
-    found = same or [row for row in of_name if quantisations(row) == {quantisation.upper()}]
+    found = same or [row for row in of_name if quantisation_of(row) == quantisation.upper()]
     if len(found) > 1:
         names = ", ".join(row.model_name for row in found)
         raise BadInput(f"{asked} may be any of {names}.", hint="Ask for one of them.", param="model")
