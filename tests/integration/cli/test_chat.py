@@ -103,9 +103,11 @@ def test_an_answer_that_breaks_off_is_an_error(home: Home) -> None:
 
 
 def test_a_conversation_remembers(home: Home, engine: Upstream) -> None:
-    """What was said is sent along until /clear; /system is told beforehand; several lines make one text."""
+    """What was said is sent along until /clear; /system is told beforehand; /help tells the commands, /bye leaves."""
     terminal = Terminal(home, *CHAT)
     terminal.wait_for(">>> ")
+    terminal.type("/help\n")
+    terminal.wait_for("forget what was said")
     terminal.type("first\n")
     terminal.wait_for("first token after")
     terminal.type("second\n")

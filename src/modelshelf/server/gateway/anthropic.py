@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modelshelf.errors import BadInput, EngineFailed, ShelfError
-from modelshelf.server.gateway.asked import Asked, keep_alive_in, list_in, model_in, object_in, stream_in
+from modelshelf.server.gateway.asked import Asked, flag_in, keep_alive_in, list_in, model_in, object_in
 from modelshelf.server.gateway.errors import anthropic_error, to_bytes
 from modelshelf.server.gateway.events import Events
 
@@ -27,7 +27,7 @@ def parse_messages(body: bytes) -> Asked:
         BadInput: It isn't JSON, or has what can't be said in them; `param` names the field.
     """
     asked = object_in(body)
-    streams = stream_in(asked)
+    streams = flag_in(asked, "stream")
     fields: dict[str, Any] = {name: asked[name] for name in _SAME if name in asked}
     fields["messages"] = list(_messages(asked))
     if asked.get("stop_sequences"):

@@ -14,7 +14,7 @@ from modelshelf.errors import BadInput
 from modelshelf.units import parse_duration
 
 _MODEL = re.compile(rb'"model"\s*:\s*"(?:[^"\\]|\\.)*"')
-_OURS = ("keep_alive",)
+_OURS = ("keep_alive", "tell_loading")
 """Fields for the library alone; an engine would refuse them."""
 _MOST_NAME_CHARS = 250
 _FOR_EVER_S = 10 * 365 * 86400.0
@@ -31,6 +31,8 @@ class Asked:
     fields: Mapping[str, Any]
     stream: bool = False
     keep_alive_s: float | None = None
+    tells_loading: bool = False
+    """Whether a stream's client reads in its answer that the model loads."""
     body: bytes = b""
     """As it came; empty where the fields are a translation."""
 
@@ -141,7 +143,9 @@ def parse_asked(body: bytes) -> Asked:
         BadInput: It isn't JSON, or a field that the door reads isn't what it must be; `param` names the field.
     """
     fields = object_in(body)
-    return Asked(model_in(fields), fields, stream_in(fields), keep_alive_in(fields.get("keep_alive")), body)
+    keep_alive_s = keep_alive_in(fields.get("keep_alive"))
+    streams, tells = flag_in(fields, "stream"), flag_in(fields, "tell_loading")
+    return Asked(model_in(fields), fields, streams, keep_alive_s, tells, body)
 
 
 def object_in(body: bytes) -> dict[str, Any]:
@@ -176,18 +180,18 @@ def _is_text(value: str) -> bool:
     return value.isprintable()
 
 
-def stream_in(fields: Mapping[str, Any], default: bool = False) -> bool:
-    """Return whether the answer is wanted piece by piece.
+def flag_in(fields: Mapping[str, Any], name: str, default: bool = False) -> bool:
+    """Return a field that is true or false; the default where it is missing or null.
 
     Raises:
-        BadInput: The field isn't true or false.
+        BadInput: It is something else.
     """
-    stream = fields.get("stream")
-    if stream is None:
+    value = fields.get(name)
+    if value is None:
         return default
-    if not isinstance(stream, bool):
-        raise BadInput("The field stream must be true or false.", param="stream")
-    return stream
+    if not isinstance(value, bool):
+        raise BadInput(f"The field {name} must be true or false.", param=name)
+    return value
 
 
 def list_in(asked: Mapping[str, Any], name: str) -> list[dict[str, Any]]:

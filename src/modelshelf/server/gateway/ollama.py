@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modelshelf.errors import BadInput, EngineFailed, ShelfError
-from modelshelf.server.gateway.asked import Asked, keep_alive_in, list_in, model_in, object_in, stream_in
+from modelshelf.server.gateway.asked import Asked, flag_in, keep_alive_in, list_in, model_in, object_in
 from modelshelf.server.gateway.errors import ollama_error, to_bytes
 from modelshelf.server.gateway.events import Events
 
@@ -70,7 +70,7 @@ def parse_embed(body: bytes) -> Asked:
 
 
 def _asked(asked: Mapping[str, Any], messages: list[dict[str, Any]]) -> Asked:
-    streams = stream_in(asked, default=True)
+    streams = flag_in(asked, "stream", default=True)
     options = asked.get("options") or {}
     if not isinstance(options, dict):
         raise BadInput("The field options must be an object.", param="options")

@@ -59,3 +59,17 @@ class OpenAi:
     def error(self, err: ShelfError) -> bytes:
         """Return the answer to a request that can't be answered."""
         return to_bytes(openai_error(err))
+
+
+class ToldChat(OpenAi):
+    """A conversation's stream whose client asked to read in it what it waits for, where models write their thoughts."""
+
+    def waiting(self, text: str) -> bytes:
+        """Return a chunk of reasoning that tells a client that waits what it waits for.
+
+        >>> json.loads(ToldChat("smol").waiting("loading smol")[6:])["choices"][0]["delta"]
+        {'reasoning_content': 'loading smol\\n'}
+        """
+        choice = {"index": 0, "delta": {"reasoning_content": f"{text}\n"}, "finish_reason": None}
+        chunk = {"id": "loading", "object": "chat.completion.chunk", "created": 0, "choices": [choice]}
+        return b"data: %s,%s}\n\n" % (to_bytes(chunk)[:-1], self._name)

@@ -39,7 +39,7 @@ class PlainRoute(APIRoute):
 
 
 def relaying(
-    door: Door, endpoint: Endpoint, parse: Callable[[bytes], Asked], shape: Callable[[str], Shape]
+    door: Door, endpoint: Endpoint, parse: Callable[[bytes], Asked], shape: Callable[[Asked], Shape]
 ) -> Callable[[Request], Awaitable[Any]]:
     """Return what answers a route by asking an engine.
 
@@ -47,12 +47,12 @@ def relaying(
         door: What carries requests to engines.
         endpoint: What the engine is asked for.
         parse: Makes the request to the engine of a body; raises BadInput where it can't.
-        shape: Makes the answer's form, for the model's name as it was asked.
+        shape: Makes the answer's form, with the model's name as it was asked.
     """
 
     async def relay(request: Request) -> Relay:
         asked = await door.parsed(request, endpoint, parse)
-        return Relay(door, asked, endpoint, shape(asked.model), who_asks(request))
+        return Relay(door, asked, endpoint, shape(asked), who_asks(request))
 
     return relay
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -15,8 +16,8 @@ from modelshelf.schemas.json_object import JsonObject
 from modelshelf.schemas.openai import OpenAiErrorJson, OpenAiModelJson, OpenAiModelsJson
 from modelshelf.server.answers import Json
 from modelshelf.server.gateway.anthropic import Count, Messages, parse_count, parse_messages
-from modelshelf.server.gateway.asked import parse_asked
-from modelshelf.server.gateway.openai import OpenAi
+from modelshelf.server.gateway.asked import Asked, parse_asked
+from modelshelf.server.gateway.openai import OpenAi, ToldChat
 from modelshelf.server.gateway.plain_route import PlainRoute, relaying
 from modelshelf.server.gateway.relay import Door
 from modelshelf.server.openapi import Responses, answers
@@ -45,6 +46,12 @@ BODY_FIELDS: dict[str, Any] = {
     },
 }
 _STREAM = {"stream": {"type": "boolean", "description": "Whether the answer comes piece by piece."}}
+_TOLD = {
+    "tell_loading": {
+        "type": "boolean",
+        "description": "Whether a stream tells of the load in `reasoning_content`; by default in comments.",
+    }
+}
 ANY = {"schema": {"type": "object", "description": "What the engine answers, with the model's name as it was asked."}}
 _EVENTS = {"schema": {"type": "string", "description": "Server-sent events, the last of which is `data: [DONE]`."}}
 _NAME = {"name": "model", "in": "path", "required": True, "description": "A model's name, or its repository."}
@@ -60,13 +67,13 @@ def create_router(door: Door) -> APIRouter:
     for endpoint in Endpoint:
         router.add_api_route(
             f"/{endpoint.value}",
-            relaying(door, endpoint, parse_asked, OpenAi),
+            relaying(door, endpoint, parse_asked, _shape_of(endpoint)),
             methods=["POST"],
             name=endpoint.name.lower(),
             response_model=None,
             description=_SENTENCES[endpoint] + _MORE,
             responses=_answered(streams=endpoint in _STREAMED),
-            openapi_extra=_body(streams=endpoint in _STREAMED),
+            openapi_extra=_body(streams=endpoint in _STREAMED, told=endpoint is Endpoint.CHAT),
         )
     _add_messages(router, door)
     _add_models(router, door)
@@ -77,7 +84,7 @@ def _add_messages(router: APIRouter, door: Door) -> None:
     """Add Anthropic's routes, whose clients ask below the same path."""
     router.add_api_route(
         "/messages",
-        relaying(door, Endpoint.CHAT, parse_messages, Messages),
+        relaying(door, Endpoint.CHAT, parse_messages, lambda asked: Messages(asked.model)),
         methods=["POST"],
         name="messages",
         response_model=None,
@@ -87,7 +94,7 @@ def _add_messages(router: APIRouter, door: Door) -> None:
     )
     router.add_api_route(
         "/messages/count_tokens",
-        relaying(door, Endpoint.TOKENIZE, parse_count, Count),
+        relaying(door, Endpoint.TOKENIZE, parse_count, lambda asked: Count(asked.model)),
         methods=["POST"],
         name="count_tokens",
         response_model=None,
@@ -141,7 +148,14 @@ def _answered(error: type[JsonObject] = OpenAiErrorJson, *, streams: bool) -> Re
     return {200: {"description": "The answer.", "content": content}} | refusals(404, 409, 413, 429, error=error)
 
 
-def _body(*, streams: bool) -> dict[str, Any]:
-    fields = BODY_FIELDS | (_STREAM if streams else {})
+def _shape_of(endpoint: Endpoint) -> Callable[[Asked], OpenAi]:
+    """Return what makes the form of an answer; only a conversation has a place for thoughts."""
+    if endpoint is not Endpoint.CHAT:
+        return lambda asked: OpenAi(asked.model)
+    return lambda asked: ToldChat(asked.model) if asked.tells_loading else OpenAi(asked.model)
+
+
+def _body(*, streams: bool, told: bool = False) -> dict[str, Any]:
+    fields = BODY_FIELDS | (_STREAM if streams else {}) | (_TOLD if told else {})
     schema = {"type": "object", "required": ["model"], "properties": fields, "additionalProperties": True}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

@@ -179,6 +179,7 @@ def test_a_path_that_is_not_there_is_openais_404(door: Serving, path: str) -> No
         ({"model": 7}, "model"),
         ({"model": ""}, "model"),
         (chat(stream="yes"), "stream"),
+        (chat(tell_loading=1), "tell_loading"),
         (chat(keep_alive="soon"), "keep_alive"),
         (chat(keep_alive=[]), "keep_alive"),
     ],
@@ -289,6 +290,23 @@ def test_a_stream_hears_of_the_load(door: Serving, engines: OneEngine) -> None:
     assert reply is not None
     assert [one for one in events(reply) if isinstance(one, str)][-1] == "data: [DONE]"
     assert engines.uses[0][-1] is True
+
+
+def test_a_chat_reads_of_the_load_where_thoughts_are(door: Serving, engines: OneEngine, engine: Upstream) -> None:
+    """A client that wants it reads in `reasoning_content` that its model loads; the engine hears nothing of it."""
+    engines.ready.clear()
+    with begin(door, chat(stream=True, tell_loading=True)) as connection:
+        heard = b""
+        while b"loading smol (starting)" not in heard:
+            heard += connection.recv(1 << 16)
+        engines.ready.set()
+        reply = parse(heard + read_all(connection))
+
+    assert reply is not None
+    first = next(one for one in events(reply) if not isinstance(one, str))
+    assert first["choices"][0]["delta"] == {"reasoning_content": "loading smol (starting)\n"}
+    assert first["model"] == "smol"
+    assert "tell_loading" not in engine.bodies[0]
 
 
 def test_a_load_that_fails_ends_the_stream_with_an_error(door: Serving, engines: OneEngine) -> None:
