@@ -101,6 +101,7 @@ def open_shelf(
         JobKind.MIRROR: partial(_run, lambda: services.mirror_jobs),
     }
     parts.runner.handle({kind: partial(_then_others, parts, run) for kind, run in handlers.items()})
+    parts.runner.handle({JobKind.VIEW_SYNC: partial(_run, lambda: services.view_syncer)})
     parts.runner.handle({JobKind.DELETE_OLD_COPY: partial(_then_note, parts, parts.old_copies.run)})
     return Shelf(services)
 

@@ -15,6 +15,7 @@ from modelshelf.errors import BadInput
 if TYPE_CHECKING:
     from modelshelf.domain.views import ViewStatus
     from modelshelf.schemas.views import ViewJson
+    from modelshelf.services.services import Services
     from modelshelf.services.views.views import Views
 
 _USAGE = "shelf view add KIND [ROOT] NAME… (or --all), shelf view rm KIND [ROOT], shelf view sync, shelf view ls"
@@ -56,8 +57,12 @@ def view(
         if dry_run and verb != "add":
             raise BadInput("--dry-run is for shelf view add.", hint="shelf view ls shows what the views are.")
         with open_shelf(read_only=verb == "ls" or dry_run) as shelf:
-            views = shelf.services.views
-            found = _plan(views, kind, root, names) if dry_run else _do(views, verb, kind, root, names, every=every)
+            if dry_run:
+                found = _plan(shelf.services.views, kind, root, names)
+            elif verb == "sync":
+                found = _sync(shelf.services, kind, root)
+            else:
+                found = _do(shelf.services.views, verb, kind, root, names, every=every)
         _show(verb, found, as_json=as_json)
 
 
@@ -95,15 +100,22 @@ def _do(
 
     if verb == "ls":
         return views.all()
-    if kind is None:
-        return views.sync()
-    wanted, chosen = kind_of(kind), [ModelName(name) for name in names]
+    wanted, chosen = kind_of(kind or ""), [ModelName(name) for name in names]
     place = view_root(wanted, root)
-    if verb == "sync":
-        return views.sync(wanted, place if root else None)
     if verb == "add":
         return [views.add(wanted, place, None if every else chosen)]
     return [views.remove(wanted, place, chosen)]
+
+
+def _sync(services: Services, kind: str | None, root: str | None) -> list[ViewStatus]:
+    from modelshelf.cli.bars import job_progress
+    from modelshelf.domain.views import kind_of
+    from modelshelf.services.views.place import view_root
+
+    wanted = None if kind is None else kind_of(kind)
+    place = None if wanted is None or root is None else view_root(wanted, root)
+    with job_progress("views") as show:
+        return services.view_syncer.sync(wanted, place, show)
 
 
 def _show(verb: str, found: Sequence[ViewStatus], *, as_json: bool) -> None:

@@ -222,3 +222,20 @@ class ReconcileParams(JobParams):
     def parse(cls, said: Mapping[str, object]) -> Self:
         """Return the parameters in JSON values; see `JobParams.parse`."""
         return cls(list_of(said["bases"], text_of))
+
+
+@dataclass(frozen=True, slots=True)
+class ViewSyncParams(JobParams):
+    """Which views to make true."""
+
+    kind: ClassVar[JobKind] = JobKind.VIEW_SYNC
+
+    view_kind: str | None = None
+    """Only views of this kind; None: of any."""
+    root: str | None = None
+    """Only the view in this folder; None: in any."""
+
+    @classmethod
+    def parse(cls, said: Mapping[str, object]) -> Self:
+        """Return the parameters in JSON values; see `JobParams.parse`."""
+        return cls(maybe(said["view_kind"], text_of), maybe(said["root"], text_of))

@@ -35,6 +35,7 @@ class JobKind(enum.StrEnum):
     DEDUPE = "dedupe"
     RECONCILE = "reconcile"
     ADOPT = "adopt"
+    VIEW_SYNC = "view_sync"
     MIRROR = "mirror"
     """Fetches what clients of `/hf` ask for."""
     EVICT = "evict"

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from modelshelf.services.serving.load import Loader
     from modelshelf.services.space.history import HistoryKeeper
     from modelshelf.services.space.tiers import TierService
+    from modelshelf.services.views.sync import ViewSyncer
     from modelshelf.services.views.views import Views
 
 
@@ -144,6 +145,13 @@ class Services:
     def views(self) -> Views:
         """Keeps the folders that other programs read."""
         return self.make_views()
+
+    @cached_property
+    def view_syncer(self) -> ViewSyncer:
+        """Makes views true as a job."""
+        from modelshelf.services.views.sync import ViewSyncer
+
+        return ViewSyncer(self.registry, self.runner, self.views)
 
     @cached_property
     def steering(self) -> Steering:

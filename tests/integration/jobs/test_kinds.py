@@ -10,7 +10,7 @@ SIZE = 1_500_000
 
 
 def test_every_operation_is_a_job(hub: FakeHub, home: Home) -> None:
-    """Downloads, moves, evictions, updates, checks, clean-ups and adoptions are rows of one list, each of its kind."""
+    """All that takes time is a row of one list, each of its kind."""
     for number, name in enumerate(("a", "b")):
         hub.add_repo(f"org/{name}", {"model.safetensors": random_bytes(SIZE, seed=number)})
     hub.add_repo("org/old", {"config.json": b"{}"})
@@ -21,6 +21,8 @@ def test_every_operation_is_a_job(hub: FakeHub, home: Home) -> None:
     home.run("add", "a", "org/a").checked()
     for command in (["verify", "a"], ["gc"], ["dedupe"], ["reconcile"], ["adopt", str(other), "--leave"]):
         home.run(*command).checked()
+    home.run("view", "add", "folder", str(home.root / "program"), "--all").checked()
+    home.run("view", "sync").checked()
     home.run("move", "a", "secondary").checked()
     home.run("move", "a", "primary").checked()
     hub.add_repo("org/a", {"model.safetensors": random_bytes(SIZE, seed=7)})
@@ -29,7 +31,8 @@ def test_every_operation_is_a_job(hub: FakeHub, home: Home) -> None:
 
     jobs = home.run("jobs", "--json").checked().json
     kinds = {job["kind"] for job in jobs}
-    assert kinds == {"pull", "verify", "gc", "dedupe", "reconcile", "adopt", "move", "delete_old_copy", "update"}
+    lookings = {"verify", "gc", "dedupe", "reconcile", "view_sync"}
+    assert kinds == lookings | {"pull", "adopt", "move", "delete_old_copy", "update"}
     evictions = [job for job in jobs if job["kind"] == "move" and job["parent_id"]]
     (pull,) = [job for job in jobs if job["kind"] == "pull" and job["model_name"] == "b"]
     assert [(job["tiers"], job["parent_id"], job["reason"]) for job in evictions] == [

@@ -45,8 +45,8 @@ def create_router(shelf: Shelf, door: PathDoor) -> APIRouter:
 
     @router.post("/sync", dependencies=[Depends(no_body)], responses=_SYNCED)
     def sync() -> Json:
-        """Make all views true."""
-        return Json([ViewJson.of(status) for status in shelf.services.views.sync()])
+        """Make all views true, as a job; the answer comes when it is over."""
+        return Json([ViewJson.of(status) for status in shelf.services.view_syncer.sync()])
 
     @router.delete("", dependencies=[Depends(no_body)], responses=_REMOVED)
     def remove(kind: Kind, root: Root) -> Json:

@@ -19,6 +19,7 @@ _VERBS = {
     "dedupe": ("dedupe", "sharing bytes", "shared bytes"),
     "reconcile": ("reconcile", "reconciling", "reconciled"),
     "adopt": ("adopt", "adopting", "adopted"),
+    "view_sync": ("sync views", "syncing views", "synced views"),
     "evict": ("evict", "evicting", "evicted"),
 }
 

@@ -46,7 +46,7 @@ def _add_tools(router: APIRouter, site: Site) -> None:
     @router.post("/views/sync")
     def sync(sent: _Sent) -> Response:
         """Make all views true."""
-        site.shelf.services.views.sync()
+        site.shelf.services.view_syncer.sync()
         return see("/tools")
 
 

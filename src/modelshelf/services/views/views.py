@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelshelf.domain.names import BasePath, ModelName, RepoId, ViewRoot, repo_folder_name
-from modelshelf.domain.ports import Clock
+from modelshelf.domain.ports import Clock, Progress
 from modelshelf.domain.views import (
     Entry,
     Link,
@@ -62,7 +62,7 @@ class Views:
         Raises:
             BadInput: A record can't be understood.
         """
-        views = self._read_all()
+        views = self.recorded()
         placed = self._placed(views)
         return [self._status(view, placed) for view in views]
 
@@ -83,7 +83,7 @@ class Views:
         with self._locked():
             there = records.read(self.kept.at(root), kind, root)
             view = self._wished(there or self._new(kind, root), names)
-            placed = self._placed(self._read_all())
+            placed = self._placed(self.recorded())
             check_readable(placed.holding(view), names or ())
             fs.make_folder(Path(root), Path(root))
             records.write(self.kept.at(root), view)
@@ -101,7 +101,7 @@ class Views:
         """
         self._check_wish(kind, root, names)
         view = self._wished(records.read(self.kept.at(root), kind, root) or self._new(kind, root), names)
-        placed = self._placed(self._read_all())
+        placed = self._placed(self.recorded())
         holding = placed.holding(view)
         check_readable(holding, names or ())
         plan = plan_of(view, holding, placed)
@@ -145,27 +145,29 @@ class Views:
             left = tuple(name for name in view.models or () if name not in names) if names else ()
             view = self._led_here(replace(view, models=left))
             records.write(self.kept.at(root), view)
-            views = self._read_all()
+            views = self.recorded()
             self._link_beside(views, placed := self._placed([other for other in views if names or other != view]))
             status = self._make_true(view, placed)
             if not names:
                 records.remove(self.kept.at(root), view)
             return status
 
-    def sync(self, kind: ViewKind | None = None, root: ViewRoot | None = None) -> list[ViewStatus]:
-        """Make views true, those of a kind and a folder or all; returns them as they are then.
+    def chosen(self, kind: ViewKind | None, root: ViewRoot | None) -> list[View]:
+        """Return the views of a kind and a folder, or all, as `recorded` does; raises NotFound without one."""
+        views = [view for view in self.recorded() if kind in (None, view.kind) and root in (None, view.root)]
+        if not views and kind is not None:
+            raise NotFound(f"There is no view {kind} {root or ''}".rstrip() + ".", hint="shelf view ls")
+        return views
 
-        Raises:
-            NotFound: There is no such view.
-            BadInput: A record can't be understood.
-        """
+    def sync(
+        self, kind: ViewKind | None = None, root: ViewRoot | None = None, progress: Progress | None = None
+    ) -> list[ViewStatus]:
+        """Make views true, those of a kind and a folder or all; returns them as they are then; raises as `chosen`."""
         with self._locked():
-            every = self._read_all()
-            views = [view for view in every if kind in (None, view.kind) and root in (None, view.root)]
-            if not views and kind is not None:
-                raise NotFound(f"There is no view {kind} {root or ''}".rstrip() + ".", hint="shelf view ls")
+            views = [self._led_here(view) for view in self.chosen(kind, root)]
+            every = self.recorded()
             self._link_beside(every, placed := self._placed(every))
-            return self._try_all([self._led_here(view) for view in views], placed)
+            return self._try_all(views, placed, progress)
 
     def keep_true(self) -> None:
         """Make all views true after models changed, as far as that goes: a view never stops other work.
@@ -176,7 +178,7 @@ class Views:
         with self._locked():
             newest = self.kept.registry.changes.newest()
             try:
-                views = self._read_all()
+                views = self.recorded()
             except (ShelfError, OSError) as err:
                 _log.warning("views_unread", extra={"why": str(err)})
                 return
@@ -195,11 +197,16 @@ class Views:
             if states.isdisjoint({ViewState.FAILED, ViewState.AWAY}):
                 self.kept.note(newest)
 
-    def _try_all(self, views: Sequence[View], placed: Placed) -> list[ViewStatus]:
+    def _try_all(self, views: Sequence[View], placed: Placed, progress: Progress | None = None) -> list[ViewStatus]:
         """Make views true, the links beside `hub` last: they lead to what is in it."""
-        beside = [view for view in views if view.kind is ViewKind.CACHE_DIR]
-        found = [self._try(view, placed) for view in views if view not in beside]
-        found += [self._try(replace(self._again(view), primary=view.primary), placed) for view in beside]
+        found = []
+        for number, view in enumerate(sorted(views, key=lambda view: view.kind is ViewKind.CACHE_DIR), 1):
+            if progress is not None:
+                progress.check()
+                progress.phase(f"{view.kind}, {number} of {len(views)}")
+            is_beside = view.kind is ViewKind.CACHE_DIR
+            now = replace(self._again(view), primary=view.primary) if is_beside else view
+            found.append(self._try(now, placed))
         for status in found:
             if status.state is not ViewState.TRUE:
                 name = f"{status.view.kind} {status.view.root}"
@@ -308,12 +315,12 @@ class Views:
 
     def _choose(self, change: Callable[[tuple[ModelName, ...]], tuple[ModelName, ...]]) -> None:
         with self._locked():
-            for view in self._read_all():
+            for view in self.recorded():
                 models = None if view.models is None else tuple(sorted(change(view.models)))
                 if models != view.models:
                     records.write(self.kept.at(view.root), replace(view, models=models))
 
-    def _read_all(self) -> list[View]:
+    def recorded(self) -> list[View]:
         """Return the views of all bases that can be changed, and of the primary; raises as `records.read_all` does.
 
         A drive tells of the view in itself alone: on its word nothing elsewhere is taken for ours.
