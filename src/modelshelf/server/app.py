@@ -54,7 +54,7 @@ def create_app(
     watcher: Watcher | None = None,
     engines: Engines | None = None,
     preload: Sequence[str] = (),
-    uses_days: int = USES_DAYS,
+    ledger: Ledger | None = None,
     meters: Meters | None = None,
 ) -> FastAPI:
     """Return the application, which runs the library's jobs while it runs.
@@ -67,12 +67,12 @@ def create_app(
         watcher: Tells listeners of changes; for a caller that has to close it before the server ends.
         engines: What runs the models; None: nothing does.
         preload: The models to load at once.
-        uses_days: How long requests stay in the ledger of uses; 0: none is written there.
+        ledger: What notes requests; for a caller that asks it how fast the models answer.
         meters: What counts requests and loads; for a caller that tells it of loads.
     """
     watcher = watcher or shelf.services.watcher()
     meters = meters or Meters()
-    ledger = Ledger(shelf.services.registry, uses_days, [meters.count, log_use])
+    ledger = ledger or Ledger(shelf.services.registry, USES_DAYS, [meters.count, log_use])
     gateway = Door(engines or NoEngines(), Names(shelf.services.library), ledger, shelf.services.clock)
     app = Api(
         title="modelshelf",
@@ -94,7 +94,8 @@ def create_app(
     login = Login(keys, sessions) if needs_key(host, keys) else None
     doctors = open_doctor, partial(open_doctor, mend=True)
     around = Around(unadopted_models, *doctors, open_status, partial(settings_writer, shelf))
-    app.include_router(web.create_router(Site(shelf, gateway.engines, around, door, login, shelf.services.clock.now())))
+    began_s = shelf.services.clock.now()
+    app.include_router(web.create_router(Site(shelf, gateway.engines, ledger.rates, around, door, login, began_s)))
     pages.install(app)
     return app
 

@@ -11,13 +11,14 @@ from modelshelf.bootstrap.shelf import open_shelf
 from modelshelf.bootstrap.webhooks import make_couriers
 from modelshelf.server.app import create_app
 from modelshelf.server.connections import raise_descriptors
-from modelshelf.server.log import start_logging
+from modelshelf.server.log import log_use, start_logging
 from modelshelf.server.metrics import Meters
 from modelshelf.server.security import check_listening, reached_on
 from modelshelf.server.uvicorn_server import serve as run
 from modelshelf.services.events.courier import Courier
 from modelshelf.services.events.desktop import DesktopNotices
 from modelshelf.services.jobs.presence import Presence
+from modelshelf.services.serving.uses import Ledger
 
 
 def serve(*, host: str | None, port: int | None, announce: Callable[[str], None], preload: Sequence[str] = ()) -> None:
@@ -45,7 +46,8 @@ def serve(*, host: str | None, port: int | None, announce: Callable[[str], None]
             shelf.services.library.row(name)
         meters = Meters()
         engines = make_pool(shelf.services, on_load=meters.load)
-        watcher = shelf.services.watcher(engines.statuses)
+        ledger = Ledger(shelf.services.registry, settings.uses_days, [meters.count, log_use])
+        watcher = shelf.services.watcher(engines.statuses, ledger.rates)
         app = create_app(
             shelf,
             host=reached,
@@ -54,7 +56,7 @@ def serve(*, host: str | None, port: int | None, announce: Callable[[str], None]
             watcher=watcher,
             engines=engines,
             preload=preload,
-            uses_days=settings.uses_days,
+            ledger=ledger,
             meters=meters,
         )
         presence = Presence(shelf.services.runner)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from modelshelf.services.adopt.everything import EverythingAdopter
     from modelshelf.services.catalog.leases import Leaser
     from modelshelf.services.catalog.models import Library
-    from modelshelf.services.events.watch import Engines, Watch, Watcher
+    from modelshelf.services.events.watch import Engines, Rates, Watch, Watcher
     from modelshelf.services.jobs.runner import JobRunner
     from modelshelf.services.jobs.steering import Steering
     from modelshelf.services.lifecycle.choose_engine import EngineChooser
@@ -178,11 +178,11 @@ class Services:
 
         return Watch(self.registry, self.library, self.tiers, self.history)
 
-    def watcher(self, engines: Engines = dict) -> Watcher:
+    def watcher(self, engines: Engines = dict, rates: Rates = dict) -> Watcher:
         """Return the watcher that tells listeners of changes, and of the engines of this process; not started."""
         from modelshelf.services.events.watch import Watch, Watcher
 
-        return Watcher(Watch(self.registry, self.library, self.tiers, self.history, engines))
+        return Watcher(Watch(self.registry, self.library, self.tiers, self.history, engines, rates))
 
     def hub_face(self) -> Face:
         """Return the look-ups for clients that speak the Hub's protocol."""

@@ -29,7 +29,10 @@ def add(router: APIRouter, site: Site) -> None:
         """Show the engines."""
         look = site.look()
         tiers = {str(row.model_name): row.cache_location for row in look.models}
-        engines = [EngineStatusJson.of(one, tiers.get(str(one.model_name))) for one in site.running()]
+        rates = site.rates()
+        engines = [
+            EngineStatusJson.of(one, tiers.get(one.model_name), rates.get(one.model_name)) for one in site.running()
+        ]
         names = _talkative(look)
         twins = (("Terminal", "shelf ps --json"), ("HTTP", "GET /api/engines"))
         return render.page("running.html", site.frame(request, "running", look, twins), engines=engines, names=names)

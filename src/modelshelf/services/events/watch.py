@@ -52,11 +52,13 @@ class Event:
     data: View
     """The object as it is now, as the API shows it; of a deleted one, its name or id with the state `removed`."""
     id: int | None = None
-    """The change in the registry; None for what isn't recorded there: a job's progress and a tier's usage."""
+    """The change in the registry; None for what isn't recorded there: progress, a tier's usage, an engine's figures."""
 
 
 Engines = Callable[[], Mapping[str, EngineStatus]]
 """Returns what the engines of this process have come to, by their models; called in any thread."""
+Rates = Callable[[], Mapping[str, float]]
+"""Returns how many tokens a second each model wrote in its last answer that tells."""
 Listener = Callable[[Event], None]
 
 
@@ -74,6 +76,7 @@ class Watch:
         tiers: The tiers.
         history: Where it is noted what they hold.
         engines: What the engines of this process have come to.
+        rates: How fast they answered.
     """
 
     def __init__(
@@ -83,14 +86,17 @@ class Watch:
         tiers: TierService,
         history: HistoryKeeper,
         engines: Engines = dict,
+        rates: Rates = dict,
     ) -> None:
         self._registry = registry
         self._library = library
         self._tiers = tiers
         self._history = history
-        self._engines = engines
+        self._engines, self._rates = engines, rates
         self._engine_states: dict[str, EngineState] = {}
         """What the engines had come to when they were last looked at."""
+        self._figures: dict[str, tuple[object, ...]] = {}
+        """What else people are shown of them, likewise."""
         self.position: int | None = None
         """The newest change that was read."""
         self._running: dict[int, View] = {}
@@ -177,13 +183,21 @@ class Watch:
         changed = [] if is_first else sorted(self._warned ^ before)
         return [Event("warning", self._warning(key)) for key in changed if not self._noted("warning", key)]
 
-    def look_at_engines(self) -> None:
-        """Record the engines that have come to something else than at the last call, which the next `look` tells."""
-        states = {name: status.state for name, status in self._engines().items()}
+    def look_at_engines(self) -> list[Event]:
+        """Record the engines that have come to something else than at the last call, which the next `look` tells.
+
+        Figures that changed alone, such as the requests and the rate of the last answer, are returned and not recorded.
+        """
+        statuses, rates = self._engines(), self._rates()
+        states = {name: status.state for name, status in statuses.items()}
+        figures = {name: _figures_of(status, rates.get(name)) for name, status in statuses.items()}
         before, self._engine_states = self._engine_states, states
-        for name in sorted(before.keys() | states.keys()):
-            if before.get(name) != states.get(name):
-                self._noted("engine", name)
+        shown, self._figures = self._figures, figures
+        changed = {name for name in before.keys() | states.keys() if before.get(name) != states.get(name)}
+        for name in sorted(changed):
+            self._noted("engine", name)
+        others = [name for name in figures if name not in changed and figures[name] != shown.get(name)]
+        return [Event("engine", self._engine(name)) for name in others]
 
     def _noted(self, kind: str, key: str) -> bool:
         """Record that something is other than before, which the next `look` tells; return False if that can't be."""
@@ -238,13 +252,22 @@ class Watch:
         if status is None:
             return {"model_name": model_name, "state": EngineState.STOPPED.value}
         row = self._registry.model(model_name)
-        return vars(EngineStatusJson.of(status, None if row is None else row.cache_location))
+        rate = self._rates().get(model_name)
+        return vars(EngineStatusJson.of(status, None if row is None else row.cache_location, rate))
 
     def _warning(self, key: str) -> View:
         what, _, base = key.partition(" ")
         statuses = [self._tiers.status(tier) for tier in self._tiers.all() if tier.base == base]
         now = [one for status in statuses for one in warnings_of(status) if one.key == key]
         return vars(WarningJson.like(now[0])) if now else {"warning": what, "cache_path": base, "state": "removed"}
+
+
+def _figures_of(status: EngineStatus, rate: float | None) -> tuple[object, ...]:
+    """Return what people are shown of an engine beside its state; the time that is left changes in steps."""
+    left_s = status.unload_in_s
+    step_s = 60 if left_s is not None and left_s > 120 else 10
+    left = None if left_s is None else left_s // step_s * step_s
+    return status.in_flight, status.queued, status.pinned, status.keep_alive_s, status.load_s, rate, left
 
 
 def _tell(status: TierStatus) -> None:
@@ -323,7 +346,7 @@ class Watcher:
         turn = 0
         while not self._stop.is_set():
             self._look(tiers=turn % TIERS_EVERY == 0, measure=turn % MEASURE_EVERY == 0)
-            self._try(self._watch.look_at_engines)
+            self._tell(self._try(self._watch.look_at_engines))
             turn += 1
             self._stop.wait(LOOK_S)
         self._tell([Event("end", {})])
@@ -341,10 +364,10 @@ class Watcher:
             for listener in listeners:
                 listener(event)
 
-    def _try(self, look: Callable[[], list[Event] | None]) -> list[Event]:
+    def _try(self, look: Callable[[], list[Event]]) -> list[Event]:
         """Return what a read found; nothing if it failed, and the next one finds it."""
         try:
-            found = look() or []
+            found = look()
         except Exception as err:  # noqa: BLE001 - a watcher that ended here would tell nothing of what comes later
             if not self._blind:
                 _log.warning("cannot_look", extra={"detail": f"{type(err).__name__}: {err}"})

@@ -1,11 +1,14 @@
 // Changes of the library: the page is read again and morphed, at most twice a second, and not while nobody looks.
 const EACH_MS = 600;
+const REST = 4; // times as long as reading took: a large page may cost a fifth of the time
 const main = () => document.getElementById("main");
 const kinds = (main()?.dataset.live || "").split(" ").filter(Boolean);
 const bus = document.getElementById("bus");
 let asked = false;
 let reading = false;
 let last = 0;
+let rest = EACH_MS;
+let shown;
 let lost;
 
 for (const kind of bus ? [...kinds, "resync"] : []) bus.addEventListener(kind, ask);
@@ -21,10 +24,6 @@ bus?.addEventListener("htmx:sse:after:connection", () => {
 bus?.setAttribute("hx-sse:connect", bus.dataset.events);
 if (bus) htmx.process(bus);
 
-// Engines tell of no change: their page is read again every few seconds.
-const every = Number(main()?.dataset.every || 0);
-if (every) setInterval(ask, every * 1000);
-
 function show(isLost) {
   document.getElementById("lost").hidden = !isLost;
 }
@@ -32,27 +31,45 @@ function show(isLost) {
 function ask() {
   if (asked) return;
   asked = true;
-  setTimeout(refresh, Math.max(0, last + EACH_MS - performance.now()));
+  setTimeout(refresh, Math.max(0, last + rest - performance.now()));
 }
 
-/** Return whether the page is being read, or somebody is in the middle of something that new rows would disturb. */
+/** Return whether nobody looks, or somebody is in the middle of something that new rows would disturb. */
 function isBusy() {
   const at = document.activeElement;
-  return reading || document.hidden || document.querySelector("dialog[open], [data-dragging], [data-menu][open]") || at?.matches("main input:not([type=checkbox]), main select, main textarea");
+  return document.hidden || document.querySelector("dialog[open], [data-dragging], [data-menu][open]") || at?.matches("main input:not([type=checkbox]), main select, main textarea");
 }
 
 async function refresh() {
-  if (isBusy()) {
+  if (reading || isBusy()) {
     setTimeout(refresh, EACH_MS);
     return;
   }
   asked = false;
   reading = true;
+  const began = performance.now();
+  await read(location.href).catch(() => {});
   last = performance.now();
-  await htmx.ajax("GET", location.href, { target: "#app", swap: "outerMorph", select: "#app" }).catch(() => {});
+  rest = Math.max(EACH_MS, REST * (last - began));
   reading = false;
+}
+
+/** Read the page again; what is as it was costs no more than that, and what a person changed meanwhile stays. */
+async function read(address) {
+  const answer = await fetch(address, { headers: { Accept: "text/html" } });
+  const text = await answer.text();
+  if (location.href !== address || isBusy()) {
+    ask();
+    return;
+  }
+  const app = text.slice(text.indexOf('id="app"'), text.indexOf('id="sheet"'));
+  if (app === shown) return;
+  shown = app;
+  await htmx.swap({ text, sourceElement: document.body, target: "#app", swap: "outerMorph", select: "#app" });
   document.dispatchEvent(new Event("page:morphed"));
 }
+
+document.addEventListener("page:rows", () => (shown = undefined));
 
 // Jobs that start, end or fail are heard; percentages never are.
 const heard = new Map();
