@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
+from modelshelf.domain.models import Registration
 from tests.browser.conftest import ALL, DEADLINE_MS, serious
-from tests.world import Server, wait_until
+from tests.world import Home, Server, wait_until
 
 pytestmark = ALL
 expect.set_options(timeout=DEADLINE_MS)
@@ -36,6 +37,32 @@ def test_the_table_is_sorted_and_searched(library: Server, look: Callable[..., P
     assert "sort=size" in page.url
     page.reload()
     assert rows(page) == ["banana"]
+
+
+def test_more_rows_come_while_one_scrolls(home: Home, look: Callable[..., Page]) -> None:
+    """Of many models the first come at once, the others as one nears them; keys and a selection reach those too."""
+    with home.open() as shelf:
+        for number in range(130):
+            wanted = Registration(f"m{number:03}", f"org/m{number:03}", "primary")
+            shelf.services.registry.add_model(wanted, str(home.primary))
+    with home.serve() as server:
+        page = look(f"{server.url}/models?sort=name")
+        assert len(rows(page)) == 40
+        page.locator("tr[data-model]").last.scroll_into_view_if_needed()
+        expect(page.locator("#m-m079")).to_be_attached()
+        page.locator("#m-m079").scroll_into_view_if_needed()
+        expect(page.locator("#m-m119")).to_be_attached()
+        page.get_by_role("checkbox", name="Select m100").check()
+        page.locator("#m-m100").focus()
+        page.keyboard.press("j")
+        assert page.evaluate("document.activeElement.dataset.model") == "m101"
+        page.keyboard.press("x")
+        home.run("pin", "m000").checked()
+        expect(page.locator("#m-m000").get_by_role("img", name="pinned")).to_be_attached()
+        expect(page.get_by_role("toolbar")).to_contain_text("2 selected")
+        assert rows(page) == [f"m{number:03}" for number in range(len(rows(page)))]
+        page.reload()
+        expect(page.locator("#m-m101")).to_be_attached()
 
 
 def test_several_models_are_moved_at_once(library: Server, look: Callable[..., Page]) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from modelshelf.domain.models import ModelRow
 from modelshelf.domain.serving import EngineKind, EngineState, EngineStatus
-from modelshelf.server.web.models_page import PAGE, ModelsPage, Wish, models_page
+from modelshelf.server.web.models_page import MOST_PAGES, PAGE, ModelsPage, Wish, models_page
 from tests.unit.web.looks import DAY_S, GB, NOW_S, at, look, row, tier
 
 
@@ -69,13 +69,23 @@ def test_what_needs_care_is_first() -> None:
 
 
 def test_many_models_are_shown_in_pages() -> None:
-    """A page has a hundred models and leads to its neighbours, with the filter kept; behind the last is the last."""
+    """A page has forty models and leads to its neighbours, with the filter kept; behind the last is the last."""
     rows = [row(f"m{number:04}") for number in range(PAGE * 2 + 1)]
     first, last = (page_of(Wish(text="m", sort="name", page=page), *rows) for page in (1, 99))
 
     assert (len(names(first)), first.first, first.last, first.earlier) == (PAGE, 1, PAGE, "")
     assert first.later == "/models?q=m&sort=name&page=2"
-    assert (names(last), last.later, last.earlier) == (["m0200"], "", "/models?q=m&sort=name&page=2")
+    assert (names(last), last.later, last.earlier) == ([f"m{PAGE * 2:04}"], "", "/models?q=m&sort=name&page=2")
+
+
+def test_several_pages_are_shown_as_one() -> None:
+    """What a person scrolled to is shown from its first row on, and leads to the page behind it; not without end."""
+    rows = [row(f"m{number:04}") for number in range(PAGE * (MOST_PAGES + 2))]
+    some, most = (page_of(Wish(sort="name", page=2, pages=pages), *rows) for pages in (2, 10**6))
+
+    assert (some.first, some.last, some.earlier) == (PAGE + 1, PAGE * 3, "/models?sort=name&page=1")
+    assert some.later == "/models?sort=name&page=4"
+    assert len(names(most)) == PAGE * MOST_PAGES
 
 
 def test_a_model_in_memory_says_so() -> None:

@@ -11,7 +11,7 @@ from datetime import datetime
 from modelshelf.domain.model_facts import ModelFacts
 from modelshelf.domain.serving import EngineStatus
 from modelshelf.domain.uses import Recorded
-from modelshelf.domain.views import ViewStatus
+from modelshelf.domain.views import View
 from modelshelf.schemas.models import ModelWithFilesJson, MovedJson
 from modelshelf.server.web import words
 from modelshelf.server.web.charts import UsesChart, uses_chart
@@ -114,7 +114,7 @@ def model_page(
     now_s: float,
     used_at: float | None,
     by_day: Mapping[int, int],
-    views: Sequence[ViewStatus],
+    views: Sequence[View],
     *,
     asks_key: bool,
 ) -> ModelPage:
@@ -149,12 +149,12 @@ def model_page(
         uses=[_used(one, now_s) for one in uses],
         chart=uses_chart(by_day, now_s, USES_DAYS),
         talks=model.state == "ready" and any(runner in _TALKERS for runner in model.facts.runs_with),
-        views=[f"{name_of(one.view.kind)}: {one.view.root}" for one in views if _is_in(model.model_name, one)],
+        views=[f"{name_of(view.kind)}: {view.root}" for view in views if _is_in(model.model_name, view)],
     )
 
 
-def _is_in(model_name: str, status: ViewStatus) -> bool:
-    return any(made.model_name == model_name for made in status.view.made.values())
+def _is_in(model_name: str, view: View) -> bool:
+    return any(made.model_name == model_name for made in view.made.values())
 
 
 def _facts(model: ModelWithFilesJson, now_s: float, used_at: float | None) -> list[Fact]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from modelshelf.domain.uses import UseFilter
@@ -21,6 +21,7 @@ from modelshelf.services.catalog.facts import facts_of, readme_of
 _TWINS = (("Terminal", "shelf ls --json"), ("HTTP", "GET /api/models"))
 _USES = 8
 _Text = Annotated[str, Query(max_length=200)]
+_Number = Annotated[int, Query(ge=1, le=10**6)]
 
 
 def add(router: APIRouter, site: Site) -> None:
@@ -29,24 +30,35 @@ def add(router: APIRouter, site: Site) -> None:
     _add_model(router, site)
 
 
-def _add_table(router: APIRouter, site: Site) -> None:
+def _wish(
+    q: _Text = "",
+    tier: Annotated[str, Query(max_length=4096)] = "",
+    state: _Text = "",
+    used: _Text = "",
+    sort: _Text = "used",
+    page: _Number = 1,
+    pages: _Number = 1,
+) -> Wish:
+    return Wish(q.strip(), tier, state, used, sort, page, pages)
 
+
+_Asked = Annotated[Wish, Depends(_wish)]
+
+
+def _add_table(router: APIRouter, site: Site) -> None:
     @router.get("/models")
-    def table(
-        request: Request,
-        q: _Text = "",
-        tier: Annotated[str, Query(max_length=4096)] = "",
-        state: _Text = "",
-        used: _Text = "",
-        sort: _Text = "used",
-        page: Annotated[int, Query(ge=1, le=10**6)] = 1,
-    ) -> Response:
+    def whole(request: Request, wish: _Asked) -> Response:
         """Show the models."""
-        look, library = site.look(), site.shelf.services.library
-        wish = Wish(q.strip(), tier, state, used, sort, page)
-        shown = models_page(look, wish, library.at, site.running())
+        look = site.look()
+        shown = models_page(look, wish, site.shelf.services.library.at, site.running())
         frame = site.frame(request, "models", look, _TWINS)
         return render.page("models.html", frame, page=shown, states=STATES, ages=AGES)
+
+    @router.get("/parts/models")
+    def table(wish: _Asked) -> Response:
+        """Show the table alone, for a page that is there already."""
+        shown = models_page(site.look(), wish, site.shelf.services.library.at, site.running())
+        return render.part("models_table.html", page=shown)
 
 
 def _add_model(router: APIRouter, site: Site) -> None:
@@ -70,7 +82,7 @@ def _add_model(router: APIRouter, site: Site) -> None:
             look.now_s,
             model.row.last_used_at,
             shelf.services.registry.uses_by_day(model.row.id, look.now_s - USES_DAYS * DAY_S),
-            shelf.services.views.all(),
+            shelf.services.views.recorded(),
             asks_key=site.login is not None,
         )
         twins = (("Terminal", f"shelf show {model_name} --json"), ("HTTP", f"GET /api/models/{model_name}"))

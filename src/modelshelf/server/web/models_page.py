@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -13,7 +14,9 @@ from modelshelf.server.web import states, words
 from modelshelf.server.web.look import Look
 from modelshelf.server.web.states import Shown
 
-PAGE = 100
+PAGE = 40
+"""So many rows at first: more than fit a window, and few enough for a browser to lay out at once."""
+MOST_PAGES = 25
 GROUPS = {"incomplete": "Incomplete", "here": "On disk", "offline": "Drive not plugged in"}
 SORTS = ("name", "format", "size", "tier", "used", "uses")
 _DESCENDING = frozenset({"size", "used", "uses"})
@@ -31,6 +34,8 @@ class Wish:
     used: str = ""
     sort: str = "used"
     page: int = 1
+    pages: int = 1
+    """So many pages from that on: more come while a person scrolls."""
 
     def path(self, **other: object) -> str:
         """Return the address of this wish with something else in it, on its first page."""
@@ -107,27 +112,31 @@ def models_page(
         at: Returns the models of rows with their states; asked for those of the page.
         engines: What is in memory.
     """
-    found = [row for row in look.models if _matches(look, row, wish)]
-    found.sort(key=lambda row: (list(GROUPS).index(group_of(look, row)), *_order(look, row, wish.sort)))
-    start = max(0, min(wish.page - 1, (len(found) - 1) // PAGE)) * PAGE
-    part = found[start : start + PAGE]
+    found = {key: list[ModelRow]() for key in GROUPS}
+    for row in look.models:
+        if _matches(look, row, wish):
+            found[group_of(look, row)].append(row)
+    for rows in found.values():
+        rows.sort(key=lambda row: _order(look, row, wish.sort))
+    every = list(chain.from_iterable(found.values()))
+    number = max(1, min(wish.page, -(-len(every) // PAGE)))
+    start, pages = (number - 1) * PAGE, min(wish.pages, MOST_PAGES)
+    part = every[start : start + pages * PAGE]
+    last = start + len(part)
     running = {str(status.model_name): status for status in engines}
-    largest = max((row.size_bytes for row in found), default=1)
-    rows = {model.row.id: _row(look, model, running, largest) for model in at(part)}
-    number = start // PAGE + 1
+    largest = max((row.size_bytes for row in every), default=1)
+    shown = {model.row.id: _row(look, model, running, largest) for model in at(part)}
     return ModelsPage(
         summary=_summary(look),
         wish=wish,
         tiers=[(_key(tier), words.tier_name(tier.cache_location, tier.cache_path)) for tier in look.tiers],
-        groups=[
-            _group(look, key, found, [rows[row.id] for row in part if group_of(look, row) == key]) for key in GROUPS
-        ],
-        count=len(found),
+        groups=[_group(key, rows, [shown[row.id] for row in rows if row.id in shown]) for key, rows in found.items()],
+        count=len(every),
         total=len(look.models),
         first=start + 1,
-        last=start + len(part),
+        last=last,
         earlier=wish.path(page=number - 1) if number > 1 else "",
-        later=wish.path(page=number + 1) if start + PAGE < len(found) else "",
+        later=wish.path(page=number + pages) if last < len(every) else "",
         sorts={sort: (wish.path(sort=sort), _sorted(wish, sort)) for sort in SORTS},
     )
 
@@ -188,8 +197,7 @@ def _summary(look: Look) -> str:
     return " · ".join(parts)
 
 
-def _group(look: Look, key: str, found: Sequence[ModelRow], rows: Sequence[Row]) -> Group:
-    mine = [row for row in found if group_of(look, row) == key]
+def _group(key: str, mine: Sequence[ModelRow], rows: Sequence[Row]) -> Group:
     about = f"{len(mine):,} · {words.size(sum(row.size_bytes for row in mine))}"
     return Group(key, GROUPS[key], about, rows)
 

@@ -61,6 +61,16 @@ def page(template: str, frame: Frame, status: int = 200, **model: object) -> HTM
     return _Page(html, status, HEADERS)
 
 
+def part(template: str, **model: object) -> HTMLResponse:
+    """Return a part of a page, for a script that puts it into one.
+
+    Args:
+        template: The template's file.
+        model: What the template shows.
+    """
+    return _Page(_environment().get_template(template).render(**model), 200, HEADERS)
+
+
 def theme_of(request: Request) -> str:
     """Return the theme that a browser chose; empty: as its system has it."""
     theme = request.cookies.get("theme", "")

@@ -2,6 +2,7 @@
 import "./sheets.js";
 import "./keys.js";
 import "./rows.js";
+import "./table.js";
 import "./live.js";
 
 document.addEventListener("click", async (event) => {

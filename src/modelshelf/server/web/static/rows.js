@@ -2,7 +2,7 @@
 import { open } from "./sheets.js";
 
 const chosen = new Set();
-let lastBox;
+let lastName;
 
 function boxes() {
   return [...document.querySelectorAll("input[data-select]")];
@@ -40,9 +40,10 @@ document.addEventListener("click", (event) => {
   const box = event.target.closest("input[data-select]");
   if (box) {
     const all = boxes();
-    const range = event.shiftKey && lastBox ? all.slice(Math.min(all.indexOf(lastBox), all.indexOf(box)), Math.max(all.indexOf(lastBox), all.indexOf(box)) + 1) : [box];
+    const ends = [all.findIndex((one) => one.value === lastName), all.indexOf(box)].sort((one, other) => one - other);
+    const range = event.shiftKey && ends[0] >= 0 ? all.slice(ends[0], ends[1] + 1) : [box];
     for (const one of range) box.checked ? chosen.add(one.value) : chosen.delete(one.value);
-    lastBox = box;
+    lastName = box.value;
     show();
   }
   if (event.target.id === "select-all") {
@@ -66,6 +67,7 @@ document.addEventListener("keydown", (event) => {
   }
 });
 document.addEventListener("page:morphed", show);
+document.addEventListener("page:rows", show);
 addEventListener("pageshow", show);
 
 // Dragging.
@@ -99,44 +101,3 @@ document.addEventListener("drop", (event) => {
   event.preventDefault();
   open(`/move?model=${encodeURIComponent(dragged)}&to=${encodeURIComponent(tier.dataset.tier)}`);
 });
-
-// A filter applies as soon as it is chosen; what is typed, when typing pauses.
-let typing;
-document.addEventListener("input", (event) => {
-  const form = event.target.form;
-  if (!form || !("auto" in form.dataset)) return;
-  clearTimeout(typing);
-  typing = setTimeout(() => filter(form), event.target.type === "search" ? 200 : 0);
-});
-document.addEventListener("submit", (event) => {
-  if (!("auto" in event.target.dataset)) return;
-  event.preventDefault();
-  clearTimeout(typing);
-  filter(event.target);
-});
-async function filter(form) {
-  const said = new URLSearchParams([...new FormData(form)].filter(([, value]) => value));
-  const address = said.size ? `${form.action}?${said}` : form.action;
-  history.replaceState(null, "", address);
-  await table(address);
-}
-
-// A head sorts the table in place: another page would be parsed whole. The filter keeps that order from then on.
-document.addEventListener("click", async (event) => {
-  const head = event.target.closest("#models thead a");
-  if (!head || event.ctrlKey || event.metaKey || event.shiftKey) return;
-  event.preventDefault();
-  const address = head.href;
-  await table(address);
-  history.pushState(null, "", address);
-  const form = document.querySelector("form[data-auto]");
-  form.querySelector("[name=sort]")?.remove();
-  const sort = new URL(address).searchParams.get("sort");
-  if (sort) form.append(Object.assign(document.createElement("input"), { type: "hidden", name: "sort", value: sort }));
-});
-addEventListener("popstate", () => location.reload());
-
-async function table(address) {
-  await htmx.ajax("GET", address, { target: "#models", swap: "outerMorph", select: "#models" }).catch(() => {});
-  document.dispatchEvent(new Event("page:morphed"));
-}
