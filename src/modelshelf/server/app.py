@@ -94,8 +94,9 @@ def create_app(
     login = Login(keys, sessions) if needs_key(host, keys) else None
     doctors = open_doctor, partial(open_doctor, mend=True)
     around = Around(unadopted_models, *doctors, open_status, partial(settings_writer, shelf))
-    began_s = shelf.services.clock.now()
-    app.include_router(web.create_router(Site(shelf, gateway.engines, ledger.rates, around, door, login, began_s)))
+    figures = ledger.rates, watcher.courses
+    site = Site(shelf, gateway.engines, *figures, around, door, login, shelf.services.clock.now())
+    app.include_router(web.create_router(site))
     pages.install(app)
     return app
 

@@ -289,6 +289,22 @@ def test_a_ref_that_another_program_moved_is_put_back(home: Home, model: Path) -
     assert "Nothing to fix automatically." in home.run("doctor", "--fix").checked().err
 
 
+def test_a_request_fixes_what_the_doctor_may(home: Home, model: Path) -> None:
+    """`POST /api/doctor/fix` fixes what `--fix` does and says so; asking before that changes nothing."""
+    ref = Base(home.primary).repo(REPO).ref("main")
+    ref.write_text(OTHER)
+    with home.serve() as server:
+        asked = server.get("/api/doctor")
+        left = ref.read_text()
+        fixed = server.ask("POST", "/api/doctor/fix").json
+        again = server.ask("POST", "/api/doctor/fix").json
+
+    assert (any(finding["fixable"] for finding in asked["findings"]), left, asked["fixed"]) == (True, OTHER, [])
+    assert ref.read_text() == model.name
+    assert any("ref" in done for done in fixed["fixed"])
+    assert (again["fixed"], again["errors"]) == ([], 0)
+
+
 def test_lists_that_are_closed_to_others_are_opened(home: Home, model: Path) -> None:
     """`--fix` opens lists that `hf download` wrote for its owner alone, if they are ours."""
     trees = Base(home.primary).repo(REPO).tree(model.name)

@@ -138,3 +138,22 @@ def test_one_job_at_a_time_writes_to_a_slow_disk(stuck: FakeHub, home: Home, slo
     assert listed.count("Waits for job 1") == 2
     with home.open() as shelf:
         assert violations(shelf) == []
+
+
+def test_a_move_onto_a_slow_disk_waits_for_its_writer(stuck: FakeHub, home: Home, slow: tuple[str, ...]) -> None:
+    """A move onto a disk that turns waits for the download that writes there, names it, and moves afterwards."""
+    home.run("add", "b", "org/b").checked()
+    with home.serve(*slow) as server:
+        add(server, "m", REPO)
+        stuck.wait_for_bytes(SEGMENT_BYTES + 100_000)
+        assert server.ask("PATCH", "/api/models/b", {"cache_location": "secondary"}).status == 202
+        why = f"Waits for job {job_of(server, 'm')['id']}: one writer at a time on {home.secondary}, a slow disk."
+        wait_until(lambda: job_of(server, "b")["detail"] == why, "the move to wait")
+        assert server.get("/api/models/b")["cache_location"] == "primary"
+
+        go_on(stuck)
+        server.wait_for_state("m", "ready")
+        wait_until(lambda: server.get("/api/models/b")["cache_location"] == "secondary", "the move")
+
+    with home.open() as shelf:
+        assert violations(shelf) == []

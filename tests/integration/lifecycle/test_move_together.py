@@ -13,6 +13,7 @@ from huggingface_hub.utils._shared_blobs import publish_blob_to_shared_store
 from modelshelf.domain.jobs import UNFINISHED, JobKind
 from modelshelf.domain.plans import beside_bytes
 from modelshelf.errors import Cancelled, Conflict
+from modelshelf.schemas.jobs import JobJson
 from modelshelf.services.shelf import Shelf
 from modelshelf.store import locks
 from modelshelf.store.blobs import shared_store
@@ -300,6 +301,25 @@ def test_a_move_is_cancelled_from_elsewhere(home: Home, shelf: Shelf) -> None:
 
     assert (shelf.model("m").state, shelf.model("m").base) == ("ready", str(home.primary))
     assert shelf.services.registry.reservations.all() == []
+
+
+def test_a_move_tells_how_far_each_file_is(home: Home, shelf: Shelf) -> None:
+    """While a move waits for one blob, its job says which files are over and which isn't; at the end all are."""
+    with locks.try_lock(Base(home.secondary).path, Base(home.secondary).part_lock(SECOND)):
+        child = home.start("move", "m", "secondary")
+
+        def over() -> list[str]:
+            (job, *_) = shelf.jobs(kind=JobKind.MOVE) or [None]
+            told = JobJson.of(job).files if job is not None else []
+            return [file.path for file in told if file.done_bytes == file.total_bytes]
+
+        wait_until(lambda: sorted(over()) == ["config.json", "model.safetensors"], "the other files to arrive")
+        listed = home.run("jobs", str(shelf.jobs(kind=JobKind.MOVE)[0].id)).checked().out
+    child.finish().checked()
+
+    assert "second.safetensors" in listed
+    done = JobJson.of(shelf.jobs(kind=JobKind.MOVE)[0])
+    assert (done.state, done.files_done, done.files_total, done.done_bytes) == ("done", 3, 3, TOTAL)
 
 
 def test_a_second_move_elsewhere_is_refused(home: Home, shelf: Shelf) -> None:

@@ -70,7 +70,7 @@ def test_what_needs_care_is_first() -> None:
 
 def test_many_models_are_shown_in_pages() -> None:
     """A page has forty models and leads to its neighbours, with the filter kept; behind the last is the last."""
-    rows = [row(f"m{number:04}") for number in range(PAGE * 2 + 1)]
+    rows = [row(f"m{number:04}", id=number) for number in range(PAGE * 2 + 1)]
     first, last = (page_of(Wish(text="m", sort="name", page=page), *rows) for page in (1, 99))
 
     assert (len(names(first)), first.first, first.last, first.earlier) == (PAGE, 1, PAGE, "")
@@ -80,7 +80,7 @@ def test_many_models_are_shown_in_pages() -> None:
 
 def test_several_pages_are_shown_as_one() -> None:
     """What a person scrolled to is shown from its first row on, and leads to the page behind it; not without end."""
-    rows = [row(f"m{number:04}") for number in range(PAGE * (MOST_PAGES + 2))]
+    rows = [row(f"m{number:04}", id=number) for number in range(PAGE * (MOST_PAGES + 2))]
     some, most = (page_of(Wish(sort="name", page=2, pages=pages), *rows) for pages in (2, 10**6))
 
     assert (some.first, some.last, some.earlier) == (PAGE + 1, PAGE * 3, "/models?sort=name&page=1")

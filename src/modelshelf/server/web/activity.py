@@ -11,6 +11,7 @@ from modelshelf.domain.job_files import JobFile, JobFiles, files_of
 from modelshelf.domain.jobs import CANCELLED, FAILED, PAUSED, QUEUED, RUNNING, WAITING, Job, JobKind
 from modelshelf.domain.models import ModelRow
 from modelshelf.server.web import jobs_words, words
+from modelshelf.server.web.charts import sparkline
 from modelshelf.server.web.look import Look
 
 HISTORY = 200
@@ -89,6 +90,8 @@ class JobRow:
     tiers: Sequence[tuple[str, str]]
     """Class and name of the tiers: where it is, and where it goes."""
     why: str
+    spark: str
+    """The path of its rate in the last minute, 100 by 20; empty without one."""
     rate: str
     behind: str
     stalled: bool
@@ -133,18 +136,19 @@ class ActivityPage:
     history: Sequence[Past]
 
 
-def activity_page(look: Look, past: Sequence[Job]) -> ActivityPage:
+def activity_page(look: Look, past: Sequence[Job], courses: Mapping[int, Sequence[int]]) -> ActivityPage:
     """Return the jobs.
 
     Args:
         look: The library.
         past: The jobs that are over, newest first.
+        courses: The rates of running jobs in the last minute, by their ids.
     """
     rows = {row.id: row for row in look.models}
     return ActivityPage(
         summary=_summary(look.jobs),
         decisions=[_decision(row, past) for row in look.failed],
-        jobs=[_job(look, job, rows, is_kid=is_kid) for job, is_kid in _in_order(look.jobs)],
+        jobs=[_job(look, job, rows, courses.get(job.id, ()), is_kid=is_kid) for job, is_kid in _in_order(look.jobs)],
         history=[_past(job, look.now_s) for job in past[:HISTORY]],
     )
 
@@ -198,7 +202,7 @@ def _title(error: str) -> str:
     return str(_problem(error).get("title", "failed")).lower()
 
 
-def _job(look: Look, job: Job, rows: Mapping[int, ModelRow], *, is_kid: bool) -> JobRow:
+def _job(look: Look, job: Job, rows: Mapping[int, ModelRow], course: Sequence[int], *, is_kid: bool) -> JobRow:
     row = rows.get(job.model_id or 0)
     tiers = [_tier(row.cache_location, look.bases[row.id])] if row is not None else []
     to = jobs_words.target(job)
@@ -215,6 +219,7 @@ def _job(look: Look, job: Job, rows: Mapping[int, ModelRow], *, is_kid: bool) ->
         verb=jobs_words.verb(job.kind) if job.model_name else "",
         tiers=tiers,
         why=_why(job, row, stalled=stalled),
+        spark=sparkline(course) if runs else "",
         rate=rate,
         behind="no estimate" if stalled else "" if job.eta_s is None else f"about {words.seconds(job.eta_s)} left",
         stalled=stalled,

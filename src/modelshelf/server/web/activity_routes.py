@@ -26,7 +26,7 @@ def add(router: APIRouter, site: Site) -> None:
         look = site.look()
         past = site.shelf.services.registry.jobs(state=(DONE, FAILED, CANCELLED), limit=HISTORY)
         frame = site.frame(request, "activity", look, _TWINS)
-        return render.page("activity.html", frame, page=activity_page(look, past))
+        return render.page("activity.html", frame, page=activity_page(look, past, site.courses()))
 
     @router.post("/jobs/{job_id}/{verb}")
     def steer(job_id: JobId, verb: _Verb, sent: Annotated[Fields, Depends(form)]) -> Response:

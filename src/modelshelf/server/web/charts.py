@@ -185,3 +185,16 @@ def uses_chart(by_day: Mapping[int, int], now_s: float, days: int) -> UsesChart 
         most=f"{most:,} a day",
         dates=dates,
     )
+
+
+def sparkline(rates: Sequence[int]) -> str:
+    """Return the path of a rate over time, 100 wide and 20 high, the highest rate at the top; empty for less than two.
+
+    >>> sparkline([0, 50, 100]), sparkline([7]), sparkline([0, 0])
+    ('M0 18L50 10L100 2', '', 'M0 18L100 18')
+    """
+    if len(rates) < 2:
+        return ""
+    most, last = max(*rates, 1), len(rates) - 1
+    points = [f"{round(100 * at / last, 1):g} {round(18 - 16 * rate / most, 1):g}" for at, rate in enumerate(rates)]
+    return f"M{'L'.join(points)}"

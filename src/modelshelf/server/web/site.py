@@ -83,6 +83,8 @@ class Site:
     engines: Engines
     rates: Callable[[], Mapping[str, float]]
     """Returns how many tokens a second each model wrote in its last answer that tells."""
+    courses: Callable[[], Mapping[int, Sequence[int]]]
+    """Returns the rates of each running job in the last minute, by its id."""
     around: Around
     door: PathDoor
     login: Login | None

@@ -38,6 +38,8 @@ TIERS_EVERY = 4
 """Reads between two checks whether a tier is online: two seconds."""
 MEASURE_EVERY = 600
 """Reads between two measurements of what other programs bring to a tier: five minutes."""
+_COURSE = 120
+"""So many rates of a job are remembered: a minute's."""
 MOST_LISTENERS = 300
 """Each listener is a connection, and a part of the work of each change."""
 View = dict[str, Any]
@@ -101,6 +103,8 @@ class Watch:
         """The newest change that was read."""
         self._running: dict[int, View] = {}
         """The running jobs as last told: their progress isn't in the table of changes."""
+        self.courses: Mapping[int, Sequence[int]] = {}
+        """For each running job its rates in bytes per second, as they were told in the last minute."""
         self._stale = True
         """Whether something changed since the tiers were measured."""
         self._states: dict[str, tuple[bool, bool]] = {}
@@ -210,7 +214,9 @@ class Watch:
     def _look_at_running(self) -> list[View]:
         """Return the running jobs that made progress since the last call."""
         before = self._running
-        self._running = {job.id: vars(JobJson.of(job)) for job in self._registry.jobs(state=(RUNNING,))}
+        jobs = self._registry.jobs(state=(RUNNING,))
+        self._running = {job.id: vars(JobJson.of(job)) for job in jobs}
+        self.courses = {job.id: (*self.courses.get(job.id, ()), job.rate_bytes_per_s)[-_COURSE:] for job in jobs}
         return [view for job_id, view in self._running.items() if before.get(job_id) != view]
 
     def _events(self, changes: Sequence[Change]) -> list[Event]:
@@ -296,6 +302,10 @@ class Watcher:
         self._mutex = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
+
+    def courses(self) -> Mapping[int, Sequence[int]]:
+        """Return the rates of each running job in the last minute, in bytes per second, by its id."""
+        return self._watch.courses
 
     @property
     def stopping(self) -> bool:
