@@ -191,8 +191,12 @@ def search(page: Page, number: int) -> float:
     """Type what leaves some models; the pause after typing, in which one may go on, isn't counted."""
     wanted = f"model-0{number % 10}00"
     page.locator(_FIELD).evaluate("(field, wanted) => { field.value = wanted; }", wanted)
-    first = page.locator(f"#m-{wanted}")
-    took_s = timed(page, lambda: (page.locator(_FIELD).press("Enter"), first.wait_for()))
+
+    def act() -> None:
+        page.locator(_FIELD).press("Enter")
+        page.locator(f"#m-{wanted}").wait_for()
+
+    took_s = timed(page, act)
     page.goto(page.url.partition("?")[0])
     return took_s
 

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from modelshelf import __version__
 from modelshelf.bootstrap.change_settings import settings_writer
 from modelshelf.bootstrap.doctor_and_setup import open_doctor
+from modelshelf.bootstrap.engines import engine_log
 from modelshelf.bootstrap.read_only import unadopted_models
 from modelshelf.bootstrap.status import open_status
 from modelshelf.domain.uses import USES_DAYS
@@ -93,7 +94,7 @@ def create_app(
     _add_health(app, shelf)
     login = Login(keys, sessions) if needs_key(host, keys) else None
     doctors = open_doctor, partial(open_doctor, mend=True)
-    around = Around(unadopted_models, *doctors, open_status, partial(settings_writer, shelf))
+    around = Around(unadopted_models, *doctors, open_status, partial(settings_writer, shelf), engine_log)
     figures = ledger.rates, watcher.courses
     site = Site(shelf, gateway.engines, *figures, around, door, login, shelf.services.clock.now())
     app.include_router(web.create_router(site))

@@ -10,10 +10,10 @@ import psutil
 import pytest
 from huggingface_hub.utils._shared_blobs import publish_blob_to_shared_store
 
+from modelshelf.domain import job_files
 from modelshelf.domain.jobs import UNFINISHED, JobKind
 from modelshelf.domain.plans import beside_bytes
 from modelshelf.errors import Cancelled, Conflict
-from modelshelf.schemas.jobs import JobJson
 from modelshelf.services.shelf import Shelf
 from modelshelf.store import locks
 from modelshelf.store.blobs import shared_store
@@ -309,17 +309,17 @@ def test_a_move_tells_how_far_each_file_is(home: Home, shelf: Shelf) -> None:
         child = home.start("move", "m", "secondary")
 
         def over() -> list[str]:
-            (job, *_) = shelf.jobs(kind=JobKind.MOVE) or [None]
-            told = JobJson.of(job).files if job is not None else []
-            return [file.path for file in told if file.done_bytes == file.total_bytes]
+            listed = [file for job in shelf.jobs(kind=JobKind.MOVE) for file in job_files.files_of(job.files).listed]
+            return [file.path for file in listed if file.done_bytes == file.total_bytes]
 
         wait_until(lambda: sorted(over()) == ["config.json", "model.safetensors"], "the other files to arrive")
         listed = home.run("jobs", str(shelf.jobs(kind=JobKind.MOVE)[0].id)).checked().out
     child.finish().checked()
 
     assert "second.safetensors" in listed
-    done = JobJson.of(shelf.jobs(kind=JobKind.MOVE)[0])
-    assert (done.state, done.files_done, done.files_total, done.done_bytes) == ("done", 3, 3, TOTAL)
+    (done,) = shelf.jobs(kind=JobKind.MOVE)
+    files = job_files.files_of(done.files)
+    assert (done.state, files.done, files.total, done.done_bytes) == ("done", 3, 3, TOTAL)
 
 
 def test_a_second_move_elsewhere_is_refused(home: Home, shelf: Shelf) -> None:

@@ -12,6 +12,7 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 
+from modelshelf.store.engine_files import engines_folder
 from tests.fakes.hub import FakeHub
 from tests.world import Home, Server, random_bytes, wait_until
 
@@ -125,11 +126,15 @@ def test_the_table_comes_alone_for_a_page_that_is_there(library: Home) -> None:
 
 
 def test_names_of_strangers_are_text(library: Home) -> None:
-    """A file's name and a README from the hub show as text, and what a person typed too."""
+    """A file's name and a README from the hub show as text, what an engine wrote and what a person typed too."""
+    log = engines_folder(library.settings().state_home) / "m.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("ready <img src=x onerror=alert(1)>\n")
     with library.serve() as server:
         model, search = browse(server, "/models/m"), browse(server, "/models?q=%22%3E%3Cscript%3Ealert(1)%3C/script%3E")
 
     assert "&lt;img src=x onerror=alert(1)&gt;.txt" in model.text
+    assert "ready &lt;img src=x" in model.text
     assert "<h3>Title</h3>" in model.text
     for page in (model, search):
         assert "<script>alert" not in page.text

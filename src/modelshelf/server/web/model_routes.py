@@ -7,7 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
+from modelshelf.domain.names import ModelName
 from modelshelf.domain.uses import UseFilter
+from modelshelf.errors import BadInput
 from modelshelf.schemas.models import ModelWithFilesJson
 from modelshelf.server.web import render, states
 from modelshelf.server.web.charts import DAY_S
@@ -20,6 +22,8 @@ from modelshelf.services.catalog.facts import facts_of, readme_of
 
 _TWINS = (("Terminal", "shelf ls --json"), ("HTTP", "GET /api/models"))
 _USES = 8
+_LINES, _LINE = 40, 400
+"""So many lines of a log are shown, and so much of each."""
 _Text = Annotated[str, Query(max_length=200)]
 _Number = Annotated[int, Query(ge=1, le=10**6)]
 
@@ -61,6 +65,15 @@ def _add_table(router: APIRouter, site: Site) -> None:
         return render.part("models_table.html", page=shown)
 
 
+def _log_of(site: Site, model_name: ModelName) -> str:
+    """Return the last lines that the engines of a model wrote; empty without any."""
+    try:
+        lines = site.around.engine_log(model_name).read().splitlines()
+    except (OSError, BadInput):
+        return ""
+    return "\n".join(line[:_LINE] for line in lines[-_LINES:])
+
+
 def _add_model(router: APIRouter, site: Site) -> None:
     @router.get("/models/{model_name}")
     def show(request: Request, model_name: str) -> Response:
@@ -88,7 +101,7 @@ def _add_model(router: APIRouter, site: Site) -> None:
         twins = (("Terminal", f"shelf show {model_name} --json"), ("HTTP", f"GET /api/models/{model_name}"))
         card = card_html(readme_of(model, files))
         frame = site.frame(request, "models", look, twins, title=model_name)
-        return render.page("model.html", frame, page=page, card=card)
+        return render.page("model.html", frame, page=page, card=card, log=_log_of(site, model.row.model_name))
 
     @router.get("/models/{model_name}/actions")
     def actions(request: Request, model_name: str) -> Response:

@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from modelshelf.domain.jobs import RUNNING
 from modelshelf.domain.models import Model
+from modelshelf.domain.names import ModelName
 from modelshelf.domain.serving import EngineStatus
 from modelshelf.domain.tiers import Tier
 from modelshelf.domain.unadopted import Unadopted
@@ -33,6 +34,7 @@ from modelshelf.services.doctor.doctor import Doctor
 from modelshelf.services.setup.change_settings import SettingsWriter
 from modelshelf.services.setup.status import Status
 from modelshelf.services.shelf import Shelf
+from modelshelf.store.engine_files import LogReader
 from modelshelf.store.os_errors import of_os_error
 
 _MOST_FIELDS = 2000
@@ -62,6 +64,8 @@ class Around:
     """Opens one that may mend."""
     open_status: Callable[[], Status]
     open_settings: Callable[[], SettingsWriter]
+    engine_log: Callable[[ModelName], LogReader]
+    """Returns what reads what the engines of a model wrote."""
 
 
 @dataclass(frozen=True, slots=True)
