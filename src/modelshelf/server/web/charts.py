@@ -143,8 +143,9 @@ def _ticks(top: float, limit_bytes: int | None) -> list[int]:
 
 
 def _dates(begin_s: float, now_s: float, y: float) -> list[Label]:
-    middle_s = (begin_s + now_s) / 2
-    return [Label(0, y, _day(begin_s)), Label(50, y, _day(middle_s), "middle"), Label(100, y, "now", "end")]
+    begin, middle = _day(begin_s), _day((begin_s + now_s) / 2)
+    between = [Label(50, y, middle, "middle")] if middle != begin else []
+    return [Label(0, y, begin), *between, Label(100, y, "now", "end")]
 
 
 def _day(at_s: float) -> str:
