@@ -72,9 +72,8 @@ def serve(*, host: str | None, port: int | None, announce: Callable[[str], None]
         try:
             run(app, host=host, port=port, announce=tell, on_stop=watcher.close)
         finally:
-            for teller in tellers:
-                teller.stop()
-            presence.stop()
+            for started in (*tellers, presence):
+                started.stop()
             shelf.services.registry.webhooks.leave(shelf.services.runner.owner)
 
 
