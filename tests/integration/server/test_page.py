@@ -12,7 +12,7 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 
-from modelshelf.store.engine_files import engines_folder
+from modelshelf.store.layout import engines_folder
 from tests.fakes.hub import FakeHub
 from tests.world import Home, Server, random_bytes, wait_until
 
