@@ -18,6 +18,7 @@ from modelshelf.domain.job_params import (
     ReconcileParams,
     UpdateParams,
     VerifyParams,
+    ViewSyncParams,
     params_of,
 )
 from modelshelf.domain.jobs import Job, result_of
@@ -39,6 +40,7 @@ EVERY_KIND: list[JobParams] = [
     GcParams("/slow", quarantine=True),
     DedupeParams(),
     ReconcileParams(("/usb",)),
+    ViewSyncParams("lmstudio", "/home/a/models"),
     AdoptRequest("/old", AdoptMode.LINK, "secondary", merge=True, copy=True, repo_id="org/name"),
 ]
 
