@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from modelshelf.errors import BadInput, Denied, NotFound, ShelfError, Unavailable
+from modelshelf.errors import BadInput, Cancelled, Conflict, Denied, NotFound, ShelfError, Unavailable
 from modelshelf.server.answers import Json
 from modelshelf.server.request_ids import current_request_id
 from modelshelf.store.os_errors import of_os_error
@@ -65,6 +65,11 @@ def plain_problem(
     return ProblemResponse({**usual, **fields}, status_code=status, headers=headers)
 
 
+def stopped() -> Conflict:
+    """Return the error of a request whose job somebody ended meanwhile, or the end of the server."""
+    return Conflict("Its job was stopped.", hint="shelf jobs shows it; the same request again goes on.")
+
+
 def header_line(text: str) -> str:
     """Return a text as a header's value, which is one line of ASCII."""
     return "".join(char if " " <= char <= "~" else "?" for char in text)[:400]
@@ -79,6 +84,7 @@ def install(app: FastAPI, shape_of: Callable[[str], Shape | None]) -> None:
     """
     answers: dict[type[Exception], Callable[[Request, Any], Json]] = {
         ShelfError: lambda request, err: problem(err),
+        Cancelled: lambda request, err: problem(stopped()),
         RequestValidationError: lambda request, err: _malformed(err.errors()),
         HTTPException: lambda request, err: _refused(request, err, shape_of(request.url.path)),
         OSError: lambda request, err: problem(of_os_error(err)),

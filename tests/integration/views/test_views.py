@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from modelshelf.cli.view import check_words
+from modelshelf.domain.jobs import JobKind
 from modelshelf.domain.names import ModelName, ViewRoot
 from modelshelf.domain.views import ViewKind, ViewState
-from modelshelf.errors import BadInput, Conflict, Denied, NotFound, Unavailable
+from modelshelf.errors import BadInput, Cancelled, Conflict, Denied, NotFound, Unavailable
+from modelshelf.services.jobs.progress import Counter
 from modelshelf.services.shelf import Shelf
 from modelshelf.store.adopt import other_tools
 from modelshelf.store.layout import Base
@@ -378,3 +380,19 @@ def test_ten_programs_read_one_copy(library: Shelf, home: Home) -> None:
             assert home.secondary in path.resolve(strict=True).parents
         else:
             assert str(home.primary / "hub") not in path.read_text()
+
+
+def test_a_sync_says_which_view_it_is_at_and_can_be_stopped(library: Shelf, root: ViewRoot) -> None:
+    """A sync tells how many views are left, and one that was stopped leaves them for the next time."""
+    add(library, root, "m")
+    going, stopped = Counter(), Counter()
+    stopped.stop()
+    with pytest.raises(Cancelled):
+        library.services.views.sync(progress=stopped)
+
+    library.services.views.sync(progress=going)
+    (status,) = library.services.view_syncer.sync(ViewKind.FOLDER, root)
+
+    assert going.read().phase == "folder, 1 of 1"
+    assert status.state is ViewState.TRUE
+    assert [job.state for job in library.jobs(kind=JobKind.VIEW_SYNC)] == ["done"]

@@ -21,9 +21,10 @@ from modelshelf.domain.names import ModelName
 from modelshelf.domain.serving import EngineStatus
 from modelshelf.domain.tiers import Tier
 from modelshelf.domain.unadopted import Unadopted
-from modelshelf.errors import BadInput, NotFound, ShelfError
+from modelshelf.errors import BadInput, Cancelled, NotFound, ShelfError
 from modelshelf.schemas.tiers import TierJson
 from modelshelf.server.doors import PathDoor
+from modelshelf.server.errors import stopped
 from modelshelf.server.gateway.ports import Engines
 from modelshelf.server.sessions import Sessions
 from modelshelf.server.web import render, words
@@ -209,6 +210,8 @@ class HtmlRoute(APIRoute):
                 return await handle(request)
             except ShelfError as err:
                 return _error(request, err)
+            except Cancelled:
+                return _error(request, stopped())
             except OSError as err:
                 return _error(request, of_os_error(err))
 
