@@ -14,6 +14,10 @@ from typing import NoReturn
 
 import xllamacpp
 
+_CARDS = {
+    xllamacpp.ggml_backend_dev_type.GGML_BACKEND_DEVICE_TYPE_GPU,
+    xllamacpp.ggml_backend_dev_type.GGML_BACKEND_DEVICE_TYPE_IGPU,
+}
 _RANK = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_RANK
 
 
@@ -33,18 +37,24 @@ def parse(words: list[str]) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-def params_of(said: argparse.Namespace, key: str) -> xllamacpp.CommonParams:
+def has_card() -> bool:
+    """Return whether llama.cpp can use a graphics card here."""
+    return any(device["type"] in _CARDS for device in xllamacpp.get_device_info())
+
+
+def params_of(said: argparse.Namespace, key: str, has_card: bool) -> xllamacpp.CommonParams:
     """Return llama.cpp's parameters.
 
     Args:
         said: The command.
         key: What a request must bring; empty for none.
+        has_card: Whether some of the layers may be put on a card; to find how many fit, it loads the model twice.
     """
     params = xllamacpp.CommonParams()
     params.model.path, params.hostnames, params.port = said.model, [said.host], said.port
     params.api_keys = [key] if key else []
     params.model_alias = {said.alias} if said.alias else set()
-    params.offline, params.ui = True, False
+    params.offline, params.ui, params.fit_params = True, False, has_card
     params.mmproj.path = said.mmproj
     params.kv_unified = said.kv_unified
     params.embedding = said.embedding or said.reranking
@@ -70,7 +80,7 @@ def params_of(said: argparse.Namespace, key: str) -> xllamacpp.CommonParams:
 
 def main(environ: Mapping[str, str]) -> NoReturn:
     """Serve until a signal ends the process: there is nothing to put away."""
-    server = xllamacpp.Server(params_of(parse(sys.argv[1:]), environ.get("LLAMA_API_KEY", "")))
+    server = xllamacpp.Server(params_of(parse(sys.argv[1:]), environ.get("LLAMA_API_KEY", ""), has_card()))
     sys.stdout.write(f"listening on {server.listening_address}\n")
     sys.stdout.flush()
     while True:
