@@ -213,3 +213,14 @@ def test_an_adapter_in_gguf_without_its_base_is_refused(hub: FakeHub, home: Home
     done = home.run("load", "lora")
 
     assert (done.code, "lora.gguf doesn't name the repository of its base model" in done.err) == (2, True)
+
+
+def test_an_adapter_in_gguf_may_name_its_base_beside_it(hub: FakeHub, home: Home) -> None:
+    """Where the file's own metadata names no base model, peft's file beside it does."""
+    hub.add_repo(BASE, {"base.gguf": gguf({"general.architecture": "llama"})})
+    lora = gguf({"general.type": "adapter"}) + random_bytes(9, 2)
+    hub.add_repo(LORA, {"lora.gguf": lora, "adapter_config.json": CONFIG})
+    for name, repo_id in (("base", BASE), ("lora", LORA)):
+        home.run("add", name, repo_id).checked()
+
+    assert home.run("show", "lora", "--json").checked().json["bases"] == ["base"]

@@ -155,7 +155,7 @@ class Adapters:
             return adapter.base_repo(base, snapshot)
         name = next(file.path for file in self.library.files(row) if format_of(file.path) == GGUF)
         try:
-            said = Headers(base, snapshot).gguf(name).base_repo
+            said = Headers(base, snapshot).gguf(name).base_repo or adapter.base_repo(base, snapshot)
         except OSError as err:
             raise BadInput(f"{snapshot / name} can't be read: {err.strerror}.", path=str(snapshot / name)) from err
         if said is None:
