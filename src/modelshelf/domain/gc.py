@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from modelshelf.domain.names import Digest, RepoId, is_digest
@@ -63,6 +63,16 @@ def is_temporary(area: str, name: str) -> bool:
     if is_probe(area) and name in _PROBE_FILES:
         return True
     return _TEMPORARY.get(area, _ELSEWHERE).fullmatch(name) is not None
+
+
+def any_temporary(area: str, names: Sequence[str]) -> bool:
+    """Return whether `is_temporary` says so of any of many names, most of which are never temporary.
+
+    >>> any_temporary("refs", ["main", "v1"]), any_temporary("refs", ["main", "main.0a1b2c3d.tmp"])
+    (False, True)
+    """
+    may_be = area == "blobs" or is_probe(area) or "tmp" in "/".join(names)
+    return may_be and any(is_temporary(area, name) for name in names)
 
 
 def digest_of(name: str) -> Digest | None:

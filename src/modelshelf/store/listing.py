@@ -41,6 +41,14 @@ class Listing:
             else:
                 open_folders.pop()
 
+    def folders(self, folder: str) -> Iterator[list[os.DirEntry[str]]]:
+        """Yield the entries of a folder, then those of each folder below; what can't be read is left out."""
+        found = self._readable(folder)
+        yield found
+        for entry in found:
+            if entry.is_dir(follow_symlinks=False):
+                yield from self.folders(entry.path)
+
     def _readable(self, folder: str) -> list[os.DirEntry[str]]:
         with contextlib.suppress(OSError):
             return self.entries(folder)

@@ -12,6 +12,7 @@ import shlex
 import stat
 from collections import Counter
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 
 from modelshelf.domain.names import RepoId
@@ -50,9 +51,7 @@ def foreign(base: Base, listing: Listing | None = None) -> Foreign | None:
     except OSError:
         return None
     judge = _Judge(base, root)
-    for path, found in _stated(listing or Listing(), base):
-        if judge.is_usable(path, found):
-            continue
+    for path, found in judge.unusable(listing or Listing()):
         if stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
             others[found.st_uid, found.st_gid] += 1
             linked = [*linked, path][:_EXAMPLES]
@@ -137,14 +136,6 @@ def _folders(path: Path) -> Iterator[Path]:
             yield Path(entry.path)
 
 
-def _stated(listing: Listing, base: Base) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield what lies in a base and has a mode, with its status."""
-    for entry in listing.walk(str(base.path)):
-        if not entry.is_symlink():
-            with contextlib.suppress(OSError):
-                yield entry.path, entry.stat(follow_symlinks=False)
-
-
 def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
     """Yield what is below a folder, parents first, without following links; what can't be read is left out."""
     for entry in Listing().walk(str(folder)):
@@ -156,17 +147,31 @@ class _Judge:
     """Judges for one base whether its owner, or its group, can use something."""
 
     def __init__(self, base: Base, root: os.stat_result) -> None:
-        self._root = root
+        self._base, self._root = base, root
         self._class_bits = 3 if is_shared(root.st_mode) else 6
         self._own, self._quarantine = f"{base.own}/", f"{base.quarantine}/"
         self._secrets = frozenset(str(base.path / name) for name in _SECRETS)
 
-    def is_usable(self, path: str, found: os.stat_result) -> bool:
+    def unusable(self, listing: Listing) -> Iterator[tuple[str, os.stat_result]]:
+        """Yield what lies in the base, has a mode and can't be used in full, with its status."""
+        usual = stat.S_IFREG | 0o6 << self._class_bits  # most of hundreds of thousands
+        mask = stat.S_IFMT(0o177777) | usual
+        whose, theirs = ("st_gid", self._root.st_gid) if self._class_bits == 3 else ("st_uid", self._root.st_uid)
+        owner, gone = attrgetter(whose), contextlib.suppress(OSError)
+        for entries in listing.folders(str(self._base.path)):
+            for entry in entries:
+                if entry.is_symlink():
+                    continue
+                with gone:
+                    found = entry.stat(follow_symlinks=False)
+                    is_theirs = owner(found) == theirs
+                    is_usual = is_theirs and found.st_mode & mask == usual
+                    if not (is_usual or self._is_usable(entry.path, found, is_theirs=is_theirs)):
+                        yield entry.path, found
+
+    def _is_usable(self, path: str, found: os.stat_result, *, is_theirs: bool) -> bool:
         """Return whether it can be used in full: by everybody, like lock files, or by the base's owner."""
-        is_theirs = found.st_gid == self._root.st_gid if self._class_bits == 3 else found.st_uid == self._root.st_uid
         allowed = found.st_mode >> self._class_bits if is_theirs else 0
-        if allowed & 0o6 == 0o6 and stat.S_ISREG(found.st_mode):
-            return True  # most files
         needs = self._needs(path, found.st_mode)
         return allowed & needs == needs or found.st_mode & needs == needs or path in self._secrets
 

@@ -216,7 +216,8 @@ class Doctor:
         yield from of_unadopted(unadopted(Path(hf_home(self.environ)[0]), self.bases.look.models, DEFAULT_PATH))
 
     def _views(self) -> Iterator[Diagnosis]:
-        yield from of_views(self.bases.shelf.services.views.all() if self.bases.shelf is not None else ())
+        shelf, models = self.bases.shelf, self.bases.look.models
+        yield from of_views(shelf.services.views.all(models) if shelf is not None else ())
 
     def _token(self) -> TokenFacts:
         path = token_path(self.environ)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
@@ -39,17 +39,19 @@ class Placed:
     Args:
         library: The library.
         all_tiers: The view of all tiers in the primary base; None without one.
+        models: All models, if they were read already.
     """
 
-    def __init__(self, library: Library, all_tiers: View | None = None) -> None:
-        self._library, self.all_tiers = library, all_tiers
+    def __init__(self, library: Library, all_tiers: View | None = None, models: Sequence[Model] | None = None) -> None:
+        self._library, self.all_tiers, self._known = library, all_tiers, models
         self._seen: dict[tuple[ModelName, str], ViewModel] = {}
         self._holdings: dict[tuple[ViewKind, ViewRoot, tuple[ModelName, ...] | None], Holding] = {}
         self._all_files: dict[tuple[str, str], list[FileEntry]] | None = None
 
     @cached_property
     def _models(self) -> list[Model]:
-        return [model for model in self._library.models() if model.row.commit_hash]
+        found = self._library.models() if self._known is None else self._known
+        return [model for model in found if model.row.commit_hash]
 
     @property
     def _whole(self) -> list[Model]:

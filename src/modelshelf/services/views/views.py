@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from modelshelf.domain.models import Model
 from modelshelf.domain.names import BasePath, ModelName, RepoId, ViewRoot, repo_folder_name
 from modelshelf.domain.ports import Clock, Progress
 from modelshelf.domain.views import (
@@ -56,14 +57,14 @@ class Views:
     def _base(self) -> Base:
         return self.kept.primary
 
-    def all(self) -> list[ViewStatus]:
-        """Return every view as it is now; nothing is changed.
+    def all(self, models: Sequence[Model] | None = None) -> list[ViewStatus]:
+        """Return every view as it is now, by `models` if all were read already; nothing is changed.
 
         Raises:
             BadInput: A record can't be understood.
         """
         views = self.recorded()
-        placed = self._placed(views)
+        placed = Placed(self.library, self._of_all_tiers(views), models)
         return [self._status(view, placed) for view in views]
 
     def add(self, kind: ViewKind, root: ViewRoot, names: Sequence[ModelName] | None) -> ViewStatus:

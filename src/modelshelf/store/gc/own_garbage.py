@@ -52,8 +52,9 @@ def _is_gone(base: Base, sidecar: Sidecar) -> bool:
 def with_sidecars(seen: SeenBase, needs: Needs, going: Set[str]) -> Needs:
     """Return the needs with those of the sidecars that stay: another registry may know their models."""
     digests = {repo_id: set(wanted) for repo_id, wanted in needs.digests.items()}
-    for sidecar in seen.sidecars:
-        if str(seen.base.sidecar(sidecar.model_name)) not in going:
+    staying = ((path, sidecar) for path, sidecar in seen.sidecar_files.items() if sidecar is not None)
+    for path, sidecar in staying:
+        if str(path) not in going:
             digests.setdefault(sidecar.hf_path, set()).update(file.digest for file in sidecar.selected)
     return replace(needs, digests=digests)
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modelshelf.domain.gc import GcItem, Needs, is_probe, is_temporary
+from modelshelf.domain.gc import GcItem, Needs, any_temporary, is_probe, is_temporary
 from modelshelf.domain.names import COMMIT_HASH, Digest, RepoId, is_digest
 from modelshelf.store.blobs import shared_store
 from modelshelf.store.layout import Base, Repo
@@ -125,13 +125,12 @@ def is_all_needed(look: BaseState, repo_type: str, repo_id: RepoId, repo: Repo, 
     folders = [root]
     try:
         for folder in folders:  # grows
-            area, names = folder[len(root) + 1 :].partition("/")[0], []
-            for entry in listing.entries(folder):
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.path)
-                else:
-                    names.append(entry.name)
-            is_needed = wanted >= set(names) if folder == blobs else not any(is_temporary(area, n) for n in names)
+            entries = listing.entries(folder)
+            below = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+            names = [entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)]
+            folders += below
+            area = folder[len(root) + 1 :].partition("/")[0]
+            is_needed = wanted >= set(names) if folder == blobs else not any_temporary(area, names)
             if not is_needed or (names and folder == root):
                 return False
     except OSError:

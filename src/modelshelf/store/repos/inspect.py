@@ -9,7 +9,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -162,8 +162,9 @@ class _RepoInspection:
 
     def read_refs_and_lists(self) -> None:
         """Look at what says which commits and files there are, and at nothing else."""
-        self._read_refs()
-        for commit_hash in self.walked.commits:
+        commits = set(self.walked.commits)
+        self._read_refs(commits)
+        for commit_hash in [listed for listed in self.walked.listed_commits if listed in commits]:
             self._read_tree(commit_hash)
 
     def _commits(self) -> list[CommitHash]:
@@ -199,11 +200,12 @@ class _RepoInspection:
     def _model_of(self, commit_hash: str) -> str:
         return next((model.model_name for model in self.wanted if model.commit_hash == commit_hash), "")
 
-    def _read_refs(self) -> None:
+    def _read_refs(self, there: Set[CommitHash] = frozenset()) -> None:
+        """Report refs that lead nowhere; those to the commits in `there` lead somewhere."""
         followed = {model.revision: model for model in self.wanted}
         for revision, text in self.walked.ref_texts.items():
             commit = CommitHash(text) if COMMIT_HASH.fullmatch(text) else None
-            if commit is not None and not _is_missing(f"{self.repo.snapshots}/{commit}"):
+            if commit is not None and (commit in there or not _is_missing(f"{self.repo.snapshots}/{commit}")):
                 continue
             model = followed.get(revision)
             if model is None and scan.arriving(self.repo):

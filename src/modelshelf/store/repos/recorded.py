@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import CommitHash
 from modelshelf.store.repos import scan
 from modelshelf.store.repos.names import RepoNames
+
+_DIGEST, _PATH, _NAME = attrgetter("digest"), attrgetter("path"), attrgetter("name")
 
 
 class Recorded(NamedTuple):
@@ -38,14 +41,15 @@ def is_as_recorded(names: RepoNames, models: Sequence[Recorded]) -> bool:
 
 
 def _is_as_recorded(names: RepoNames, models: Sequence[Recorded]) -> bool:
-    needed = {file.digest for model in models for file in model.files}
+    needed = {digest for model in models for digest in map(_DIGEST, model.files)}
     try:
         blobs = _names(names, str(names.repo.blobs), are_links=False)
-        return (
-            bool(models)
-            and blobs == needed
-            and _commits(names) == {model.commit_hash for model in models}
-            and all(_is_laid_out(names, model) for model in models)
+        if not models or blobs != needed:
+            return False
+        signatures = _signatures(names)
+        return signatures.keys() == {model.commit_hash for model in models} and all(
+            bool(model.signature) and model.signature == signatures[model.commit_hash] and _is_laid_out(names, model)
+            for model in models
         )
     except OSError:
         return False
@@ -54,35 +58,34 @@ def _is_as_recorded(names: RepoNames, models: Sequence[Recorded]) -> bool:
 def missing_files(names: RepoNames, model: Recorded) -> list[FileEntry]:
     """Return the files whose path in the snapshot doesn't lead to a file of their size, like `scan.missing_files`."""
     if is_as_recorded(names, [model]):
-        return [file for file in model.files if names.blobs.get(file.digest) != file.size_bytes]
+        sizes = {entry.name: entry.stat().st_size for entry in names.listing.entries(str(names.repo.blobs))}
+        return [file for file in model.files if sizes.get(file.digest) != file.size_bytes]
     return scan.missing_files(names.repo, model.commit_hash, model.files)
 
 
 def _is_laid_out(names: RepoNames, model: Recorded) -> bool:
     """Return whether a snapshot has the links that were made for a model; False if some are in a folder below."""
-    if not model.signature or scan.signature(names.repo, model.commit_hash) != model.signature:
-        return False
     folder = str(names.repo.snapshot(model.commit_hash))
-    return _names(names, folder, are_links=True) == {file.path for file in model.files}
+    return _names(names, folder, are_links=True) == set(map(_PATH, model.files))
 
 
 def _names(names: RepoNames, folder: str, *, are_links: bool) -> set[str] | None:
     """Return the names in a folder; None if one is neither a file nor a link."""
     entries = names.listing.entries(folder)
-    is_right = os.DirEntry.is_symlink if are_links else _is_file
-    return {entry.name for entry in entries} if all(map(is_right, entries)) else None
+    if are_links:
+        is_right = all(map(os.DirEntry.is_symlink, entries))
+    else:
+        is_right = all(map(os.DirEntry.is_file, entries)) and not any(map(os.DirEntry.is_symlink, entries))
+    return set(map(_NAME, entries)) if is_right else None
 
 
-def _is_file(entry: os.DirEntry[str]) -> bool:
-    return entry.is_file(follow_symlinks=False)
-
-
-def _commits(names: RepoNames) -> set[str] | None:
-    """Return the names of the snapshots; None if a folder on the way to their files is a link."""
-    above = {entry.name for entry in names.listing.entries(str(names.repo.path)) if _is_folder(entry)}
-    entries = names.listing.entries(str(names.repo.snapshots))
-    is_plain = {"blobs", "snapshots"} <= above and all(map(_is_folder, entries))
-    return {entry.name for entry in entries} if is_plain else None
+def _signatures(names: RepoNames) -> dict[str, str]:
+    """Return the signature of each snapshot as it was seen; none if a folder on the way to their files is a link."""
+    above = {entry.name: entry for entry in names.listing.entries(str(names.repo.path)) if _is_folder(entry)}
+    commits = names.listing.entries(str(names.repo.snapshots))
+    if not ({"blobs", "snapshots"} <= above.keys() and all(map(_is_folder, commits))):
+        return {}
+    return {commit.name: scan.signature_of(commit.stat(), above["blobs"].stat()) for commit in commits}
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

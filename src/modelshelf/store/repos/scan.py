@@ -42,11 +42,10 @@ def blob_sizes(repo: Repo, listing: Listing | None = None) -> dict[Digest, int]:
         listing: What was seen of it already.
     """
     sizes: dict[Digest, int] = {}
-    hub = hub_of(repo)
     with contextlib.suppress(FileNotFoundError):
         blobs = [entry for entry in (listing or Listing()).entries(str(repo.blobs)) if is_digest(entry.name)]
         for digest, entry in zip(Digest.each([entry.name for entry in blobs]), blobs, strict=True):
-            if not (entry.is_symlink() and leads_out(entry.path, hub)):
+            if not (entry.is_symlink() and leads_out(entry.path, hub_of(repo))):
                 with contextlib.suppress(OSError):
                     found = entry.stat()
                     if stat.S_ISREG(found.st_mode):
@@ -125,11 +124,15 @@ def signature(repo: Repo, commit_hash: CommitHash) -> str:
     With it a listing can trust an earlier full scan; empty if the folders don't exist.
     """
     try:
-        folders = (f"{repo.snapshots}/{commit_hash}", repo.blobs)
-        times = [os.stat(folder).st_mtime_ns for folder in folders]  # noqa: PTH116 - asked for each model of a library
+        snapshot = os.stat(f"{repo.snapshots}/{commit_hash}")  # noqa: PTH116 - asked for each model of a library
+        return signature_of(snapshot, os.stat(repo.blobs))  # noqa: PTH116 - as above
     except OSError:
         return ""
-    return ":".join(map(str, times))
+
+
+def signature_of(snapshot: os.stat_result, blobs: os.stat_result) -> str:
+    """Return the value of `signature` for folders whose metadata was already read."""
+    return f"{snapshot.st_mtime_ns}:{blobs.st_mtime_ns}"
 
 
 def repos(base: Base, listing: Listing | None = None) -> list[tuple[str, RepoId, Repo]]:

@@ -260,7 +260,8 @@ def _parse(name: str, kept: object) -> Subtotal:
     apparent, allocated, linked, folders = sequence_of(kept, 4)
     subtotal = Subtotal(allocated_bytes=size_of(allocated), linked=list(list_of(linked, _linked)))
     subtotal.apparent = {kind: size_of(count) for kind, count in object_of(apparent).items() if kind in BREAKDOWN}
-    subtotal.folders = {FilePath(folder): size_of(mtime) for folder, mtime in object_of(folders, name).items()}
+    mtimes = object_of(folders, name)
+    subtotal.folders = dict(zip(FilePath.each(list(mtimes)), map(size_of, mtimes.values()), strict=True))
     return subtotal
 
 
