@@ -437,3 +437,26 @@ def test_what_threads_write_into_a_new_folder_belongs_to_whom_the_base_belongs(t
             thread.join()
 
     assert {path.stat().st_uid for path in base.rglob("*")} == {USER}
+
+
+def test_links_of_one_folder_leave_what_is_there(tmp_path: Path) -> None:
+    """Links are made in a folder that is new, and a name that is taken keeps what it has."""
+    put(tmp_path / "root/deep/taken", b"theirs")
+
+    fs.create_links(tmp_path / "root", tmp_path / "root/deep", {"taken": "../a", "free": "../b"})
+
+    assert (tmp_path / "root/deep/taken").read_bytes() == b"theirs"
+    assert str((tmp_path / "root/deep/free").readlink()) == "../b"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="what root writes for another user needs root")
+def test_a_link_that_root_makes_in_a_users_folder_is_that_users(tmp_path: Path) -> None:
+    """A link belongs to the owner of its folder, whichever call made it."""
+    folder = tmp_path / "root"
+    folder.mkdir()
+    os.chown(folder, USER, USER)
+
+    fs.create_links(folder, folder, {"one": "a"})
+    fs.create_link(folder, folder / "two", "a")
+
+    assert {os.lstat(folder / name).st_uid for name in ("one", "two")} == {USER}

@@ -17,6 +17,7 @@ import contextlib
 import fnmatch
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Self
 
 from modelshelf.domain.names import FilePath
@@ -118,6 +119,7 @@ def escape(path: str) -> str:
     return re.sub(r"([*?[])|^(!)", lambda special: f"[{special[1] or _NO_EXCLUSION}]", path)  # no path has a backslash
 
 
+@lru_cache(maxsize=4096)
 def _name_in(pattern: str) -> FilePath | None:
     with contextlib.suppress(BadInput):
         if _SPECIAL.search(pattern) is None:  # most of them

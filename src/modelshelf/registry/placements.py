@@ -6,6 +6,7 @@ what another process did since.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from modelshelf.registry.database import db_now
 from modelshelf.registry.fast_read import model_rows, models_query
 from modelshelf.registry.rows import columns_of, drop_manifests, new_deletion
 from modelshelf.registry.tables import files, jobs, models
+
+_NEW = sa.insert(models).values(created_at=db_now(), arrived_at=db_now())
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,10 @@ class Placements:
 
     def add(self, arrivals: Sequence[Arrival]) -> list[bool]:
         """Register models again from their sidecars, in one transaction; return for each whether its name was free."""
-        with self._engine.begin() as connection:
+        with contextlib.suppress(IntegrityError), self._engine.begin() as connection:
+            _add_all(connection, arrivals)
+            return [True] * len(arrivals)
+        with self._engine.begin() as connection:  # some name is taken: one by one they say which
             return [_add(connection, arrival) for arrival in arrivals]
 
     def place(self, row: ModelRow, arrival: Arrival) -> bool:
@@ -237,9 +243,44 @@ def _is_idle(row: ModelRow) -> sa.ColumnElement[bool]:
     )
 
 
+def _add_all(connection: sa.Connection, arrivals: Sequence[Arrival]) -> None:
+    """Add models whose names are all free.
+
+    Raises:
+        IntegrityError: One isn't.
+    """
+    if not arrivals:
+        return
+    connection.execute(_NEW, [_new_values(arrival) for arrival in arrivals])
+    here = sa.select(files.c.hf_path, files.c.commit_hash).distinct()
+    here = here.where(files.c.hf_path.in_({arrival.sidecar.hf_path for arrival in arrivals}))
+    known, rows = {tuple(row) for row in connection.execute(here)}, list[dict[str, object]]()
+    for sidecar in (arrival.sidecar for arrival in arrivals):
+        commit = sidecar.hf_path, sidecar.commit_hash
+        if commit in known:
+            _keep_files(connection, *commit, sidecar.files)
+        else:
+            rows += _file_rows(*commit, sidecar.files)
+        known.add(commit)
+    if rows:
+        connection.execute(sa.insert(files), rows)
+
+
 def _add(connection: sa.Connection, arrival: Arrival) -> bool:
     sidecar = arrival.sidecar
-    values = {
+    try:
+        with connection.begin_nested():
+            connection.execute(_NEW, _new_values(arrival))
+            _keep_files(connection, sidecar.hf_path, sidecar.commit_hash, sidecar.files)
+    except IntegrityError:
+        return False
+    return True
+
+
+def _new_values(arrival: Arrival) -> dict[str, object]:
+    """Return the columns of a new model but the times."""
+    sidecar = arrival.sidecar
+    return {
         "model_name": sidecar.model_name,
         "hf_path": sidecar.hf_path,
         "revision": sidecar.revision,
@@ -249,14 +290,6 @@ def _add(connection: sa.Connection, arrival: Arrival) -> bool:
         "mirrored": sidecar.mirrored,
         **_values(arrival),
     }
-    try:
-        with connection.begin_nested():
-            times = {"created_at": db_now(), "arrived_at": db_now()}
-            connection.execute(sa.insert(models).values(**values, **times))
-            _keep_files(connection, sidecar.hf_path, sidecar.commit_hash, sidecar.files)
-    except IntegrityError:
-        return False
-    return True
 
 
 def _values(arrival: Arrival) -> dict[str, object]:
@@ -280,6 +313,9 @@ def _keep_files(connection: sa.Connection, repo_id: str, commit_hash: str, manif
         return  # files found on a disk may be a part of what is known of the commit
     connection.execute(sa.delete(files).where(same))
     if manifest:
-        commit = {"hf_path": repo_id, "commit_hash": commit_hash}
-        rows = [commit | {"path": f.path, "size_bytes": f.size_bytes, "digest": f.digest} for f in manifest]
-        connection.execute(sa.insert(files), rows)
+        connection.execute(sa.insert(files), _file_rows(repo_id, commit_hash, manifest))
+
+
+def _file_rows(repo_id: str, commit_hash: str, manifest: Sequence[FileEntry]) -> list[dict[str, object]]:
+    commit = {"hf_path": repo_id, "commit_hash": commit_hash}
+    return [commit | {"path": f.path, "size_bytes": f.size_bytes, "digest": f.digest} for f in manifest]

@@ -12,7 +12,7 @@ import contextlib
 import itertools
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from modelshelf.domain.outcomes import Freed
@@ -184,7 +184,20 @@ def create_link(root: Path, path: Path, target: str) -> None:
         FileExistsError: The name exists.
     """
     with place(root, path, make=True) as at:
-        os.symlink(target, at.name, dir_fd=at.folder)
+        _link_at(at, target)
+
+
+def create_links(root: Path, folder: Path, targets: Mapping[str, str]) -> None:
+    """Make symbolic links in one folder, each under its name if that is free; the caller makes the folder durable."""
+    with translate_errors(folder), opened(root, folder, make=True) as held:
+        for name, target in targets.items():
+            with contextlib.suppress(FileExistsError):
+                _link_at(Place(held, folder / name), target)
+
+
+def _link_at(at: Place, target: str) -> None:
+    os.symlink(target, at.name, dir_fd=at.folder)
+    if os.geteuid() == 0 != os.fstat(at.folder).st_uid:  # a link has no mode, and any other user's is that user's
         at.take_folder_permissions()
 
 

@@ -28,6 +28,9 @@ from modelshelf.store.layout import Base, Repo
 from modelshelf.store.repos import scan
 from modelshelf.store.tiers import marker
 
+_MANY = 50
+"""From so many models on the files of all are read in one statement."""
+
 
 @dataclass(frozen=True, slots=True)
 class Library:
@@ -199,6 +202,10 @@ class Places:
     writable: dict[str, bool] = field(default_factory=dict)
     damage: dict[tuple[str, str], str] | None = None
     """What `Reader.damage` returns, once it was called."""
+    asked: int = 0
+    """How many manifests were read one by one."""
+    manifests: Mapping[tuple[str, str], list[FileEntry]] | None = None
+    """What `Reader.manifests` returns, once many were asked for."""
 
     def at(self, row: ModelRow) -> Model:
         """Return a model with its state now."""
@@ -253,9 +260,16 @@ class Places:
         """Return whether a model's list is only what adopt found, so the commit may have more files."""
         if row.commit_hash is None or not all(pattern.name for pattern in row.allow_patterns):
             return False
-        return bool(row.allow_patterns) and may_be_short(
-            self.reader.files(row.hf_path, row.commit_hash), row.allow_patterns
-        )
+        return bool(row.allow_patterns) and may_be_short(self._manifest(row), row.allow_patterns)
+
+    def _manifest(self, row: ModelRow) -> list[FileEntry]:
+        """Return the files of a model's commit; after many of these, all of the registry are read at once."""
+        self.asked += 1
+        if self.manifests is None and self.asked > _MANY:
+            self.manifests = self.reader.manifests()
+        if self.manifests is not None:
+            return self.manifests.get((row.hf_path, row.commit_hash or ""), [])
+        return self.reader.files(row.hf_path, row.commit_hash or "")
 
     def _is_writable(self, base_path: str) -> bool:
         if base_path not in self.writable:
@@ -269,7 +283,7 @@ class Places:
         """
         if row.complete and row.signature and scan.signature(repo, commit_hash) == row.signature:
             return 0, 1, 0
-        files = selected_files(self.reader, row)
+        files = select_files(self._manifest(row), row.allow_patterns)
         missing = scan.missing_files(repo, commit_hash, files)
         blobs = scan.blob_sizes(repo) if missing and row.complete else {}
         linkable = sum(blobs.get(file.digest) == file.size_bytes for file in missing)
@@ -282,7 +296,8 @@ class Places:
         if not self.damage:
             return ""
         tier_id, folder = marker.read_id(base) or "", base.repo(row.hf_path).snapshot(commit_hash)
-        stamps = ((f.path, self.damage.get((tier_id, f.digest))) for f in selected_files(self.reader, row))
+        files = select_files(self._manifest(row), row.allow_patterns)
+        stamps = ((f.path, self.damage.get((tier_id, f.digest))) for f in files)
         return next((path for path, stamp in stamps if stamp and stamp == scan.stamp(folder / path)), "")
 
 

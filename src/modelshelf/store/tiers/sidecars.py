@@ -56,7 +56,7 @@ def write(base: Base, sidecar: Sidecar) -> None:
         "mirrored": sidecar.mirrored,
         "files": [[file.path, file.size_bytes, file.digest] for file in sidecar.files],
     }
-    text = json.dumps(value, indent=1)
+    text = json.dumps(value)
     with contextlib.suppress(OSError, BadInput):  # there is none yet, or something else
         if read_small_text(path, LIST_BYTES) == text:
             return

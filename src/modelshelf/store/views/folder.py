@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 
 from modelshelf.domain.views import NOTHING, OTHER, Link, Making, View, ViewPlan, folders_of, text_mark
@@ -89,8 +90,8 @@ def carry_out(base: Base, view: View, plan: ViewPlan) -> None:
     records.write(base, plan.during)
     if view.is_pending:
         _sweep(root, view)
-    for making in plan.make:
-        _make(root, making)
+    for above, making in groupby(plan.make, key=lambda making: making.path.rpartition("/")[0]):
+        _make(root, above, list(making))
     for path in plan.drop:
         if view.is_ours(path, mark_at(root, path)):
             fs.remove_file(root, root / path)
@@ -100,16 +101,23 @@ def carry_out(base: Base, view: View, plan: ViewPlan) -> None:
     records.write(base, plan.after)
 
 
-def _make(root: Path, making: Making) -> None:
-    """Make one link or file; what somebody else put there meanwhile stays."""
-    path, entry = root / making.path, making.entry
-    if making.replaces == NOTHING:
-        with contextlib.suppress(FileExistsError):
-            fs.create_link(root, path, entry.target) if isinstance(entry, Link) else fs.create_text(
-                root, path, entry.content
-            )
-    elif mark_at(root, making.path) == making.replaces:
-        fs.make_link(root, path, entry.target) if isinstance(entry, Link) else fs.write_text(root, path, entry.content)
+def _make(root: Path, above: str, making: Sequence[Making]) -> None:
+    """Make links and files of one folder; what somebody else put there meanwhile stays."""
+    new_links: dict[str, str] = {}
+    for one in making:
+        path, entry = root / one.path, one.entry
+        is_new = one.replaces == NOTHING
+        if not is_new and mark_at(root, one.path) != one.replaces:
+            continue
+        if not isinstance(entry, Link):
+            with contextlib.suppress(FileExistsError):
+                (fs.create_text if is_new else fs.write_text)(root, path, entry.content)
+        elif is_new:
+            new_links[path.name] = entry.target
+        else:
+            fs.make_link(root, path, entry.target)
+    if new_links:
+        fs.create_links(root, root / above, new_links)
 
 
 def _sync(root: Path, plan: ViewPlan) -> None:

@@ -68,7 +68,7 @@ def write(base: Base, view: View) -> None:
         "made": {path: [made.model_name, made.marks] for path, made in view.made.items()},
         "places": {path: [source.repo_id, source.path] for path, source in view.places.items()},
     }
-    fs.write_text(base.path, base.view(view.kind, view.root), json.dumps(value, indent=1))
+    fs.write_text(base.path, base.view(view.kind, view.root), json.dumps(value))
 
 
 def remove(base: Base, view: View) -> None:
