@@ -5,13 +5,14 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import NamedTuple
 
 from modelshelf.domain.engine_choice import NOTHING_CHOSEN, EngineChoice
 from modelshelf.domain.jobs import JobKind
 from modelshelf.domain.made_up_commits import is_made_up
 from modelshelf.domain.names import CommitHash, Digest, FilePath, ModelName, RefName, RepoId
-from modelshelf.domain.outside import size_of
+from modelshelf.domain.outside import sizes_of
 from modelshelf.domain.patterns import FilePattern, Selection
 from modelshelf.domain.users import User
 from modelshelf.errors import BadInput
@@ -76,10 +77,17 @@ def file_entries(rows: object) -> tuple[FileEntry, ...]:
     for row in rows:
         if not isinstance(row, list) or len(row) != 3:
             raise BadInput(f"{row!r:.80} isn't a file.")
-    paths, sizes, digests = zip(*rows, strict=True) if rows else ((), (), ())
-    return tuple(
-        map(FileEntry._make, zip(FilePath.each(paths), map(size_of, sizes), Digest.each(digests), strict=True))
-    )
+    return entries_of(*zip(*rows, strict=True)) if rows else ()
+
+
+def entries_of(paths: Sequence[object], sizes: Sequence[object], digests: Sequence[object]) -> tuple[FileEntry, ...]:
+    """Return files from their paths, their sizes and their digests, of which there are as many.
+
+    Raises:
+        BadInput: One of them is invalid.
+    """
+    columns = zip(FilePath.each(paths), sizes_of(sizes), Digest.each(digests), strict=True)
+    return tuple(map(tuple.__new__, repeat(FileEntry), columns))  # as FileEntry._make, which counts each again
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from modelshelf.domain.outside import (
     parse_json,
     sequence_of,
     size_of,
+    sizes_of,
     text_of,
 )
 from modelshelf.errors import BadInput
@@ -56,6 +57,10 @@ def test_what_is_no_json_is_refused(text: str) -> None:
         (size_of, True),
         (size_of, 1.0),
         (size_of, "1"),
+        (sizes_of, [1, -1]),
+        (sizes_of, [2**63, 1]),
+        (sizes_of, [1, True]),
+        (sizes_of, [1, "1"]),
         (int_of, 2**64),
         (int_of, -(2**63) - 1),
         (int_of, False),
@@ -86,3 +91,9 @@ def test_any_value_is_taken_as_it_is_or_refused(value: object) -> None:
             assert parse(value) == value
         except BadInput:
             continue
+
+
+@pytest.mark.parametrize("sizes", [[], [0], [7, 0, 2**63 - 1]], ids=["none", "one", "several"])
+def test_many_sizes_are_read_as_each_alone(sizes: list[int]) -> None:
+    """Sizes that are read together come out as each does alone."""
+    assert sizes_of(sizes) == [size_of(size) for size in sizes] == sizes

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 
 from modelshelf.domain import lfs
-from modelshelf.domain.models import FileEntry, file_entries
+from modelshelf.domain.models import FileEntry, entries_of
 from modelshelf.domain.names import CommitHash
 from modelshelf.domain.outside import object_of
 from modelshelf.errors import BadInput
@@ -38,8 +38,10 @@ def parse(value: object) -> tuple[FileEntry, ...]:
     listing = object_of(value, "format_version", "files")
     if listing["format_version"] != _FORMAT:
         return ()
-    files = object_of(listing["files"])
-    return file_entries([[path, *_size_and_digest(object_of(files[path]))] for path in sorted(files)])
+    files = sorted(object_of(listing["files"]).items())
+    found = [_size_and_digest(object_of(info)) for _, info in files]
+    sizes, digests = [size_bytes for size_bytes, _ in found], [digest for _, digest in found]
+    return entries_of([path for path, _ in files], sizes, digests)
 
 
 def write(repo: Repo, commit_hash: CommitHash, files: Iterable[FileEntry]) -> None:
@@ -49,9 +51,7 @@ def write(repo: Repo, commit_hash: CommitHash, files: Iterable[FileEntry]) -> No
     that Xet has for it: huggingface_hub fetches such a file by plain HTTP.
     """
     listing = {file.path: _info(file) for file in sorted(files, key=lambda file: file.path)}
-    fs.write_text(
-        repo.root, repo.tree(commit_hash), json.dumps({"format_version": _FORMAT, "files": listing}, indent=1)
-    )
+    fs.write_text(repo.root, repo.tree(commit_hash), json.dumps({"format_version": _FORMAT, "files": listing}))
 
 
 def bring(source: Repo, target: Repo, commit_hash: CommitHash) -> None:
