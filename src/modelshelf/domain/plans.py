@@ -11,13 +11,13 @@ from modelshelf.domain.names import BasePath, CommitHash, Digest, FilePath, Mode
 from modelshelf.domain.tiers import Tier
 from modelshelf.domain.views import Entry
 
-SEGMENT_BYTES = 256 * 2**10
+SEGMENT_BYTES = 64 * 2**10
 """A download is kept in segments of this size; what a killed stream had of its segment is lost."""
 CLAIM_BYTES = 8
 """Bytes in a part's map for each segment."""
-LEAST_RUN_SEGMENTS = 32
+LEAST_RUN_SEGMENTS = 128
 """A request asks for at least so many missing segments, so that its round trip is worth it."""
-MOST_RUN_SEGMENTS = 256
+MOST_RUN_SEGMENTS = 1024
 """A request asks for at most so many segments, so that streams share the end of a file."""
 BESIDE_BYTES = 640 * 2**10
 """Folders and refs of one model, and the registry's reserve (see `registry.sqlite_file`)."""
@@ -98,8 +98,8 @@ def segment_count(size_bytes: int) -> int:
 def segment_range(index: int, size_bytes: int) -> tuple[int, int]:
     """Return the half-open byte range of a segment.
 
-    >>> segment_range(1, 2**18 + 10)
-    (262144, 262154)
+    >>> segment_range(1, 2**16 + 10)
+    (65536, 65546)
     """
     start = index * SEGMENT_BYTES
     return start, min(start + SEGMENT_BYTES, size_bytes)

@@ -18,8 +18,8 @@ from modelshelf.hub.transport import PacedResponse
 
 _HEAD_S = 30.0
 """Longest wait for an answer to begin, in seconds; then a dead connection is replaced."""
-_MOMENT_S = 0.25
-"""How long a reader waits at most for a full buffer, in seconds."""
+_MOMENT_S = 0.05
+"""How long a reader waits at most for a full buffer, in seconds: what it has by then, a kill takes."""
 _STALE = frozenset({401, 403, 404, 410})
 """Answers of an expired signed address."""
 

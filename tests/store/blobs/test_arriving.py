@@ -14,7 +14,7 @@ from modelshelf.store.layout import Base
 from tests.builders import digest_of
 from tests.world import random_bytes
 
-DATA = random_bytes(6 * SEGMENT_BYTES + 1000)
+DATA = random_bytes(18 * SEGMENT_BYTES + 1000)
 DIGEST = digest_of("x.bin", DATA)
 LAST = segment_count(len(DATA)) - 1
 HELD_AT = LAST * SEGMENT_BYTES
@@ -58,8 +58,8 @@ def test_bytes_are_read_as_far_as_they_are_there(base: Base) -> None:
             assert reader.read(1000, 2000) == DATA[1000:2000]
             assert reader.read(2 * SEGMENT_BYTES, len(DATA)) == b""
             assert reader.read(3 * SEGMENT_BYTES + 7, len(DATA)) == DATA[3 * SEGMENT_BYTES + 7 : 4 * SEGMENT_BYTES]
-            write(incoming, 2, 4, 5)
-            assert reader.read(0, len(DATA)) == DATA[: 4 * SEGMENT_BYTES]
+            write(incoming, 2, *range(4, 18))
+            assert reader.read(0, len(DATA)) == DATA[: 2**20]
             assert not reader.is_whole()
 
 

@@ -9,6 +9,9 @@ from modelshelf.domain.plans import SEGMENT_BYTES, BlobNeed
 from modelshelf.domain.ports import Progress
 from modelshelf.store.blobs.partial import IncomingBlob, Run
 
+_SMALL_BYTES = 256 * 2**10
+"""A blob of at most this size costs mostly the round trip."""
+
 
 @dataclass(slots=True, eq=False)
 class Download:
@@ -45,5 +48,5 @@ class Task:
 
 
 def is_large(need: BlobNeed) -> bool:
-    """Return whether a blob occupies the line for a while; a small one costs mostly the round trip."""
-    return need.size_bytes > SEGMENT_BYTES
+    """Return whether a blob occupies the line for a while."""
+    return need.size_bytes > _SMALL_BYTES

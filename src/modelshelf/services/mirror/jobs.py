@@ -42,7 +42,7 @@ from modelshelf.store.tiers import sidecars
 
 _log = logging.getLogger(__name__)
 
-READ_SEGMENTS = 64
+READ_SEGMENTS = 256
 """How many segments a request to the hub asks for: 16 MiB, so that a client that reads from the beginning waits for
 none that comes from further behind."""
 _SMALL_BYTES = 4 * 2**20

@@ -21,7 +21,7 @@ from modelshelf.domain.plans import CLAIM_BYTES, SEGMENT_BYTES
 from modelshelf.errors import Corrupt
 from modelshelf.store.layout import Base
 
-_AT_ONCE = 4
+_AT_ONCE = 16
 """How many segments are read at once: 1 MiB."""
 
 

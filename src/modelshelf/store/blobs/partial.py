@@ -1,7 +1,7 @@
 """A blob as it arrives: segments in any order, hashed in order, published only when the digest is right.
 
 A part is `incoming/<digest>.part`, written at offsets, with `incoming/<digest>.map` beside it: eight bytes for each
-segment in order, the XXH3 of its bytes, or zeros if it is missing. 100 GB have a map of 3 MB, which is written
+segment in order, the XXH3 of its bytes, or zeros if it is missing. 100 GB have a map of 12 MB, which is written
 in place. The map is only a claim. Resuming a part reads each claimed segment and keeps those whose checksum
 agrees, so that a power cut that kept the map and lost the bytes, or tore the map, costs a segment and not the blob.
 XXH3 costs a fiftieth of sha256, crc32 a third.
