@@ -256,6 +256,7 @@ def test_a_full_primary_does_not_demote_to_a_drive_that_is_away(hub: FakeHub, li
 
 def test_the_hub_face_never_denies_what_is_only_away(library: Home) -> None:
     """The hub face answers 503 if a repository's drive is offline, because clients remember a 404."""
+    library.views = ""  # the view in the primary keeps the lists; see the next test
     with library.open() as shelf:
         shelf.remove("usb", delete_files=True)
     with library.serve() as server:
@@ -274,6 +275,20 @@ def test_the_hub_face_never_denies_what_is_only_away(library: Home) -> None:
             assert "503" in asked.err
             assert "RepositoryNotFound" not in asked.err
         assert server.ask("HEAD", f"/hf/{FAR}/resolve/main/config.json").status == 200
+
+
+def test_a_view_has_the_lists_of_what_is_away(library: Home) -> None:
+    """Where a view in the primary shows a repository whose drive is away, its lists are told, and its files are 503."""
+    with library.open() as shelf:
+        shelf.remove("usb", delete_files=True)
+    with library.serve() as server, unmounted(library.secondary):
+        about = server.ask("GET", "/hf/api/models/org/far")
+        file = server.ask("GET", f"/hf/{FAR}/resolve/main/config.json")
+        pinned = server.ask("GET", f"/hf/{FAR}/resolve/{about.json['sha']}/config.json")
+
+        assert (about.status, about.json["id"]) == (200, FAR)
+        assert [(answer.status, "x-error-code" in answer.headers) for answer in (file, pinned)] == [(503, False)] * 2
+        assert server.ask("GET", "/hf/api/models/org/nobody").status == 404
 
 
 def test_a_file_that_only_a_drive_that_is_away_may_have_is_not_denied(hub: FakeHub, library: Home) -> None:
