@@ -160,6 +160,8 @@ async def streams(url: str, text: str = "") -> float:
     return CLIENTS * EVENTS / took_s
 
 
+AIM_ADDED_MS = {"p50": 0.4, "p99": 3.0}
+AIM_RATE, AIM_PACED = 2000, 0.98
 Rates = dict[str, dict[str, list[float]]]
 KINDS = ("requests a second", "paced events a second", "events a second")
 
@@ -182,17 +184,23 @@ async def compare(direct: str, doors: Mapping[str, str], rounds: int, count: int
 
 
 def report(name: str, direct: list[list[float]], door: list[list[float]], rates: Rates) -> None:
-    """Print what one door adds."""
+    """Print what one door adds; the aims are ours."""
+    met = {True: "reached", False: "missed"}
     print(f"\n{name}")
     for what, share in (("p50", 0.5), ("p99", 0.99)):
         theirs, ours = ([sorted(one)[int(len(one) * share)] * 1000 for one in each] for each in (direct, door))
         added = [one - other for one, other in zip(ours, theirs, strict=True)]
         print(f"  {what}: direct {statistics.median(theirs):.2f} ms, door {statistics.median(ours):.2f} ms,"
-              f" added {statistics.median(added):.2f} ms ({min(added):.2f} to {max(added):.2f})")  # fmt: skip
+              f" added {statistics.median(added):.2f} ms ({min(added):.2f} to {max(added):.2f});"
+              f" aim {AIM_ADDED_MS[what]:g} ms: {met[statistics.median(added) <= AIM_ADDED_MS[what]]}")  # fmt: skip
     for kind, of in rates.items():
         ratios = [ours / theirs for ours, theirs in zip(of[name], of["direct"], strict=True)]
         print(f"  {kind}: direct {statistics.median(of['direct']):.0f}, door {statistics.median(of[name]):.0f},"
               f" ratio {statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})")  # fmt: skip
+    a_second, paced = (rates[kind] for kind in KINDS[:2])
+    rate, ratio = statistics.median(a_second[name]), statistics.median(paced[name]) / statistics.median(paced["direct"])
+    print(f"  aim {AIM_RATE} requests a second: {met[rate >= AIM_RATE]}; aim {AIM_PACED} of direct in paced streams:"
+          f" {met[ratio >= AIM_PACED]}")  # fmt: skip
 
 
 def serve_engine() -> None:
