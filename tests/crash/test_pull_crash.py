@@ -121,7 +121,7 @@ def test_a_reservation_dies_with_its_process(hub: FakeHub, home: Home, shelf: Sh
     hub.add_repo(REPO, SMALL)
     shelf.register("m", REPO, download=False)
 
-    pull_and_kill(hub, home, MIB // 2)
+    pull_and_kill(hub, home, 2 * SEGMENT_BYTES)
 
     assert len(shelf.services.registry.reservations.all()) == 1
     shelf.pull("m")
@@ -152,7 +152,7 @@ def test_what_a_killed_pull_left_can_be_removed(hub: FakeHub, home: Home, shelf:
     """A job that nobody runs doesn't keep `shelf rm` from removing its model."""
     hub.add_repo(REPO, SMALL)
     shelf.register("m", REPO, download=False)
-    pull_and_kill(hub, home, MIB // 2)
+    pull_and_kill(hub, home, 2 * SEGMENT_BYTES)
 
     shelf.remove("m", delete_files=True)
 
@@ -164,7 +164,7 @@ def test_a_killed_pull_is_not_called_downloading(hub: FakeHub, home: Home, shelf
     """A model whose download process died isn't listed as downloading."""
     hub.add_repo(REPO, SMALL)
     shelf.register("m", REPO, download=False)
-    pull_and_kill(hub, home, MIB // 2)
+    pull_and_kill(hub, home, 2 * SEGMENT_BYTES)
 
     shown = home.run("show", "m", "--json").checked().json
 
