@@ -176,12 +176,14 @@ def open_forgetter() -> Forgetter:
     Raises:
         BadInput: The settings are invalid.
     """
+    from modelshelf.bootstrap.in_force import registry_in_force
     from modelshelf.bootstrap.status import open_registry
     from modelshelf.services.space.forget_base import Forgetter
 
     settings = load_settings()
-    libraries = KnownLibraries(settings.state_home)
-    return Forgetter(settings.tiers, KnownBases(settings.state_home), libraries, open_registry(settings)[0])
+    known, libraries = KnownBases(settings.state_home), KnownLibraries(settings.state_home)
+    url = registry_in_force(settings)[0]
+    return Forgetter(settings.tiers, known, libraries, open_registry(settings)[0], url)
 
 
 def reset_marker(path: str) -> None:

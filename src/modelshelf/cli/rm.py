@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -90,6 +91,9 @@ class _Going:
         """
         for name in () if files else self.models:
             output.note(_stays(self.shelf, name))
+        for name in self.models:
+            for folder in self.shelf.services.remover.folders_with(name):
+                output.note(_loses(self.shelf, folder, name))
         if self.models and not files:
             files = ask("Delete the files too?", "no", yes_or_no)
         for repo_id, found in self.unneeded.items():
@@ -149,16 +153,28 @@ def _stays(shelf: Shelf, name: str) -> str:
     return f"{name}: deleting its files frees {format_size(plan.free_bytes)} of {size}. {kept}".rstrip()
 
 
+def _loses(shelf: Shelf, folder: str, name: str) -> str:
+    """Return that another program won't find a model any more, and how it gets its own files back first."""
+    from modelshelf.domain.views import ViewKind
+
+    is_its_own = shelf.services.views.is_there(ViewKind.ADOPTED, folder)
+    back = f" To give the program its files back first: shelf adopt --unlink {shlex.quote(folder)}"
+    return f"{folder} will no longer have {name}: its links there go.{back if is_its_own else ''}"
+
+
 def _plan(shelf: Shelf, name: str, *, files: bool, quiet: bool) -> object:
     from modelshelf.schemas.plans import RemovalPlanJson
 
-    plan = shelf.services.remover.plan(name, delete_files=files)
+    remover = shelf.services.remover
+    plan, folders = remover.plan(name, delete_files=files), remover.folders_with(name)
     if not quiet:
         for path in (*plan.links, *plan.blobs):
             output.answer(path)
         frees = f"Would free {format_size(plan.free_bytes)}."
         output.note(frees if files else f"Would remove {name} from the library; its files stay where they are.")
-    return RemovalPlanJson.of(plan)
+        for folder in folders:
+            output.note(_loses(shelf, folder, name))
+    return RemovalPlanJson.of(plan, folders)
 
 
 def _plan_unneeded(repo_id: str, found: Sequence[UnneededSnapshot], *, quiet: bool) -> object:
@@ -184,8 +200,10 @@ def _remove(shelf: Shelf, name: str, *, files: bool, quiet: bool) -> object:
         output.answer(f"Removed {name}: freed {format_size(removed.freed.allocated_bytes)}.")
         if removed.kept:
             output.note(removed.kept)
-        return RemovedJson.of(removed)
-    output.answer(f"Removed {name} from the library; its files stay where they are.")
+    else:
+        output.answer(f"Removed {name} from the library; its files stay where they are.")
+    for folder in removed.folders:
+        output.note(f"{folder} no longer has {name}: its links there are gone.")
     return RemovedJson.of(removed)
 
 

@@ -34,6 +34,8 @@ class Removed:
     """Why some of its bytes stay on the disk, in a sentence; empty if all went."""
     needed_by: list[str]
     """Registered adapters that can't be loaded without it, by name."""
+    folders: list[str]
+    """The folders of other programs that had it by a view, and don't any more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,11 +127,13 @@ class RemovalPlanJson(JsonObject):
     """The files, as absolute paths."""
     free_bytes: int
     """Bytes that this frees."""
+    folders: Sequence[str]
+    """The folders of other programs that have it by a view, and won't any more."""
 
     @classmethod
-    def of(cls, plan: RemovalPlan) -> RemovalPlanJson:
-        """Return the object for a plan."""
-        return cls.like(plan, removed_files=[*plan.links, *plan.blobs])
+    def of(cls, plan: RemovalPlan, folders: Sequence[str]) -> RemovalPlanJson:
+        """Return the object for a plan, and for the folders that have the model by a view."""
+        return cls.like(plan, removed_files=[*plan.links, *plan.blobs], folders=folders)
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,8 @@ class RemovedJson(JsonObject):
     """Why some of its bytes stay on the disk, in a sentence; empty if all went."""
     needed_by: Sequence[str]
     """Registered adapters that can't be loaded without it."""
+    folders: Sequence[str]
+    """The folders of other programs that had it by a view, and don't any more."""
 
     @classmethod
     def of(cls, removed: Removed) -> RemovedJson:

@@ -197,6 +197,23 @@ def test_forgetting_a_base_leaves_every_file(person: Person, project: Path) -> N
     assert person.run(project, "forget", "../nowhere").code == 2
 
 
+def test_a_person_without_a_registry_gives_no_base_of_another_library_away(person: Person, project: Path) -> None:
+    """With a primary that has no registry a base of a living library isn't let go; of a lost one it is."""
+    person.run(project, "add", "n", "org/model", "--to", "secondary").checked()
+    slow, marker = person.root / "slow", person.root / "slow/modelshelf/tier.json"
+    before = marker.read_bytes()
+
+    refused = person.run(person.root, "forget", str(slow), "--models", **third(person))
+
+    assert (refused.code, "belongs to another library" in refused.err) == (5, True)
+    assert f"PRIMARY_CACHE_PATH={person.root}/fast shelf forget {slow} --models" in refused.err
+    assert marker.read_bytes() == before
+    for file in (person.root / "fast/modelshelf").glob("registry.db*"):
+        file.unlink()
+    person.run(person.root, "forget", str(slow), "--models", **third(person)).checked()
+    assert b"registry" not in marker.read_bytes()
+
+
 def test_a_link_in_the_place_of_a_base_has_a_way_out(person: Person, project: Path) -> None:
     """If a base became a link to another tier, the doctor says so, and `shelf forget` makes it usable again."""
     other = person.folder("other", "PRIMARY_CACHE_PATH=~/big\n")

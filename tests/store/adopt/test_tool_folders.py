@@ -139,3 +139,17 @@ def test_what_no_reader_understands_is_named(tmp_path: Path, name: str) -> None:
     assert (thing.kind, thing.path, thing.size_bytes, thing.why) == (
         "other", str(tmp_path / name.split("/")[0]), 5, "No reader of shelf understands it.",
     )  # fmt: skip
+
+
+def test_loose_weights_are_found_in_a_folder_and_in_those_in_it(tmp_path: Path) -> None:
+    """Weights that no reader knows are named with size and reason, those deeper and those behind links are not."""
+    put(tmp_path / "a.gguf", b"1234")
+    put(tmp_path / "in/b.safetensors", b"12")
+    put(tmp_path / "in/deep/c.gguf", b"1")
+    put(tmp_path / "notes.txt", b"1")
+    (tmp_path / "link.gguf").symlink_to(tmp_path / "a.gguf")
+
+    found = inventory.loose_weights(tmp_path)
+
+    named = [(Path(one.path).name, one.size_bytes, one.why.split()[0]) for one in found]
+    assert named == [("a.gguf", 4, "Single"), ("b.safetensors", 2, "No")]

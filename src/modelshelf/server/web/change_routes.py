@@ -147,7 +147,9 @@ def _removal(site: Site, row: ModelRow, look: RemovalLook, leaving: set[int]) ->
     try:
         look.check(row, delete_files=True)
         plan = look.plan(row)
-        kept = site.shelf.services.remover.why_kept(row.model_name, plan)
+        remover = site.shelf.services.remover
+        lost = [f"{folder} will no longer have it." for folder in remover.folders_with(row.model_name)]
+        kept = " ".join(filter(None, (remover.why_kept(row.model_name, plan), *lost)))
         return Removing(row, plan.free_bytes, kept, "", "", is_only_copy=is_only_copy)
     except ShelfError as err:
         return Removing(row, 0, "", "", f"{err.detail} {err.hint}".strip(), is_only_copy=is_only_copy)

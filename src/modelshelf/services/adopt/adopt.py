@@ -26,6 +26,7 @@ from modelshelf.domain.adopt import (
     with_need,
 )
 from modelshelf.domain.adopt_inventory import FoundModel, Inventory, Origin
+from modelshelf.domain.eviction import listed
 from modelshelf.domain.job_params import MoveParams, OldCopy, params_of
 from modelshelf.domain.jobs import QUEUED, UNFINISHED, Cause, Job, JobKind
 from modelshelf.domain.names import BasePath, RepoId
@@ -52,6 +53,7 @@ from modelshelf.store.layout import Base
 from modelshelf.store.probe import is_folder, is_link, is_there
 from modelshelf.store.repos import scan
 from modelshelf.store.tiers import governor, meter, sidecars
+from modelshelf.units import format_size
 
 _log = logging.getLogger(__name__)
 _LOOSE = "Loose GGUF files are taken from a folder named models, as local/NAME: shelf adopt FOLDER/models --move"
@@ -125,9 +127,7 @@ class Adopter:
         found = inventory.find(path, wanted.repo_id)
         check_open(path, found)
         if not (found.models or found.things or is_there(Base(path).marker) or self.others.stands_in(path)):
-            hint = "Give a base (the folder above hub), a cache_dir, or another tool's folder of models."
-            hint = _LOOSE if any(path.glob("*.gguf")) else hint
-            raise NotFound(f"Nothing in {path} can be adopted.", hint=hint, path=str(path))
+            raise _nothing_in(path)
         return path, found
 
     def enqueue(self, wanted: AdoptRequest) -> Job:
@@ -377,3 +377,16 @@ def _is_in(job: Job, base: str) -> bool:
     with contextlib.suppress(BadInput):
         return params_of(job, OldCopy).cache_path == base
     return False
+
+
+def _nothing_in(path: Path) -> NotFound:
+    """Return the error for a folder that no reader understands, with the weights that are in it."""
+    loose = inventory.loose_weights(path)
+    hint = "Give a base (the folder above hub), a cache_dir, or another tool's folder of models."
+    names = listed([f"{Path(one.path).relative_to(path)} ({format_size(one.size_bytes)})" for one in loose])
+    return NotFound(
+        f"Nothing in {path} can be adopted{f'; these files stay: {names}' if names else ''}.",
+        hint=_LOOSE if any(one.path.lower().endswith(".gguf") for one in loose) else hint,
+        path=str(path),
+        others=[{"path": one.path, "size_bytes": one.size_bytes, "detail": one.why} for one in loose],
+    )

@@ -68,6 +68,10 @@ class Remover:
         """
         self.look().check(self._row(model_name), delete_files=delete_files)
 
+    def folders_with(self, model_name: str) -> list[str]:
+        """Return the folders of other programs that don't have a model any more once it is removed, by path."""
+        return self.old_copies.views.folders_with(self._row(model_name).model_name)
+
     def why_kept(self, model_name: str, plan: RemovalPlan) -> str:
         """Return why some of a model's bytes stay if its files go, in sentences; empty if all go."""
         return self._why_kept(self._row(model_name), plan)
@@ -86,10 +90,11 @@ class Remover:
         """
         self.runner.run_due(JobKind.DELETE_OLD_COPY)
         needed_by = list(self.adapters.needing(self._row(model_name)))
+        folders = self.folders_with(model_name)
         plan, kept, job = self._forget(model_name, delete_files=delete_files)
         freed = read_freed(self.runner.finish(job)) if job is not None and delete_files else Freed()
         self.runner.run_due(JobKind.DELETE_OLD_COPY)  # only the sidecar; later if its drive is offline
-        return Removed(model_name, plan, freed, kept, needed_by)
+        return Removed(model_name, plan, freed, kept, needed_by, folders)
 
     def _forget(self, model_name: str, *, delete_files: bool) -> tuple[RemovalPlan, str, Job | None]:
         """Delete a model's row; return what goes, why some of it stays, and the job that deletes it."""

@@ -12,6 +12,7 @@ from modelshelf.domain.models import ModelRow
 from modelshelf.domain.names import BasePath
 from modelshelf.domain.tiers import Tiers
 from modelshelf.errors import BadInput, Conflict
+from modelshelf.registry.fast_read import library_id
 from modelshelf.registry.registry import Registry
 from modelshelf.store.known_bases import KnownBases, KnownLibraries
 from modelshelf.store.layout import Base
@@ -49,6 +50,8 @@ class Forgetter:
     libraries: KnownLibraries
     registry: Registry | None
     """The registry in use; None if it isn't reachable or doesn't exist."""
+    url: str
+    """Where it is, or would be."""
 
     def __enter__(self) -> Forgetter:
         """Return itself."""
@@ -80,6 +83,8 @@ class Forgetter:
             raise BadInput(f"{path} isn't a known base.", hint="shelf status lists them.", cache_path=path)
         if self.registry is not None:
             governor.check_ours(base, self.registry.id, self.registry.url)
+        elif named is not None and not self._is_lost(base, named):
+            governor.check_ours(base, "", self.url)
         self._check_free(path, rows, models=models)
         names = tuple(row.model_name for row in rows)
         return ForgetPlan(path, names, sum(row.size_bytes for row in rows), named is not None and is_same_tier)
@@ -104,6 +109,11 @@ class Forgetter:
 
     def _ids(self) -> Mapping[str, str]:
         return self.known.load() | (self.registry.tier_ids() if self.registry is not None else {})
+
+    def _is_lost(self, base: Base, named: governor.Governor) -> bool:
+        """Return whether the registry that a marker names isn't there any more; a server's can't be asked here."""
+        file = named.file(base)
+        return file is not None and library_id(file) != named.id
 
     def _rows(self, path: str) -> list[ModelRow]:
         rows = self.registry.models() if self.registry is not None else []

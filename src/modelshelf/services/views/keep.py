@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from modelshelf.domain.names import ModelName, RepoId
 from modelshelf.domain.ports import Clock
-from modelshelf.domain.views import Entry
-from modelshelf.errors import Unavailable
+from modelshelf.domain.views import DEFAULT_KINDS, Entry
+from modelshelf.errors import ShelfError, Unavailable
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.views.kept import Kept
 from modelshelf.store.layout import Base
+from modelshelf.store.views import records
 
 if TYPE_CHECKING:
     from modelshelf.services.views.views import Views
@@ -54,6 +55,18 @@ class ViewKeeper:
                 self.before_deletion()
         except Unavailable as err:
             _log.warning("views_left", extra={"why": err.detail})
+
+    def folders_with(self, model_name: ModelName) -> list[str]:
+        """Return the folders of other programs that have a model by a view, by path; none where records can't be read.
+
+        Those that stand in a base itself aren't among them.
+        """
+        try:
+            views = [view for base in self.kept.bases() for view in records.read_all(base)]
+        except (ShelfError, OSError):
+            return []
+        others = (view for view in views if view.kind not in DEFAULT_KINDS)
+        return sorted({view.root for view in others if any(m.model_name == model_name for m in view.made.values())})
 
     def stands_in(self, base: Base) -> bool:
         """Return whether a view of all tiers is in a base itself."""

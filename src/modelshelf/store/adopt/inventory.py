@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelshelf.domain.adopt_inventory import FoundFile, FoundModel, FoundThing, Inventory, Origin
+from modelshelf.domain.file_kinds import is_weights
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import (
     CLUTTER,
@@ -28,6 +29,7 @@ from modelshelf.domain.names import (
 )
 from modelshelf.errors import BadInput
 from modelshelf.store.adopt import other_tools
+from modelshelf.store.adopt.foreign import folders, is_plain
 from modelshelf.store.blobs import shared_store
 from modelshelf.store.layout import SHARED_MARKER, Base, CacheDir, Repo
 from modelshelf.store.probe import is_file, is_link, is_real_folder, is_there
@@ -78,7 +80,23 @@ def _not_understood(folder: Path, models: Sequence[FoundModel]) -> Iterator[Foun
         is_model = any(Path(model.place).is_relative_to(entry.path) for model in models)
         is_model = is_model or (entry.name == "manifests" and models[0].kind is Origin.OLLAMA)
         if not (is_part or is_model or entry.name.startswith(".")) and (size_bytes := size_of(Path(entry.path))):
-            yield FoundThing("other", entry.path, size_bytes, "No reader of shelf understands it.")
+            yield FoundThing("other", entry.path, size_bytes, _why_stays(entry.name))
+
+
+def loose_weights(path: Path) -> list[FoundThing]:
+    """Return the weights in a folder and in those in it, by path, each with why it stays: nobody knows whose they are.
+
+    It may be a home, with millions of files: it isn't looked any deeper.
+    """
+    found = (file for each in (path, *folders(path)) for file in sorted(each.glob("*")))
+    loose = (file for file in found if is_weights(file.name) and is_plain(file))
+    return [FoundThing("other", str(file), size_of(file), _why_stays(file.name)) for file in loose]
+
+
+def _why_stays(name: str) -> str:
+    if name.lower().endswith(".gguf"):
+        return "Single GGUF files are taken from a folder named models."
+    return "No reader of shelf understands it."
 
 
 def models_of(base: Base, known: Mapping[RepoId, Set[CommitHash]], seen: SeenBase | None = None) -> list[FoundModel]:

@@ -1,0 +1,130 @@
+"""`shelf adopt --all --yes` as a person types it, in a home with the folders of eleven programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from modelshelf.units import format_size
+from tests.builders import put
+from tests.fakes.hub import FakeHub
+from tests.integration.adopt.test_ten_tools import A, B, C, D, E, allocated, put_ten
+from tests.invariants import violations
+from tests.world import Home, load_offline, random_bytes, tree
+
+OF_THE_SYSTEM = ("/usr/share/ollama/.ollama/models", "/var/lib/ollama")
+CACHED = {"config.json": b"{}", "model.safetensors": random_bytes(120_000, seed=6)}
+PATIENCE_S = 600.0
+"""How long one command may take that makes every file of eleven programs durable, on a disk that others use."""
+TOOLS = {
+    *(".lmstudio", ".ollama", ".local", "ComfyUI", "stable-diffusion-webui", "text-generation-webui", "invokeai"),
+    *(".cache/modelscope", ".cache/torch"),
+}
+
+
+@pytest.fixture
+def full(home: Home, hub: FakeHub) -> Path:
+    """A HOME with ten programs' folders and the cache of Hugging Face's."""
+    if any(Path(place).exists() for place in OF_THE_SYSTEM):
+        pytest.skip("this machine has models of Ollama outside the home, which --all would take in")
+    home.views = None
+    me = home.root / "home"
+    put_ten(me)
+    hub.add_repo("org/cached", CACHED)
+    home.hf(me / ".cache/huggingface", "download", "org/cached").checked()
+    return me
+
+
+def trees(me: Path) -> dict[str, dict[str, bytes]]:
+    """Return what each program reads."""
+    return {tool: tree(me / tool) for tool in TOOLS}
+
+
+def check_taken_in(home: Home, me: Path, before: dict[str, dict[str, bytes]], used: int) -> None:
+    """Assert that there is one copy of all, and that every program reads what it read."""
+    assert trees(me) == before
+    assert tree(load_offline(home, me / ".cache/huggingface", "org/cached")) == CACHED
+    weights = [len(data) for data in (A, B, C, D, E)]
+    assert allocated(home.root) < used - sum(weights) + 1_500_000  # the registry, and the library's own folders
+    with home.open() as shelf:
+        assert len(shelf.models()) == 6
+        assert {model.base for model in shelf.models()} == {str(home.primary)}
+        assert violations(shelf, at_rest=False) == []
+
+
+def test_everything_is_taken_in_at_one_command(home: Home, full: Path) -> None:
+    """With `--yes` each folder's line says what was taken in, nothing is left, and a second run has nothing to do."""
+    before, used = trees(full), allocated(home.root)
+
+    done = home.start("adopt", "--all", "--yes").finish(PATIENCE_S).checked()
+
+    for tool in ("LM Studio", "Ollama", "Jan", "GPT4All", "ComfyUI", "A1111", "text-generation-webui", "Hugging Face"):
+        assert tool in done.out, tool
+    assert "left:" not in done.err
+    check_taken_in(home, full, before, used)
+    again = home.start("adopt", "--all", "--yes").finish(PATIENCE_S).checked()
+    assert "Take it all in" not in again.out
+    check_taken_in(home, full, before, used)
+
+
+def test_programs_read_what_was_taken_in(home: Home, full: Path) -> None:
+    """With `--json` the plan is followed by what was done, of each folder with its models, and nothing failed."""
+    before, used = trees(full), allocated(home.root)
+
+    plan = home.start("adopt", "--all", "--dry-run", "--json").finish(PATIENCE_S).checked().json
+    assert trees(full) == before
+    done = home.start("adopt", "--all", "--yes", "--json").finish(PATIENCE_S).checked().json
+
+    assert len(plan["places"]) == 11
+    assert (len(done["places"]), done["failed"]) == (11, [])
+    assert [place["left"] for place in done["places"]] == [[]] * 11
+    named = {name for place in done["places"] for name in (*place["registered"], *place["moved"])}
+    assert len(named) == 6
+    check_taken_in(home, full, before, used)
+
+
+def test_single_files_that_stay_are_named(home: Home) -> None:
+    """A folder whose weights no reader knows is refused with each file, its size, why it stays and what to do."""
+    folder = home.root / "downloads"
+    put(folder / "tiny.gguf", A)
+    put(folder / "more/net.safetensors", D)
+    put(folder / "notes.txt", b"mine")
+
+    refused = home.run("adopt", str(folder), "--json")
+    said = home.run("adopt", str(folder), "--move")
+
+    assert (refused.code, said.code) == (4, 4)
+    assert refused.problem["others"] == [
+        {
+            "path": str(folder / "tiny.gguf"),
+            "size_bytes": len(A),
+            "detail": "Single GGUF files are taken from a folder named models.",
+        },
+        {
+            "path": str(folder / "more/net.safetensors"),
+            "size_bytes": len(D),
+            "detail": "No reader of shelf understands it.",
+        },
+    ]
+    sizes = [format_size(len(data)) for data in (A, D)]
+    assert f"these files stay: tiny.gguf ({sizes[0]}), more/net.safetensors ({sizes[1]})." in said.err
+    assert "shelf adopt FOLDER/models --move" in said.err
+
+
+def test_removing_a_model_says_which_programs_lose_it(home: Home, full: Path) -> None:
+    """`rm` names the folders whose links go, before and after; the bytes stay, and `--unlink` gives them back first."""
+    home.start("adopt", "--all", "--yes").finish(PATIENCE_S).checked()
+    folder, file = full / ".lmstudio/models", full / ".lmstudio/models/TheOrg/Tiny-GGUF/tiny.gguf"
+    bytes_at = file.resolve()
+    with home.open() as shelf:
+        (name,) = [m.row.model_name for m in shelf.models() if str(m.row.hf_path) == "TheOrg/Tiny-GGUF"]
+
+    planned = home.run("rm", name, "--dry-run").checked().err
+    removed = home.run("rm", name, "--yes", "--json").checked().json
+
+    assert f"{folder} will no longer have {name}: its links there go." in planned
+    assert f"shelf adopt --unlink {folder}" in planned
+    assert set(removed["folders"]) == {str(folder), str(full / ".ollama/models")}
+    assert not file.is_symlink()
+    assert bytes_at.read_bytes() == A
