@@ -43,12 +43,12 @@ def read(said: Path) -> str:
 def test_long_downloads_and_full_tiers_are_told(hub: FakeHub, home: Home, shelf: Shelf, said: Path) -> None:
     """A download of over a minute is told once it ends, a short one isn't, and a tier over its threshold is."""
     hub.add_repo("org/short", {"config.json": b"{}"})
-    hub.add_repo(REPO, {"model.safetensors": random_bytes(10 * SEGMENT_BYTES)})
+    hub.add_repo(REPO, {"model.safetensors": random_bytes(40 * SEGMENT_BYTES)})
     limits = {"PRIMARY_CACHE_LIMIT_GB": "0.005", "CACHE_WARNING_THRESHOLD": "0.5"}
     with home.serve(**path_to(said), **BUS, **limits) as server:
         server.ask("POST", "/api/models", {"model_name": "short", "hf_path": "org/short"})
         server.wait_for_state("short", "ready")
-        hub.pause(after_bytes=9 * SEGMENT_BYTES)
+        hub.pause(after_bytes=36 * SEGMENT_BYTES)
         server.ask("POST", "/api/models", {"model_name": "long", "hf_path": REPO})
         hub.wait_for_bytes(SEGMENT_BYTES)
         job = shelf.services.registry.jobs(kind="pull")[0]
