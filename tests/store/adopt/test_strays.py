@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
-from modelshelf.domain.names import RepoId
+from modelshelf.domain.models import FileEntry
+from modelshelf.domain.names import CommitHash, RepoId
 from modelshelf.domain.outcomes import Freed
 from modelshelf.store.adopt import strays
 from modelshelf.store.layout import SHARED_MARKER, Base, CacheDir
+from modelshelf.store.repos import trees
 
-REPO, COMMIT, DIGEST = RepoId("org/name"), "c" * 40, "d" * 64
+REPO, COMMIT, DIGEST = RepoId("org/name"), CommitHash("c" * 40), "d" * 64
 
 
 @pytest.fixture
@@ -73,6 +76,22 @@ def test_what_is_in_hub_goes(base: Base) -> None:
     assert not CacheDir(base.path).repo(REPO).path.exists()
     assert (base.repo(REPO).snapshot(COMMIT) / "w.bin").read_text() == "w"
     assert base.repo(REPO).ref("main").read_text() == "e" * 40
+
+
+@pytest.mark.parametrize("has_more", [False, True])
+def test_a_list_may_say_more_of_the_files_but_not_name_more(base: Base, has_more: bool) -> None:
+    """A list beside hub that knows Xet's names of the same files goes with the rest; one with another file stays."""
+    repo, file = CacheDir(base.path).repo(REPO), FileEntry("w.bin", 1, "d" * 64)
+    trees.write(base.repo(REPO), COMMIT, [file])
+    more = [FileEntry("z.bin", 1, "e" * 64)] if has_more else []
+    trees.write(repo, COMMIT, [file, *more])
+    said = json.loads(repo.tree(COMMIT).read_text())
+    said["files"]["w.bin"]["xet_hash"] = "f" * 64
+    repo.tree(COMMIT).write_text(json.dumps(said))
+
+    freed = strays.drop_brought(base, REPO)
+
+    assert (freed == Freed(), repo.tree(COMMIT).exists()) == (has_more, has_more)
 
 
 def test_what_is_not_in_hub_stays(base: Base) -> None:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from huggingface_hub._tree_cache import read_tree_cache
+from huggingface_hub._tree_cache import read_tree_cache, write_tree_cache
 
 from modelshelf.domain.models import FileEntry
 from modelshelf.store.layout import Base
@@ -34,6 +34,8 @@ def test_what_is_written_is_read_again_by_huggingface_hub_too(tmp_path: Path) ->
     assert theirs is not None
     assert (theirs["w.bin"].lfs_sha256, theirs["w.bin"].lfs_size) == ("a" * 64, 7)
     assert (theirs["config.json"].blob_id, theirs["config.json"].size) == ("b" * 40, 20)
+    write_tree_cache(str(tmp_path / "theirs"), commit("a"), theirs)
+    assert (tmp_path / f"theirs/trees/{commit('a')}.json").read_bytes() == repo.tree(commit("a")).read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,18 +63,21 @@ class Carrying:
         return sum(piece.size_bytes for piece in self.pieces if not piece.is_there and not piece.link)
 
 
-def plan(source: Path, target: Path, root: Path) -> Carrying:
+def plan(source: Path, target: Path, root: Path, but: Set[Path] = frozenset()) -> Carrying:
     """Return what bringing a folder, or one file, does.
 
     Args:
         source: The folder.
         target: Its path on the target.
         root: The folder that no link may lead out of.
+        but: Files that aren't looked at.
     """
     pieces: list[Piece] = []
     left: list[str] = []
     real_root = root.resolve()
     for path in [source] if is_real_file(source) else scan.walk_files(source):
+        if path in but:
+            continue
         goal = target / path.relative_to(source) if path != source else target
         try:
             found = _piece(path, goal, source, real_root)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 
-from modelshelf.domain.names import RepoId
+from modelshelf.domain.names import CommitHash, RepoId
 from modelshelf.domain.outcomes import Freed
 from modelshelf.store import fs, locks
 from modelshelf.store.adopt import merge_folder
 from modelshelf.store.gc import open_files
-from modelshelf.store.layout import SHARED_MARKER, Base, CacheDir
+from modelshelf.store.layout import SHARED_MARKER, Base, CacheDir, Repo
 from modelshelf.store.probe import is_folder, is_real_folder
-from modelshelf.store.repos import scan
+from modelshelf.store.repos import scan, trees
 
 QUIET_S = 60.0
 """A program that downloads writes more often than this, and so do those that fetch one file after the other."""
@@ -55,17 +55,27 @@ def why_busy(cache_dir: CacheDir, repo_id: RepoId, now: float) -> str:
 def drop_brought(base: Base, repo_id: RepoId) -> Freed:
     """Delete a repository beside `hub` if everything in it is in `hub` as well; the caller holds its lock there.
 
-    Only a ref may differ: models are registered with their commits, and the refs of `hub` stay as they are.
+    A ref may differ: models are registered with their commits, and the refs of `hub` stay as they are. So may a list of
+    a commit's files that names no more than that of `hub`: only huggingface_hub writes what Xet calls each file.
     """
     cache_dir = CacheDir(base.path)
     source, target = cache_dir.repo(repo_id), base.repo(repo_id)
     for name, commit_hash in scan.refs(source).items():
         if is_folder(target.snapshot(commit_hash)):
             fs.remove_file(base.path, source.ref(name))
-    carrying = merge_folder.plan(source.path, target.path, cache_dir.hub)
+    listed = {source.tree(commit) for commit in scan.snapshots(source) if _is_listed(source, target, commit)}
+    carrying = merge_folder.plan(source.path, target.path, cache_dir.hub, listed)
     if carrying.left or not all(piece.is_there for piece in carrying.pieces) or merge_folder.why_kept(carrying):
         return Freed()
+    for path in listed:
+        fs.remove_file(base.path, path)
     return merge_folder.drop(carrying, cache_dir)
+
+
+def _is_listed(source: Repo, target: Repo, commit_hash: CommitHash) -> bool:
+    """Return whether the target's list of a commit names every file of the source's."""
+    files = set(trees.read(source, commit_hash))
+    return bool(files) and files <= set(trees.read(target, commit_hash))
 
 
 def drop_empty_store(base: Base, now: float) -> Freed:

@@ -48,10 +48,13 @@ def write(repo: Repo, commit_hash: CommitHash, files: Iterable[FileEntry]) -> No
     """Write the list of all files of a commit, readable for everybody who may enter the folder.
 
     The git digest of an LFS file is its pointer's, which follows from its digest and size. What is lost is the name
-    that Xet has for it: huggingface_hub fetches such a file by plain HTTP.
+    that Xet has for it: huggingface_hub fetches such a file by plain HTTP. Without those hashes its list of the same
+    commit has the same bytes.
     """
     listing = {file.path: _info(file) for file in sorted(files, key=lambda file: file.path)}
-    fs.write_text(repo.root, repo.tree(commit_hash), json.dumps({"format_version": _FORMAT, "files": listing}))
+    fs.write_text(
+        repo.root, repo.tree(commit_hash), json.dumps({"format_version": _FORMAT, "files": listing}, indent=1)
+    )
 
 
 def bring(source: Repo, target: Repo, commit_hash: CommitHash) -> None:
