@@ -100,7 +100,9 @@ class _HttpHandler(socketserver.StreamRequestHandler):
         with socket.create_connection((url.hostname or "", url.port or 80), timeout=10) as upstream:
             path = url.path + (f"?{url.query}" if url.query else "")
             upstream.sendall("\r\n".join([f"{method} {path} HTTP/1.1", *kept, "Connection: close", "", ""]).encode())
-            _relay(self.connection, upstream)
+            with contextlib.suppress(OSError):  # the next request on this connection isn't the upstream's to read
+                while data := upstream.recv(65536):
+                    self.connection.sendall(data)
 
 
 class _SocksHandler(socketserver.BaseRequestHandler):
