@@ -176,13 +176,12 @@ def open_forgetter() -> Forgetter:
     Raises:
         BadInput: The settings are invalid.
     """
-    from modelshelf.bootstrap.in_force import registry_in_force
     from modelshelf.bootstrap.status import open_registry
     from modelshelf.services.space.forget_base import Forgetter
 
     settings = load_settings()
     known, libraries = KnownBases(settings.state_home), KnownLibraries(settings.state_home)
-    url = registry_in_force(settings)[0]
+    url, _ = registry_file.place(settings.database_url, settings.tiers.primary.base)
     return Forgetter(settings.tiers, known, libraries, open_registry(settings)[0], url)
 
 
