@@ -97,7 +97,8 @@ class SchedulerMachine(RuleBasedStateMachine):
             case Stop(model_id):
                 assert model_id in self.live - self.stopping, "there is nothing to stop"
                 assert self.is_closed or model_id not in self.granted.values(), "a busy engine isn't stopped"
-                assert self.is_closed or model_id not in self.pinned, "a pinned engine isn't stopped"
+                is_old = self.scheduler.engines[model_id].is_old  # a pin holds no engine of an older model
+                assert self.is_closed or is_old or model_id not in self.pinned, "a pinned engine isn't stopped"
                 for known in (self.starting, self.ready, self.dozing, self.asleep, self.waking):
                     known.discard(model_id)
                 self.stopping.add(model_id)
