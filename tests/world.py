@@ -159,10 +159,18 @@ class Server:
 
 
 _HAVE_VIEWS = (
+    "tests/containers/",
+    "tests/hostile/",
     "tests/integration/adopt/",
     "tests/integration/catalog/",
+    "tests/integration/doctor/",
+    "tests/integration/events/",
+    "tests/integration/jobs/",
     "tests/integration/lifecycle/",
+    "tests/integration/engines/",
     "tests/integration/maintenance/",
+    "tests/integration/mirror/",
+    "tests/integration/setup/",
     "tests/integration/space/",
 )
 """The tests whose homes have the views that a person has who sets nothing; the others have none yet."""
