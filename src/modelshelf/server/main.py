@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from modelshelf.bootstrap.engines import make_pool
 from modelshelf.bootstrap.notices import make_notices
@@ -17,7 +18,9 @@ from modelshelf.server.security import check_listening, reached_on
 from modelshelf.server.uvicorn_server import serve as run
 from modelshelf.services.events.courier import Courier
 from modelshelf.services.events.desktop import DesktopNotices
+from modelshelf.services.events.watch import Watcher
 from modelshelf.services.jobs.presence import Presence
+from modelshelf.services.services import Services
 from modelshelf.services.serving.uses import Ledger
 
 
@@ -59,22 +62,33 @@ def serve(*, host: str | None, port: int | None, announce: Callable[[str], None]
             ledger=ledger,
             meters=meters,
         )
-        presence = Presence(shelf.services.runner)
-        tellers: list[Courier | DesktopNotices] = [*make_couriers(shelf.services, watcher), *make_notices(watcher)]
+        with _present(shelf.services, watcher) as begin:
 
-        def tell(url: str) -> None:
-            presence.start(url)
-            for teller in tellers:
-                teller.start()
-            if not settings.log_as_json:
-                announce(url)
+            def tell(url: str) -> None:
+                begin(url)
+                if not settings.log_as_json:
+                    announce(url)
 
-        try:
             run(app, host=host, port=port, announce=tell, on_stop=watcher.close)
-        finally:
-            for started in (*tellers, presence):
-                started.stop()
-            shelf.services.registry.webhooks.leave(shelf.services.runner.owner)
+
+
+@contextmanager
+def _present(services: Services, watcher: Watcher) -> Iterator[Callable[[str], None]]:
+    """Give what to call with the server's address once it answers; what begins then ends with the context."""
+    presence = Presence(services.runner)
+    tellers: list[Courier | DesktopNotices] = [*make_couriers(services, watcher), *make_notices(watcher)]
+
+    def begin(url: str) -> None:
+        presence.start(url)
+        for teller in tellers:
+            teller.start()
+
+    try:
+        yield begin
+    finally:
+        for started in (*tellers, presence):
+            started.stop()
+        services.registry.webhooks.leave(services.runner.owner)
 
 
 def _has_keys() -> bool:
