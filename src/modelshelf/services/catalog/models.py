@@ -46,7 +46,7 @@ class Library:
 
     def places(self) -> Places:
         """Return a look at where models are, which asks each base once."""
-        return Places(self.reader, self.tiers, self.known.load() | self.reader.tier_ids())
+        return Places(self.reader, self.tiers, self.known.load() | self.reader.tier_ids(), Manifests(self.reader))
 
     def at(self, rows: Sequence[ModelRow]) -> list[Model]:
         """Return the models of rows that were read already, as they are now."""
@@ -79,7 +79,7 @@ class Library:
 
     def files(self, row: ModelRow) -> list[FileEntry]:
         """Return a model's selected files; none until its commit is known."""
-        return selected_files(self.reader, row)
+        return Manifests(self.reader).selected(row)
 
     def moves(self, row: ModelRow) -> list[Moved]:
         """Return a model's last moves, newest first, with their causes."""
@@ -182,11 +182,30 @@ def without_the_dead(row: ModelRow) -> ModelRow:
     return replace(row, job_state=WAITING, job_detail=detail)
 
 
-def selected_files(reader: Reader, row: ModelRow) -> list[FileEntry]:
-    """Return a model's selected files; none until its commit is known."""
-    if row.commit_hash is None:
-        return []
-    return select_files(reader.files(row.hf_path, row.commit_hash), row.allow_patterns)
+@dataclass(slots=True)
+class Manifests:
+    """The files of models at one time, read one by one, and after many of these all of the registry at once."""
+
+    reader: Reader
+    asked: int = 0
+    """How many were read one by one."""
+    every: Mapping[tuple[str, str], list[FileEntry]] | None = None
+    """What `Reader.manifests` returns, once many were asked for."""
+
+    def of(self, row: ModelRow) -> list[FileEntry]:
+        """Return the files of a model's commit; none until that is known."""
+        if row.commit_hash is None:
+            return []
+        self.asked += 1
+        if self.every is None and self.asked > _MANY:
+            self.every = self.reader.manifests()
+        if self.every is not None:
+            return self.every.get((row.hf_path, row.commit_hash), [])
+        return self.reader.files(row.hf_path, row.commit_hash)
+
+    def selected(self, row: ModelRow) -> list[FileEntry]:
+        """Return a model's selected files."""
+        return select_files(self.of(row), row.allow_patterns)
 
 
 @dataclass(slots=True)
@@ -196,16 +215,13 @@ class Places:
     reader: Reader
     tiers: Tiers
     known_ids: Mapping[str, str]
+    manifests: Manifests
     bases: dict[str, Base] = field(default_factory=dict)
     offline: dict[tuple[str, bool], str] = field(default_factory=dict)
     """Why a base can't be read, by its path and whether it must have been used."""
     writable: dict[str, bool] = field(default_factory=dict)
     damage: dict[tuple[str, str], str] | None = None
     """What `Reader.damage` returns, once it was called."""
-    asked: int = 0
-    """How many manifests were read one by one."""
-    manifests: Mapping[tuple[str, str], list[FileEntry]] | None = None
-    """What `Reader.manifests` returns, once many were asked for."""
 
     def at(self, row: ModelRow) -> Model:
         """Return a model with its state now."""
@@ -260,16 +276,7 @@ class Places:
         """Return whether a model's list is only what adopt found, so the commit may have more files."""
         if row.commit_hash is None or not all(pattern.name for pattern in row.allow_patterns):
             return False
-        return bool(row.allow_patterns) and may_be_short(self._manifest(row), row.allow_patterns)
-
-    def _manifest(self, row: ModelRow) -> list[FileEntry]:
-        """Return the files of a model's commit; after many of these, all of the registry are read at once."""
-        self.asked += 1
-        if self.manifests is None and self.asked > _MANY:
-            self.manifests = self.reader.manifests()
-        if self.manifests is not None:
-            return self.manifests.get((row.hf_path, row.commit_hash or ""), [])
-        return self.reader.files(row.hf_path, row.commit_hash or "")
+        return bool(row.allow_patterns) and may_be_short(self.manifests.of(row), row.allow_patterns)
 
     def _is_writable(self, base_path: str) -> bool:
         if base_path not in self.writable:
@@ -283,7 +290,7 @@ class Places:
         """
         if row.complete and row.signature and scan.signature(repo, commit_hash) == row.signature:
             return 0, 1, 0
-        files = select_files(self._manifest(row), row.allow_patterns)
+        files = self.manifests.selected(row)
         missing = scan.missing_files(repo, commit_hash, files)
         blobs = scan.blob_sizes(repo) if missing and row.complete else {}
         linkable = sum(blobs.get(file.digest) == file.size_bytes for file in missing)
@@ -296,7 +303,7 @@ class Places:
         if not self.damage:
             return ""
         tier_id, folder = marker.read_id(base) or "", base.repo(row.hf_path).snapshot(commit_hash)
-        files = select_files(self._manifest(row), row.allow_patterns)
+        files = self.manifests.selected(row)
         stamps = ((f.path, self.damage.get((tier_id, f.digest))) for f in files)
         return next((path for path, stamp in stamps if stamp and stamp == scan.stamp(folder / path)), "")
 

@@ -9,14 +9,14 @@ from pathlib import Path, PurePosixPath
 
 from modelshelf.domain.gguf import GgufHeader
 from modelshelf.domain.model_config import config_of
-from modelshelf.domain.models import FileEntry, Model, State, select_files
+from modelshelf.domain.models import FileEntry, Model, State
 from modelshelf.domain.names import ModelName, ViewRoot, repo_folder_name
 from modelshelf.domain.view_images import part_of
 from modelshelf.domain.view_layouts import holding_of
 from modelshelf.domain.views import Holding, View, ViewFile, ViewKind, ViewModel, in_place
 from modelshelf.domain.weight_files import GGUF, main_weights
 from modelshelf.errors import BadInput
-from modelshelf.services.catalog.models import Library
+from modelshelf.services.catalog.models import Library, Manifests
 from modelshelf.store.headers import Headers
 from modelshelf.store.layout import Base
 from modelshelf.store.small_files import read_small_text
@@ -28,8 +28,6 @@ _DESCRIBED = {
     ViewKind.HF: "hub",
 }
 """Kinds that depend on what a model's files say of it, and what is read of them."""
-_MANY = 50
-"""From so many models on the files of all are read in one statement."""
 _WHOLE = (State.READY, State.MOVING, State.DAMAGED)
 
 
@@ -46,7 +44,7 @@ class Placed:
         self._library, self.all_tiers, self._known = library, all_tiers, models
         self._seen: dict[tuple[ModelName, str], ViewModel] = {}
         self._holdings: dict[tuple[ViewKind, ViewRoot, tuple[ModelName, ...] | None], Holding] = {}
-        self._all_files: dict[tuple[str, str], list[FileEntry]] | None = None
+        self._manifests = Manifests(library.reader)
 
     @cached_property
     def _models(self) -> list[Model]:
@@ -84,8 +82,6 @@ class Placed:
             repos = {repo_folder_name(model.hf_path) for model in chosen} | {_repo_of(path) for path in view.made}
             here = [model for model in self._models if model.base == view.root] if repos else []
             chosen += [model for model in here if repo_folder_name(model.hf_path) in repos]
-        if len(chosen) > _MANY and self._all_files is None:
-            self._all_files = self._library.reader.manifests()
         found = [self._placed(model, wanted) for model in chosen]
         if view.kind is ViewKind.ADOPTED:
             return in_place(view.places, found)
@@ -117,17 +113,11 @@ class Placed:
             self._seen[key] = self._look(model, wanted)
         return self._seen[key]
 
-    def _files(self, model: Model) -> list[FileEntry]:
-        if self._all_files is None:
-            return self._library.files(model.row)
-        of_commit = self._all_files.get((model.row.hf_path, model.row.commit_hash or ""), [])
-        return select_files(of_commit, model.row.allow_patterns)
-
     def _look(self, model: Model, wanted: str) -> ViewModel:
         assert model.row.commit_hash is not None
         repo = Base(Path(model.base)).repo(model.hf_path)
         folder = repo.snapshot(model.row.commit_hash)
-        files = self._files(model)
+        files = self._manifests.selected(model.row)
         headers = Headers(Base(Path(model.base)), folder)
         return ViewModel(
             model_name=model.model_name,
