@@ -52,7 +52,7 @@ def test_a_huge_file_reaches_the_stock_client(home: Home, hub: FakeHub, tmp_path
     commit = hub.add_repo("org/huge", {"huge.gguf": file, "config.json": b"{}"})
     client = StockClient(tmp_path / "client", "")
     held: list[int] = []
-    limits = {"PRIMARY_CACHE_LIMIT_GB": str(limit_bytes / GB), "SHELF_MIRROR_SHARE": "0.99"}
+    limits = {"PRIMARY_CACHE_LIMIT_GB": str(limit_bytes / GB), "SHELF_MIRROR_SHARE": "1"}
     with home.serve(SHELF_MIRROR="on", **limits) as server:
         where = Serving(int(server.url.rpartition(":")[2].strip("/")))
         client = StockClient(tmp_path / "client", f"http://{where.host}/hf")

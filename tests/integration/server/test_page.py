@@ -6,6 +6,7 @@ import gzip
 import http.client
 import re
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
@@ -167,6 +168,23 @@ def test_a_form_changes_what_it_says(library: Home) -> None:
         assert "Moved to secondary" in browse(server, "/models/m").text
         assert browse(server, "/remove", {"model": "m", "files": "keep"}).status == 303
         assert server.get("/api/models") == []
+
+
+def test_the_history_goes_back_page_by_page(library: Home) -> None:
+    """Every job that is over stands on one page of the history: a hundred each, the newest first."""
+    with library.open() as shelf:
+        registry = shelf.services.registry
+        for _ in range(150):
+            job = registry.add_job("verify", "m", {})
+            registry.update_job(job.id, {"state": "done", "finished_at": time.time()})
+    with library.serve() as server:
+        newest = browse(server, "/activity").text
+        (earlier,) = re.findall(r'rel="next" href="([^"]+)"', newest)
+        oldest = browse(server, earlier).text
+
+    assert [newest.count(">verified<"), oldest.count(">verified<")] == [100, 50]
+    assert 'rel="next"' not in oldest
+    assert 'href="/activity">Newest' in oldest
 
 
 def test_a_model_is_found_and_added(hub: FakeHub, home: Home) -> None:

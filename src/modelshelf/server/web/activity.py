@@ -14,7 +14,9 @@ from modelshelf.server.web import jobs_words, words
 from modelshelf.server.web.charts import sparkline
 from modelshelf.server.web.look import Look
 
-HISTORY = 200
+HISTORY = 100
+"""So many jobs that are over stand on a page."""
+MOST_DECISIONS = 50
 MOST_FILES = 6
 """So many files of a job are shown: more streams than that hardly run at once."""
 _ICONS: Mapping[str, str] = {JobKind.PULL: "down", JobKind.UPDATE: "down", JobKind.MOVE: "right", JobKind.VERIFY: "eye"}
@@ -132,24 +134,33 @@ class ActivityPage:
 
     summary: str
     decisions: Sequence[Decision]
+    undecided: int
+    """How many more wait for a decision."""
     jobs: Sequence[JobRow]
     history: Sequence[Past]
+    earlier: str
+    """The address of the page with the jobs before these; empty if there is none."""
 
 
-def activity_page(look: Look, past: Sequence[Job], courses: Mapping[int, Sequence[int]]) -> ActivityPage:
+def activity_page(
+    look: Look, failures: Mapping[int, Job], past: Sequence[Job], courses: Mapping[int, Sequence[int]]
+) -> ActivityPage:
     """Return the jobs.
 
     Args:
         look: The library.
-        past: The jobs that are over, newest first.
+        failures: The newest jobs of the failed models that are shown, by the models' ids.
+        past: The jobs of this page that are over, newest first.
         courses: The rates of running jobs in the last minute, by their ids.
     """
     rows = {row.id: row for row in look.models}
     return ActivityPage(
         summary=_summary(look.jobs),
-        decisions=[_decision(row, past) for row in look.failed],
+        decisions=[_decision(row, failures.get(row.id)) for row in look.failed[:MOST_DECISIONS]],
+        undecided=len(look.failed[MOST_DECISIONS:]),
         jobs=[_job(look, job, rows, courses.get(job.id, ()), is_kid=is_kid) for job, is_kid in _in_order(look.jobs)],
-        history=[_past(job, look.now_s) for job in past[:HISTORY]],
+        history=[_past(job, look.now_s) for job in past],
+        earlier=f"/activity?after={past[-1].id}" if len(past) == HISTORY else "",
     )
 
 
@@ -179,8 +190,7 @@ def _summary(jobs: Sequence[Job]) -> str:
     return " · ".join(parts) if jobs else "Nothing runs or waits."
 
 
-def _decision(row: ModelRow, past: Sequence[Job]) -> Decision:
-    job = next((job for job in past if job.id == row.job_id), None)
+def _decision(row: ModelRow, job: Job | None) -> Decision:
     hint = _hint(job.error) if job is not None else ""
     what = f"{row.model_name}: {_title(job.error) if job is not None else 'failed'}"
     return Decision(row.model_name, what, f"{row.job_detail} {hint}".strip(), f"shelf pull {row.model_name}")

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from modelshelf.domain.jobs import CANCELLED, DONE, FAILED
-from modelshelf.server.api.jobs import JobId
+from modelshelf.server.api.jobs import After, JobId
 from modelshelf.server.web import render
-from modelshelf.server.web.activity import HISTORY, activity_page
+from modelshelf.server.web.activity import HISTORY, MOST_DECISIONS, activity_page
 from modelshelf.server.web.site import Fields, Site, form, see
 
 _Verb = Literal["pause", "resume", "cancel", "retry", "first", "last"]
@@ -21,12 +21,15 @@ def add(router: APIRouter, site: Site) -> None:
     """Add the routes."""
 
     @router.get("/activity")
-    def activity(request: Request) -> Response:
-        """Show the jobs."""
-        look = site.look()
-        past = site.shelf.services.registry.jobs(state=(DONE, FAILED, CANCELLED), limit=HISTORY)
+    def activity(request: Request, after: After = None) -> Response:
+        """Show the jobs; of those that are over a page, the newest or those before one."""
+        look, registry = site.look(), site.shelf.services.registry
+        newest = (registry.jobs(model_id=row.id, limit=1) for row in look.failed[:MOST_DECISIONS])
+        failures = {job.model_id: job for jobs in newest for job in jobs if job.model_id}
+        past = registry.jobs(state=(DONE, FAILED, CANCELLED), after=after, limit=HISTORY)
         frame = site.frame(request, "activity", look, _TWINS)
-        return render.page("activity.html", frame, page=activity_page(look, past, site.courses()))
+        page = activity_page(look, failures, past, site.courses())
+        return render.page("activity.html", frame, page=page, is_earlier=after is not None)
 
     @router.post("/jobs/{job_id}/{verb}")
     def steer(job_id: JobId, verb: _Verb, sent: Annotated[Fields, Depends(form)]) -> Response:

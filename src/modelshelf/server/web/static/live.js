@@ -20,7 +20,7 @@ bus?.addEventListener("htmx:sse:after:connection", () => {
   show(false);
 });
 
-// Only now, so that nothing is told before somebody listens; what changed since the page was made comes first.
+// The connection begins only now that every kind of event has its listener; first comes what changed since this page was made.
 bus?.setAttribute("hx-sse:connect", bus.dataset.events);
 if (bus) htmx.process(bus);
 
@@ -54,11 +54,12 @@ async function refresh() {
   reading = false;
 }
 
-/** Read the page again; what is as it was costs no more than that, and what a person changed meanwhile stays. */
+/** Read the page again; what is as it was costs no more than that, and what a person changed meanwhile stays.
+ *  While the server can't make the page, the one that is there stays, and is read again later. */
 async function read(address) {
   const answer = await fetch(address, { headers: { Accept: "text/html" } });
   const text = await answer.text();
-  if (location.href !== address || isBusy()) {
+  if (answer.status >= 500 || location.href !== address || isBusy()) {
     ask();
     return;
   }
