@@ -7,7 +7,7 @@ import errno
 import fcntl
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from modelshelf.domain.outcomes import Freed
 from modelshelf.domain.ports import Clock
 from modelshelf.errors import ShelfError, Unavailable
 from modelshelf.store import fs
-from modelshelf.store.folders import place
+from modelshelf.store.folders import Place, place
 from modelshelf.store.layout import is_part_lock
 from modelshelf.store.mounts import mount_that_may_hang
 
@@ -105,21 +105,52 @@ def try_lock(root: Path, *paths: Path, hang_s: float = HANG_S) -> Iterator[bool]
         yield True
 
 
-def _take(root: Path, path: Path) -> contextlib.ExitStack:
-    """Take a lock; return a function that releases it. Its folder stays open: `filelock` may open the name again."""
+@contextlib.contextmanager
+def free_locks(root: Path, paths: Sequence[Path]) -> Iterator[list[Path]]:
+    """Take all locks that are free, without waiting; yield those. They are in one folder, which is opened once.
+
+    Args:
+        root: The base or folder of the locks.
+        paths: The locks; one at least.
+
+    Raises:
+        Unavailable: A network mount didn't answer.
+    """
+    held: list[Path] = []
+    with bounded(partial(_take_free, root, paths, held), paths[0], contextlib.ExitStack.close):
+        yield held
+
+
+def _take_free(root: Path, paths: Sequence[Path], held: list[Path]) -> contextlib.ExitStack:
+    """Take the locks that are free, and add them to `held`; return what releases them."""
     with contextlib.ExitStack() as stack:
-        at = stack.enter_context(place(root, path, make=True))
-        lock = FileLock(at.held, timeout=0, thread_local=False, mode=0o666)
-        at.check_no_link()
-        try:
-            lock.acquire()
-        except OSError as err:
-            if err.errno not in _NO_LOCKS:
-                raise
-            _hold_here(stack, path)
-        else:
-            stack.callback(lock.release)
+        folder = stack.enter_context(place(root, paths[0], make=True)).folder
+        for path in paths:
+            with contextlib.suppress(Timeout):
+                _hold(stack, Place(folder, path))
+                held.append(path)
         return stack.pop_all()
+
+
+def _take(root: Path, path: Path) -> contextlib.ExitStack:
+    """Take a lock; return what releases it. Its folder stays open: `filelock` may open the name again."""
+    with contextlib.ExitStack() as stack:
+        _hold(stack, stack.enter_context(place(root, path, make=True)))
+        return stack.pop_all()
+
+
+def _hold(stack: contextlib.ExitStack, at: Place) -> None:
+    """Take a lock, which the stack releases."""
+    lock = FileLock(at.held, timeout=0, thread_local=False, mode=0o666)
+    at.check_no_link()
+    try:
+        lock.acquire()
+    except OSError as err:
+        if err.errno not in _NO_LOCKS:
+            raise
+        _hold_here(stack, at.path)
+    else:
+        stack.callback(lock.release)
 
 
 def _hold_here(stack: contextlib.ExitStack, path: Path) -> None:

@@ -15,7 +15,7 @@ from modelshelf.domain.names import Digest
 from modelshelf.domain.plans import CLAIM_BYTES, SEGMENT_BYTES, segment_count, segment_range
 from modelshelf.errors import Cancelled, Corrupt
 from modelshelf.store import fs
-from modelshelf.store.blobs.partial import IncomingBlob, Run, file_agrees, is_any, written_bytes
+from modelshelf.store.blobs.partial import IncomingBlob, Run, file_agrees, written, written_bytes
 from modelshelf.store.layout import Base
 from tests.builders import digest_of, put
 from tests.world import random_bytes
@@ -298,9 +298,9 @@ def test_a_map_that_is_none_claims_nothing(tmp_path: Path) -> None:
 
 
 def test_a_base_with_a_part_is_told_from_one_without(base: Base) -> None:
-    """A part that arrives, or was left, is noticed; a lock alone is none."""
-    assert not is_any(base)
+    """A part that arrives, or was left, is noticed with its bytes; a lock alone is none."""
+    assert written(base) == {}
     put(base.part_lock(DIGEST), b"")
-    assert not is_any(base)
+    assert written(base) == {}
     put(base.part(DIGEST), b"x")
-    assert is_any(base)
+    assert written(base) == {DIGEST: 1}

@@ -161,7 +161,7 @@ class RemovalLook:
         path = str(base.path)
         if path not in self._bases:
             holders = self._old_copies.holders(base)
-            self._bases[path] = _Base(holders, partial.is_any(base))
+            self._bases[path] = _Base(holders, bool(partial.written(base)))
         return self._bases[path]
 
     @cached_property

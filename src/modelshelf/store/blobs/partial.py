@@ -87,11 +87,12 @@ def digest_of(path: Path, on_read: Callable[[int], None] = lambda count: None) -
     return Digest(found.hexdigest())
 
 
-def is_any(base: Base) -> bool:
-    """Return whether a base has parts at all."""
+def written(base: Base) -> dict[str, int]:
+    """Return how many bytes of each part in a base are on the disk, by its digest; see `written_bytes`."""
     with contextlib.suppress(OSError), os.scandir(base.incoming) as entries:
-        return any(entry.name.endswith(".part") for entry in entries)
-    return False
+        parts = [Path(entry.path) for entry in entries if entry.name.endswith(".part")]
+        return {part.stem: written_bytes(part) for part in parts}
+    return {}
 
 
 def written_bytes(part: Path) -> int:

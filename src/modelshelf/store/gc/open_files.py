@@ -10,7 +10,7 @@ from pathlib import Path
 _PROC = Path("/proc")
 
 
-def users_of(paths: Iterable[Path]) -> list[str]:
+def users_of(paths: Iterable[Path | str]) -> list[str]:
     """Return the processes that have one of the files open or mapped, as `python (pid 4711)`.
 
     Files are compared by device and inode, so that a container with another path for them is seen as well.
@@ -29,12 +29,12 @@ def users_of_any(wanted: Set[tuple[int, int]]) -> list[str]:
     return [f"{_command(pid)} (pid {pid})" for pid in pids if any(file in wanted for file in _files(pid))]
 
 
-def identities(paths: Iterable[Path]) -> set[tuple[int, int]]:
+def identities(paths: Iterable[Path | str]) -> set[tuple[int, int]]:
     """Return device and inode of the existing files."""
     found: set[tuple[int, int]] = set()
     for path in paths:
         with contextlib.suppress(OSError):
-            there = path.stat()
+            there = os.stat(path)  # noqa: PTH116 - one of many
             found.add((there.st_dev, there.st_ino))
     return found
 

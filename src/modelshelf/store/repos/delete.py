@@ -6,10 +6,9 @@ import contextlib
 import os
 import stat
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import CommitHash, Digest, RepoId
@@ -18,12 +17,12 @@ from modelshelf.domain.plans import RemovalPlan
 from modelshelf.domain.views import Entry, Link
 from modelshelf.errors import Conflict
 from modelshelf.store import fs, ownership
-from modelshelf.store.blobs import shared_store
-from modelshelf.store.blobs.partial import written_bytes
+from modelshelf.store.blobs import partial, shared_store
 from modelshelf.store.layout import Base, Repo
-from modelshelf.store.locks import try_lock
+from modelshelf.store.locks import free_locks, try_lock
 from modelshelf.store.probe import is_link, is_there
 from modelshelf.store.repos import scan
+from modelshelf.store.repos.names import RepoNames, SnapshotFile
 
 _LOCKS_AT_ONCE = 200
 """Each lock is an open file, and a process has about 1,000."""
@@ -56,46 +55,43 @@ def plan_removal(
     repo, views = base.repo(repo_id), views or {}
     check_no_links(repo, commit_hash)
     ownership.check_changeable(base, repo_id)
-    files = list(files)
+    names, files = RepoNames(repo), list(files)
     going = {file.path for file in files} - set(keep)
-    links, rest = _divided(repo, commit_hash, going)
-    mine = {file.digest for file in files if file.path in going} | _blobs_of(repo, links)
+    links, rest = _divided(names.snapshot(commit_hash).files, going)
+    mine = {file.digest for file in files if file.path in going} | _blobs_of(links)
     kept = {file.digest for file in files if file.path in keep}
-    others = [path for path in (*rest, *_of_other_commits(repo, commit_hash)) if str(path) not in views]
-    digests = sorted(mine - kept - set(keep_digests) - _blobs_of(repo, others))
-    blobs = [blob for digest in digests if is_there(blob := repo.blob(digest))]
+    others = (file for other in names.commits if other != commit_hash for file in names.snapshot(other).files)
+    linked = _blobs_of(file for file in (*rest, *others) if file.place not in views)
+    digests = sorted(mine - kept - set(keep_digests) - linked)
+    blobs = [blob for digest in digests if (blob := names.blob_entries.get(digest))]
+    parts = partial.written(base)
     refs, extras = ([], []) if rest else _descriptions(repo, commit_hash)
     return RemovalPlan(
         repo_id=repo_id,
         refs=_texts(refs),
-        links=_texts(links),
-        blobs=_texts(blobs),
-        parts=tuple(digest for digest in digests if is_there(base.part(digest))),
+        links=tuple(link.place for link in links),
+        blobs=tuple(blob.path for blob in blobs),
+        parts=tuple(digest for digest in digests if digest in parts),
         extras=_texts(extras),
-        folders=_texts(_folders(repo, commit_hash, [repo.snapshot(commit_hash) / name for name in going])),
-        shared_payloads=_texts(payload for blob in blobs if (payload := shared_store.payload_of(base, blob))),
-        free_bytes=sum(_free_bytes(base, path) for path in (*links, *blobs))
-        + sum(written_bytes(base.part(digest)) for digest in digests),
+        folders=_texts(_folders(repo, commit_hash, going)),
+        shared_payloads=_texts(payload for blob in blobs if (payload := _payload_of(base, blob))),
+        free_bytes=sum(_own_bytes(os.lstat(link.place)) for link in links if link.link is None)
+        + sum(_free_bytes(base, blob) for blob in blobs)
+        + sum(parts.get(digest, 0) for digest in digests),
         views=views,
     )
 
 
-def _divided(repo: Repo, commit_hash: CommitHash, going: Collection[str]) -> tuple[list[Path], list[Path]]:
+def _divided(found: Iterable[SnapshotFile], going: Container[str]) -> tuple[list[SnapshotFile], list[SnapshotFile]]:
     """Return the files of a snapshot that go, and those that stay."""
-    links, rest = list[Path](), list[Path]()
-    for name, path in scan.snapshot_files(repo, commit_hash):
-        (links if name in going else rest).append(path)
+    links, rest = list[SnapshotFile](), list[SnapshotFile]()
+    for file in found:
+        (links if file.name in going else rest).append(file)
     return links, rest
 
 
-def _of_other_commits(repo: Repo, commit_hash: CommitHash) -> Iterator[Path]:
-    for other in scan.snapshots(repo):
-        if other != commit_hash:
-            yield from (path for _, path in scan.snapshot_files(repo, other))
-
-
-def _blobs_of(repo: Repo, links: Iterable[Path]) -> set[Digest]:
-    return {digest for path in links if (digest := scan.blob_of(repo, path))}
+def _blobs_of(links: Iterable[SnapshotFile]) -> set[Digest]:
+    return {file.digest for file in links if file.digest}
 
 
 def _descriptions(repo: Repo, commit_hash: CommitHash) -> tuple[list[Path], list[Path]]:
@@ -134,9 +130,7 @@ def execute(base: Base, plan: RemovalPlan) -> Freed:
     **Crash:** refs go first, then links, then blobs, so that nothing left points to something deleted;
     what is left is garbage that `gc` finds.
     """
-    freed = Freed()
-    for path in (*plan.refs, *plan.links):
-        freed += _remove(base, plan, Path(path))
+    freed = _remove(base, plan, (*plan.refs, *plan.links))
     freed += _remove_blobs(base, plan)
     for digest in plan.parts:
         with try_lock(base.path, base.part_lock(digest)) as free:
@@ -146,22 +140,25 @@ def execute(base: Base, plan: RemovalPlan) -> Freed:
     for path in plan.shared_payloads:
         freed += shared_store.sweep(base, Path(path))
     for path in plan.extras:
-        freed += _remove(base, plan, Path(path)) if path in plan.views else fs.remove_tree(base.path, Path(path))
+        freed += _remove(base, plan, [path]) if path in plan.views else fs.remove_tree(base.path, Path(path))
     for path in plan.folders:
         freed += fs.remove_empty_folder(base.path, Path(path))
     return freed
 
 
-def _remove(base: Base, plan: RemovalPlan, path: Path) -> Freed:
-    """Delete a file or a link, or put a view's in its place in one step; return what that freed."""
-    entry = plan.views.get(str(path))
-    if entry is None:
-        return fs.remove_file(base.path, path)
+def _remove(base: Base, plan: RemovalPlan, paths: Sequence[str]) -> Freed:
+    """Delete files and links, or put a view's in their place in one step; return what that freed."""
+    freed = fs.remove_files(base.path, [Path(path) for path in paths if path not in plan.views])
+    return sum((_put(base, Path(path), plan.views[path]) for path in paths if path in plan.views), start=freed)
+
+
+def _put(base: Base, path: Path, entry: Entry) -> Freed:
+    """Let what a view has take the place of a file or a link; return what that freed."""
     freed = Freed()
     with contextlib.suppress(FileNotFoundError):
         found = path.lstat()
-        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
-            freed = Freed(found.st_size, found.st_blocks * 512)
+        if size_bytes := _own_bytes(found):
+            freed = Freed(size_bytes, found.st_blocks * 512)
     if isinstance(entry, Link):
         if not (is_link(path) and str(path.readlink()) == entry.target):
             fs.make_link(base.path, path, entry.target)
@@ -177,19 +174,15 @@ def _remove_blobs(base: Base, plan: RemovalPlan) -> Freed:
     found unlinked stays unlinked until deleted; a blob whose lock is taken is left for `gc`.
     """
     freed = Freed()
-    repo = base.repo(plan.repo_id)
     for start in range(0, len(plan.blobs), _LOCKS_AT_ONCE):
-        with contextlib.ExitStack() as locks:
-            paths = map(Path, plan.blobs[start : start + _LOCKS_AT_ONCE])
-            free = [
-                p
-                for p in paths
-                if locks.enter_context(try_lock(base.path, base.hub_lock(plan.repo_id, Digest(p.name))))
-            ]
-            linked = scan.linked_digests(repo, plan.views)
-            for path in free:
-                if path.name not in linked:
-                    freed += _remove(base, plan, path)
+        digests = {path: Digest(Path(path).name) for path in plan.blobs[start : start + _LOCKS_AT_ONCE]}
+        locks = {base.hub_lock(plan.repo_id, digest): path for path, digest in digests.items()}
+        with free_locks(base.path, list(locks)) as held:
+            now = RepoNames(base.repo(plan.repo_id))
+            linked = _blobs_of(
+                file for commit in now.commits for file in now.snapshot(commit).files if file.place not in plan.views
+            )
+            freed += _remove(base, plan, [locks[lock] for lock in held if digests[locks[lock]] not in linked])
     return freed
 
 
@@ -240,8 +233,12 @@ def only_snapshot(base: Base, repo_id: RepoId, commit_hash: CommitHash) -> OnlyS
 
 def has_other_names(plan: RemovalPlan) -> bool:
     """Return whether a deleted file has another hard link, so that its bytes stay."""
-    paths = [path for path in map(Path, (*plan.links, *plan.blobs)) if not is_link(path)]
-    return any(path.lstat().st_nlink > 1 for path in paths if is_there(path))
+    for path in (*plan.links, *plan.blobs):
+        with contextlib.suppress(FileNotFoundError):
+            found = os.lstat(path)
+            if found.st_nlink > 1 and not stat.S_ISLNK(found.st_mode):
+                return True
+    return False
 
 
 def _identities(base: Base) -> Iterator[tuple[int, int]]:
@@ -251,21 +248,30 @@ def _identities(base: Base) -> Iterator[tuple[int, int]]:
             yield found.st_dev, found.st_ino
 
 
-def _free_bytes(base: Base, path: Path) -> int:
-    payload = shared_store.payload_of(base, path)
-    if payload is not None and shared_store.is_last_link(base, payload, path):
+def _payload_of(base: Base, blob: os.DirEntry[str]) -> Path | None:
+    return shared_store.payload_of(base, Path(blob.path)) if blob.is_symlink() else None
+
+
+def _free_bytes(base: Base, blob: os.DirEntry[str]) -> int:
+    payload = _payload_of(base, blob)
+    if payload is not None and shared_store.is_last_link(base, payload, Path(blob.path)):
         return payload.lstat().st_size
-    found = path.lstat()
-    return found.st_size if found.st_nlink == 1 and not is_link(path) else 0
+    return _own_bytes(blob.stat(follow_symlinks=False))
 
 
-def _folders(repo: Repo, commit_hash: CommitHash, links: Iterable[Path]) -> list[Path]:
+def _own_bytes(found: os.stat_result) -> int:
+    """Return what deleting a name frees: the size of a file without another hard link."""
+    return found.st_size if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 else 0
+
+
+def _folders(repo: Repo, commit_hash: CommitHash, names: Iterable[str]) -> list[Path]:
     """Return the folders that may be empty afterwards, deepest first.
 
     This includes those of deleted links and refs: a removal that was killed after them left its folders.
     """
     snapshot = repo.snapshot(commit_hash)
-    inner = {folder for link in links for folder in takewhile(lambda folder: folder != snapshot, link.parents)}
+    inner_names = {PurePosixPath(folder) for folder in {name.rpartition("/")[0] for name in names} - {""}}
+    inner = {snapshot / part for name in inner_names for part in (name, *name.parents[:-1])}
     ref_folders = {Path(folder) for folder, _, _ in os.walk(repo.refs)} - {repo.refs}
     deepest_first = sorted(inner | ref_folders, key=lambda folder: -len(folder.parts))
     above = [snapshot, repo.snapshots, repo.blobs, repo.refs, repo.trees, repo.absences, repo.path]

@@ -76,12 +76,16 @@ class RepoNames:
         return bool(files) and all(file.digest in self.viewed for file in files)
 
     @cached_property
-    def plain_blobs(self) -> dict[str, os.DirEntry[str]]:
-        """The blobs that are regular files themselves, by name; where `blobs` is a link, what lies behind it."""
+    def blob_entries(self) -> dict[str, os.DirEntry[str]]:
+        """All that is in the folder of blobs, by name; where `blobs` is a link, what lies behind it."""
         with contextlib.suppress(FileNotFoundError):
-            entries = self.listing.entries(str(self.repo.blobs))
-            return {entry.name: entry for entry in entries if entry.is_file(follow_symlinks=False)}
+            return {entry.name: entry for entry in self.listing.entries(str(self.repo.blobs))}
         return {}
+
+    @cached_property
+    def plain_blobs(self) -> dict[str, os.DirEntry[str]]:
+        """The blobs that are regular files themselves, by name."""
+        return {name: entry for name, entry in self.blob_entries.items() if entry.is_file(follow_symlinks=False)}
 
     @cached_property
     def commits(self) -> list[CommitHash]:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import stat
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from modelshelf.domain.models import FileEntry
@@ -248,11 +248,12 @@ def blob_of(repo: Repo, link: Path) -> Digest | None:
     return Digest(target.name) if is_ours and is_digest(target.name) else None
 
 
-def file_paths(repo: Repo, commit_hash: CommitHash, files: Iterable[FileEntry]) -> Iterator[Path]:
+def file_paths(repo: Repo, commit_hash: CommitHash, files: Iterable[FileEntry]) -> Iterator[str]:
     """Yield every path by which programs open a commit's files: in the snapshot, and the blobs."""
+    snapshot, blobs = str(repo.snapshot(commit_hash)), str(repo.blobs)
     for file in files:
-        yield repo.snapshot(commit_hash) / file.path
-        yield repo.blob(file.digest)
+        yield f"{snapshot}/{file.path}"
+        yield f"{blobs}/{file.digest}"
 
 
 def is_same(path: Path, other: Path) -> bool:
@@ -283,12 +284,7 @@ def stamp_of(found: os.stat_result) -> str:
     return f"{found.st_size}:{found.st_mtime_ns}"
 
 
-def linked_digests(repo: Repo, without: Container[str] = ()) -> set[Digest]:
-    """Return the digests of the blobs that any snapshot links to.
-
-    Args:
-        repo: The repository.
-        without: Paths of links that don't count.
-    """
+def linked_digests(repo: Repo) -> set[Digest]:
+    """Return the digests of the blobs that any snapshot links to."""
     links = (path for commit_hash in snapshots(repo) for _, path in snapshot_files(repo, commit_hash))
-    return {digest for path in links if str(path) not in without and (digest := blob_of(repo, path))}
+    return {digest for path in links if (digest := blob_of(repo, path))}
