@@ -81,10 +81,8 @@ def _move(shelf: Shelf, name: str, *, location: str, path: str | None, keep_sour
     output.answer(f"{name}: {model.state.value}, {format_size(model.row.size_bytes)} in {model.path}")
     if kept:
         output.note(kept)
-    if deletion is not None and deletion.state == "failed":
-        output.note(f"The old copy stays: {deletion.detail}")
-    elif deletion is not None and deletion.state != "done":
-        output.note(f"{deletion.detail} It is deleted when they end.")
+    if not keep_source:
+        render.print_old_copy(deletion)
     return ModelJson.of(model)
 
 

@@ -8,11 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from modelshelf.cli import output
+from modelshelf.domain.jobs import DONE, FAILED, WAITING
 from modelshelf.domain.tiers import PRIMARY
 from modelshelf.units import format_age, format_duration, format_size
 
 if TYPE_CHECKING:
     from modelshelf.domain.eviction import EvictionPlan
+    from modelshelf.domain.jobs import Job
     from modelshelf.domain.models import Model
     from modelshelf.schemas.models import EvictedJson
     from modelshelf.schemas.plans import AddPlanJson, MovePlanJson
@@ -36,6 +38,18 @@ def print_evictions(makes_room: EvictionPlan | None, tier: str) -> None:
         why = _needed(victim)
         to = f"Evicting {what} to secondary{why}." if tier == PRIMARY else f"Deleting {what} from {tier}{_ON_HUB}{why}."
         output.note(to)
+
+
+def print_old_copy(deletion: Job | None) -> None:
+    """Say what happens to the copy that a move or update left, if it isn't gone; another process may be at it."""
+    if deletion is None or deletion.state == DONE:
+        return
+    if deletion.state == FAILED:
+        output.note(f"The old copy stays: {deletion.detail}")
+    elif deletion.state == WAITING and deletion.detail:
+        output.note(f"{deletion.detail} It is deleted when they end.")
+    else:
+        output.note("The old copy is being deleted.")
 
 
 def _evicted(victim: EvictedJson) -> str:

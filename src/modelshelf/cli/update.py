@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modelshelf.cli import output, several
+from modelshelf.cli import output, render, several
 from modelshelf.cli.bars import job_progress
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, DryRun, Names
@@ -62,7 +62,7 @@ def _carry_out(shelf: Shelf, name: str, *, keep_old: bool, quiet: bool) -> None:
     if not quiet:
         output.answer(f"{name}: {model.state.value} at {(model.row.commit_hash or '')[:12]} in {model.path}")
         for job in shelf.jobs(kind=JobKind.DELETE_OLD_COPY, model_name=name, unfinished=True):
-            output.note(f"{job.detail} It is deleted when they end.")
+            render.print_old_copy(job)
 
 
 def _show_plan(plan: UpdatePlanJson, *, dry_run: bool) -> None:
