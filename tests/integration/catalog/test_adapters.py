@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sqlite3
 import sys
+from contextlib import closing
 
 import pytest
 
@@ -145,6 +147,23 @@ def test_a_base_that_an_adapter_here_needs_does_not_leave_first(hub: FakeHub, ho
     with home.open() as shelf:
         where = {model.row.model_name: model.row.cache_location for model in shelf.models()}
     assert where == {"base": "primary", "idle": "secondary", "lora": "primary", "more": "primary"}
+
+
+def test_the_order_of_leaving_heeds_adapters_and_what_is_mirrored(hub: FakeHub, home: Home) -> None:
+    """What clients' requests brought leaves first, then the least recently used, a base as late as its adapter."""
+    for seed, name in enumerate(("base", "idle", "fetched")):
+        hub.add_repo(f"org/{name}", {"config.json": b"{}", "model.safetensors": random_bytes(5000, seed)})
+    hub.add_repo(LORA, {"adapter_config.json": CONFIG, "adapter_model.safetensors": random_bytes(900, 9)})
+    with home.open() as shelf:
+        for name, repo_id in (("base", "org/base"), ("idle", "org/idle"), ("lora", LORA), ("fetched", "org/fetched")):
+            shelf.register(name, repo_id)
+        with closing(sqlite3.connect(home.primary / "modelshelf/registry.db")) as registry, registry:
+            registry.execute("UPDATE models SET mirrored = 'open' WHERE model_name = 'fetched'")
+        tier = shelf.services.tiers.settings.primary
+
+        order = shelf.services.mover.room.next_to_leave(tier, lambda known: False)
+
+    assert [one.model_name for one in order] == ["fetched", "idle", "base", "lora"]
 
 
 def test_a_base_that_has_to_leave_goes_with_a_word(hub: FakeHub, home: Home) -> None:

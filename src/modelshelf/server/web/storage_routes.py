@@ -23,7 +23,6 @@ from modelshelf.server.web import render, words
 from modelshelf.server.web.room import gc_sheet, room_sheet
 from modelshelf.server.web.site import Fields, HtmlRoute, Site, form, see
 from modelshelf.server.web.storage import DAYS, is_free, storage_page
-from modelshelf.services.space.coldest import Coldest
 from modelshelf.units import GB, parse_size
 
 _TWINS = (
@@ -74,7 +73,7 @@ def _coldest(site: Site) -> list[Candidate]:
     tier = services.tiers.settings.primary
     if services.tiers.settings.secondary is None or services.tiers.why_offline(tier):
         return []
-    return Coldest(services.registry, services.library, tier).measure(_is_enough)
+    return services.mover.room.next_to_leave(tier, _is_enough)
 
 
 def _is_enough(known: Sequence[Candidate]) -> bool:

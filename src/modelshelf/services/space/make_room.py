@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Collection, Iterator, Set
+from collections.abc import Callable, Collection, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -231,6 +231,17 @@ class RoomMaker:
         """
         enough = partial(is_enough, need_bytes, room, marks=marks, now_s=self.clock.now(), protect=protect)
         return Coldest(self.registry, self.library, tier, seen=self._seen(tier)).measure(enough)
+
+    def next_to_leave(self, tier: Tier, is_enough: Callable[[Sequence[Candidate]], bool]) -> list[Candidate]:
+        """Return the placements of a tier in the order in which they would leave, as many as are enough.
+
+        Reads by other programs count as they were noted last: nothing looks at the files.
+        """
+        seen = Seen({}, self.adapters.needs(tier))
+        first = Coldest(self.registry, self.library, tier, mirrored=True, seen=seen).measure(is_enough)
+        known = {one.model_id for one in first}
+        others = Coldest(self.registry, self.library, tier, seen=seen).measure(is_enough)
+        return [*first, *(one for one in others if one.model_id not in known)]
 
     def _plan_demotion(
         self,
