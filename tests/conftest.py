@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from hypothesis import settings
 
 from modelshelf.services.shelf import Shelf
+from tests import forked
 from tests.fakes.hub import FakeHub
 from tests.world import Home, Result, Server
 
@@ -51,6 +52,7 @@ def pytest_configure(config: pytest.Config) -> None:
             del os.environ[name]
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background; children inherit it
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    config.add_cleanup(forked.at_the_end.close)
     nowhere = tempfile.mkdtemp(prefix="modelshelf-tests-")
     config.add_cleanup(lambda: _remove(nowhere))
     os.environ["HF_HOME"] = f"{nowhere}/hf"

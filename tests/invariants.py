@@ -10,6 +10,7 @@ never publish what was not verified: 5. every blob has the bytes that its name p
 
 from __future__ import annotations
 
+import functools
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,6 +90,7 @@ def _du(path: Path, *options: str) -> int:
     return int(done.stdout.split()[0])
 
 
+@functools.cache
 def _du_counts_folders() -> bool:
     said = subprocess.run(["du", "--version"], capture_output=True, text=True, check=True).stdout.split()[3]
     return tuple(int(part) for part in said.split(".")[:2]) < (9, 2)

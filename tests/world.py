@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -17,11 +17,11 @@ from typing import Any
 
 import httpx2
 
-import modelshelf
 from modelshelf.bootstrap.shelf import open_shelf
 from modelshelf.domain.ports import Clock
 from modelshelf.services.shelf import Shelf
 from modelshelf.settings import Settings, load_settings
+from tests.forked import EARLY, Forked, can_fork
 
 ROOT = Path(__file__).parents[1]
 MIB = 2**20
@@ -77,7 +77,7 @@ class Result:
 class Child:
     """A child process that runs beside the test."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[str] | Forked
 
     def kill(self) -> None:
         """Kill it as a power cut would, and wait until it is gone."""
@@ -114,9 +114,9 @@ class Answer:
 
 @dataclass
 class Server:
-    """`python main.py` in a child process."""
+    """`shelf serve` in a child process."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | Forked
     log: Path
     url: str = ""
 
@@ -228,8 +228,6 @@ class Home:
         """Return the whole environment of a child; of this process's it has only PATH."""
         usual = {
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
-            "PYTHONPATH": str(Path(modelshelf.__file__).parents[1]),
-            "LANG": "C.UTF-8",
             "HOME": str(self.root / "home"),
             "XDG_STATE_HOME": str(self.root / "state"),
             "XDG_CONFIG_HOME": str(self.root / "config"),
@@ -243,7 +241,7 @@ class Home:
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         }
         views = {} if self.views is None else {"VIEWS": self.views}
-        return usual | views | self.extra | more
+        return usual | EARLY | views | self.extra | more
 
     def settings(self, **more: str) -> Settings:
         """Return the settings that a child would read."""
@@ -261,6 +259,11 @@ class Home:
 
     def start(self, *words: str, **more: str) -> Child:
         """Start `shelf`."""
+        self.children.append(Child(start_shelf(words, self.work, self.environ(**more))))
+        return self.children[-1]
+
+    def start_interpreted(self, *words: str, **more: str) -> Child:
+        """Start `shelf` in an interpreter of its own."""
         return self.start_program(sys.executable, "-m", "modelshelf", *words, **more)
 
     def hf(self, base: Path, *words: str, **more: str) -> Result:
@@ -277,31 +280,27 @@ class Home:
 
     def start_program(self, *command: str, **more: str) -> Child:
         """Start any program in this home."""
-        process = subprocess.Popen(
-            command,
-            cwd=self.work,
-            env=self.environ(**more),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.children.append(Child(process))
+        self.children.append(Child(_popen(command, self.work, self.environ(**more))))
         return self.children[-1]
 
     @contextlib.contextmanager
     def serve(self, *wrapper: str, **more: str) -> Iterator[Server]:
-        """Run `python main.py`, after a wrapper's words such as `nice`; kill it at the end if it still runs."""
+        """Run `shelf serve`, or `python main.py` after a wrapper's words such as `nice`; kill it at the end."""
         log = self.root / f"server-{time.monotonic_ns()}.log"
+        environ = self.environ(**({"SHELF_PORT": str(free_port())} | more))
         with log.open("wb") as output:
-            process = subprocess.Popen(
-                [*wrapper, sys.executable, str(ROOT / "main.py")],
-                cwd=self.work,
-                env=self.environ(**({"SHELF_PORT": str(free_port())} | more)),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
+            process: subprocess.Popen[bytes] | Forked
+            if wrapper or not can_fork(environ):
+                process = subprocess.Popen(
+                    [*wrapper, sys.executable, str(ROOT / "main.py")],
+                    cwd=self.work,
+                    env=environ,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                )
+            else:
+                process = Forked("modelshelf", ["serve"], self.work, environ, output.fileno())
         server = Server(process, log)
         try:
             server.wait_for_announcement()
@@ -309,6 +308,20 @@ class Home:
         finally:
             process.kill()
             process.wait()
+
+
+def start_shelf(words: Sequence[str], cwd: Path, environ: Mapping[str, str]) -> subprocess.Popen[str] | Forked:
+    """Start `shelf`: a fork of a process that has imported it, or where the environment says how, an interpreter."""
+    if can_fork(environ):
+        return Forked("modelshelf", words, cwd, environ)
+    return _popen([sys.executable, "-m", "modelshelf", *words], cwd, environ)
+
+
+def _popen(command: Sequence[str], cwd: Path, environ: Mapping[str, str]) -> subprocess.Popen[str]:
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        command, cwd=cwd, env=environ, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True
+    )
 
 
 def free_port() -> int:
