@@ -102,7 +102,7 @@ def test_a_containers_port_may_be_its_runtimes() -> None:
 
 def test_a_stopped_engine_gives_no_sign_of_life() -> None:
     """Signs of life come as long as an engine answers its probe; one that is halted gives none, and still ends."""
-    engine = asyncio.run(started(launch_of()))
+    engine = asyncio.run(started(launch_of(grace_s=0.5)))
     first, second = engine.signs_of_life(), engine.signs_of_life()
     for process in psutil.Process(engine._child.pid).children(recursive=True):
         process.suspend()

@@ -48,8 +48,7 @@ def test_a_job_shows_its_files_and_that_it_stalls(stuck: FakeHub, home: Home) ->
         stuck.stop()
         stuck.resume()
         stuck.start()
-        server.wait_for_state("m", "ready")
-        over = server.get("/api/jobs/1")
+        over = wait_until(lambda: (job := server.get("/api/jobs/1"))["state"] == "done" and job, "the job to end")
 
     assert going["eta_s"] == pytest.approx((going["total_bytes"] - going["done_bytes"]) / going["rate_bytes_per_s"])
     assert (stalled["eta_s"], stalled["state"], stalled["tiers"]) == (None, "running", ["primary"])
