@@ -53,7 +53,7 @@ def main() -> None:
 def measure(shelf: Shelf, kind: ViewKind, root: Path) -> dict[str, tuple[float, float]]:
     """Return how long each thing takes, and how much of it is computing, in seconds."""
     views, place = shelf.services.views, ViewRoot(str(root))
-    keeper = ViewKeeper(views.library, views.clock, views.kept)
+    keeper = ViewKeeper(views.upkeep.library, views.upkeep.clock, views.upkeep.kept)
     took = {"add": timed(lambda: views.add(kind, place, None))}
     keeper.after_change()
     took["nothing changed"] = timed(keeper.after_change)

@@ -256,7 +256,7 @@ def _make_adopter(parts: _Parts) -> Adopter:
     reconciler = _make_reconciler(parts)
     importer = ModelImporter(registry, tiers, parts.room.admission, reconciler, parts.old_copies, clock)
     linker = Linker(tiers, importer, clock)
-    others = OtherPrograms(parts.library, importer, parts.views.views())
+    others = OtherPrograms(parts.library, importer, parts.views.stand_ins())
     return Adopter(registry, parts.library, tiers, importer, linker, others, parts.mover, parts.runner)
 
 
@@ -291,7 +291,7 @@ class _Parts:
 
 def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
     from modelshelf.bootstrap.hub import make_hub
-    from modelshelf.domain.eviction import Watermarks
+    from modelshelf.domain.watermarks import Watermarks
     from modelshelf.registry.registry import Registry
     from modelshelf.services.catalog.adapters import Adapters
     from modelshelf.services.catalog.leases import Leaser

@@ -155,9 +155,11 @@ def _stays(shelf: Shelf, name: str) -> str:
 
 def _loses(shelf: Shelf, folder: str, name: str) -> str:
     """Return that another program won't find a model any more, and how it gets its own files back first."""
+    from modelshelf.domain.names import ViewRoot
     from modelshelf.domain.views import ViewKind
 
-    is_its_own = shelf.services.views.is_there(ViewKind.ADOPTED, folder)
+    views = shelf.services.views.chosen(None, ViewRoot(folder))
+    is_its_own = any(view.kind is ViewKind.ADOPTED for view in views)
     back = f" To give the program its files back first: shelf adopt --unlink {shlex.quote(folder)}"
     return f"{folder} will no longer have {name}: its links there go.{back if is_its_own else ''}"
 

@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from modelshelf.domain.eviction import Candidate, EvictionPlan, Watermarks, listed, plan_eviction
+from modelshelf.domain.eviction import Candidate, EvictionPlan, listed, plan_eviction
 from modelshelf.domain.tiers import Room
+from modelshelf.domain.watermarks import Watermarks
 from modelshelf.errors import Conflict, OutOfSpace
 from modelshelf.units import format_size
 

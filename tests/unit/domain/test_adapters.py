@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 
 from modelshelf.domain.adapters import Need, Seen, need_of, preferred
-from modelshelf.domain.eviction import Candidate, Watermarks, plan_eviction
+from modelshelf.domain.eviction import Candidate, plan_eviction
 from modelshelf.domain.models import ModelRow
 from modelshelf.domain.names import ModelName
 from modelshelf.domain.tiers import Room
+from modelshelf.domain.watermarks import Watermarks
 from tests.unit.domain.test_clean import row
 
 PLACE = ("org/base", "a" * 40)

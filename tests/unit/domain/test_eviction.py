@@ -9,16 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelshelf.domain.eviction import (
-    Candidate,
-    EvictionPlan,
-    Watermarks,
-    is_enough,
-    leaving_first,
-    plan_deletion,
-    plan_eviction,
-)
+from modelshelf.domain.eviction import Candidate, EvictionPlan, is_enough, leaving_first, plan_deletion, plan_eviction
 from modelshelf.domain.tiers import Room
+from modelshelf.domain.watermarks import Watermarks
 from modelshelf.errors import BadInput, Conflict, OutOfSpace, ShelfError
 from modelshelf.units import GB
 

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelshelf.domain.eviction import Candidate, Watermarks
+from modelshelf.domain.eviction import Candidate
 from modelshelf.domain.promotion import WINDOW_S, PromoteMode, PromotionDecision, should_promote
 from modelshelf.domain.tiers import Room
+from modelshelf.domain.watermarks import Watermarks
 from modelshelf.units import GB
 
 NOW_S = 10_000_000.0

@@ -9,10 +9,11 @@ from itertools import accumulate, pairwise
 
 import pytest
 
-from modelshelf.domain.eviction import Candidate, EvictionPlan, Watermarks, plan_eviction
+from modelshelf.domain.eviction import Candidate, EvictionPlan, plan_eviction
 from modelshelf.domain.promotion import PromoteMode, should_promote
 from modelshelf.domain.reads import FileTimes, PlacementReads, judge
 from modelshelf.domain.tiers import Room
+from modelshelf.domain.watermarks import Watermarks
 from modelshelf.errors import Conflict, OutOfSpace
 from modelshelf.units import GB
 

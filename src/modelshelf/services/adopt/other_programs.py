@@ -19,14 +19,14 @@ from modelshelf.domain.file_kinds import is_weights
 from modelshelf.domain.made_up_commits import make_up
 from modelshelf.domain.models import FileEntry, Model, State
 from modelshelf.domain.names import Digest, ModelName, RepoId, ViewRoot
-from modelshelf.domain.views import Link, SourceFile, ViewKind
+from modelshelf.domain.views import Link, SourceFile
 from modelshelf.errors import Conflict, Corrupt, ShelfError
 from modelshelf.services.adopt.import_models import ModelImporter, hashed, revision_of
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.jobs.progress import Counter
 from modelshelf.services.jobs.running import Running
 from modelshelf.services.space.reservations import Reservation
-from modelshelf.services.views.views import Views
+from modelshelf.services.views.stand_ins import StandIns
 from modelshelf.store import fs, locks
 from modelshelf.store.adopt import hand_over
 from modelshelf.store.blobs import copy, link_or_clone
@@ -55,7 +55,7 @@ class OtherPrograms:
 
     library: Library
     importer: ModelImporter
-    views: Views
+    stand_ins: StandIns
 
     # --- what is there ---
 
@@ -78,7 +78,7 @@ class OtherPrograms:
 
     def stands_in(self, root: Path) -> bool:
         """Return whether links stand in for files of a folder."""
-        return self.views.is_there(ViewKind.ADOPTED, str(root))
+        return self.stand_ins.are_in(ViewRoot(str(root)))
 
     def why_kept(self, found: FoundModel, target: str) -> str:
         """Return why links can't take the place of a model's weights, in a sentence; empty if they can."""
@@ -200,12 +200,12 @@ class OtherPrograms:
                 places[file.relative_to(root).as_posix()] = source
                 stamps[str(file)] = stamp
         put = partial(_put, root, stamps, _owners(order.target))
-        stayed = self.views.stand_in(ViewRoot(str(root)), places, [ModelName(model.row.model_name)], put)
+        stayed = self.stand_ins.take_places(ViewRoot(str(root)), places, [ModelName(model.row.model_name)], put)
         return [f"{root / path} {why}: it stays." for path, why in stayed.items()]
 
     def give_back(self, root: Path) -> None:
-        """Put files into the places that links took; see `Views.give_back`."""
-        self.views.give_back(
+        """Put files into the places that links took; see `StandIns.give_back`."""
+        self.stand_ins.give_back(
             ViewRoot(str(root)), lambda path, link: fs.put_file(root, root / path, Path(os.path.realpath(link.target)))
         )
 

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from modelshelf.domain.eviction import Watermarks
 from modelshelf.domain.jobs import Cause
 from modelshelf.domain.models import Model
 from modelshelf.domain.ports import Clock
 from modelshelf.domain.promotion import PromoteMode, PromotionDecision, should_promote
 from modelshelf.domain.tiers import PRIMARY, SECONDARY
+from modelshelf.domain.watermarks import Watermarks
 from modelshelf.errors import ShelfError
 from modelshelf.registry.registry import Registry
 from modelshelf.services.jobs.runner import JobRunner

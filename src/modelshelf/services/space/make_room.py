@@ -10,20 +10,13 @@ from functools import partial
 from pathlib import Path
 
 from modelshelf.domain.adapters import Seen
-from modelshelf.domain.eviction import (
-    Candidate,
-    EvictionPlan,
-    Watermarks,
-    is_enough,
-    leaving_first,
-    plan_deletion,
-    plan_eviction,
-)
+from modelshelf.domain.eviction import Candidate, EvictionPlan, is_enough, leaving_first, plan_deletion, plan_eviction
 from modelshelf.domain.job_params import MoveParams, params_of
 from modelshelf.domain.jobs import QUEUED, RUNNING, Cause, Job, JobKind
 from modelshelf.domain.models import State
 from modelshelf.domain.ports import Clock, Hub
 from modelshelf.domain.tiers import PRIMARY, SECONDARY, Room, Tier, with_holders
+from modelshelf.domain.watermarks import Watermarks
 from modelshelf.errors import BadInput, Corrupt, NotFound, OutOfSpace, ShelfError
 from modelshelf.registry.registry import Registry
 from modelshelf.services.catalog.adapters import Adapters

@@ -18,6 +18,7 @@ from modelshelf.store.layout import Base
 from modelshelf.store.views import records
 
 if TYPE_CHECKING:
+    from modelshelf.services.views.stand_ins import StandIns
     from modelshelf.services.views.views import Views
 
 _log = logging.getLogger(__name__)
@@ -74,9 +75,9 @@ class ViewKeeper:
 
     @contextlib.contextmanager
     def replacing(self, base: Base, repo_id: RepoId) -> Iterator[Mapping[str, Entry]]:
-        """Give what takes the place of a repository's copy in a base, by path; see `Views.replacing`."""
+        """Give what takes the place of a repository's copy in a base, by path; see `StandIns.replacing`."""
         with contextlib.ExitStack() as held:
-            yield held.enter_context(self.views().replacing(base, repo_id)) if self.stands_in(base) else {}
+            yield held.enter_context(self.stand_ins().replacing(base, repo_id)) if self.stands_in(base) else {}
 
     @contextlib.contextmanager
     def renaming(self, old: ModelName, new: ModelName) -> Iterator[None]:
@@ -91,6 +92,14 @@ class ViewKeeper:
 
     def views(self) -> Views:
         """Return the views."""
+        from modelshelf.services.views.upkeep import Upkeep
         from modelshelf.services.views.views import Views
 
-        return Views(self.library, self.clock, self.kept)
+        return Views(Upkeep(self.library, self.clock, self.kept))
+
+    def stand_ins(self) -> StandIns:
+        """Return the links in the place of files."""
+        from modelshelf.services.views.stand_ins import StandIns
+        from modelshelf.services.views.upkeep import Upkeep
+
+        return StandIns(Upkeep(self.library, self.clock, self.kept))

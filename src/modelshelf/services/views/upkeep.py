@@ -1,0 +1,153 @@
+"""Making recorded views true, one by one; see `views` for the order of things.
+
+**Concurrency:** one process changes views at a time, under `locked`; which models there are is read there too.
+**Crash:** the next change, or `reconcile`, finishes; see `store.views.folder`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from modelshelf.domain.names import BasePath, ViewRoot
+from modelshelf.domain.ports import Clock, Progress
+from modelshelf.domain.views import View, ViewKind, ViewState, ViewStatus, status_of
+from modelshelf.errors import NotFound, ShelfError
+from modelshelf.services.catalog.models import Library
+from modelshelf.services.views.checks import plan_of
+from modelshelf.services.views.kept import Kept
+from modelshelf.services.views.placed import Placed
+from modelshelf.store import locks
+from modelshelf.store.layout import Base
+from modelshelf.store.probe import is_folder
+from modelshelf.store.views import folder, records
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """Makes views true. But for `recorded`, `view` and `status`, which only look, the caller holds the lock."""
+
+    library: Library
+    clock: Clock
+    kept: Kept
+
+    @property
+    def base(self) -> Base:
+        """The primary base, which holds the records of most views."""
+        return self.kept.primary
+
+    def recorded(self) -> list[View]:
+        """Return the views of all bases that can be changed, and of the primary; raises as `records.read_all` does.
+
+        A drive tells of the view in itself alone: on its word nothing elsewhere is taken for ours.
+        """
+        bases = {base.path: base for base in (self.base, *self.kept.bases())}
+        return [view for base in bases.values() for view in records.read_all(base) if self.kept.at(view.root) == base]
+
+    def view(self, kind: ViewKind, root: ViewRoot) -> View:
+        """Return the view of a kind in a folder; raises NotFound without one."""
+        view = records.read(self.kept.at(root), kind, root)
+        if view is None:
+            raise NotFound(f"There is no view {kind} {root}.", hint="shelf view ls lists them.")
+        return view
+
+    def again(self, view: View) -> View:
+        """Return a view as its record says now."""
+        return records.read(self.kept.at(view.root), view.kind, view.root) or view
+
+    def new(self, kind: ViewKind, root: ViewRoot) -> View:
+        """Return a view that holds nothing yet; it isn't recorded."""
+        return self.led_here(View(kind, root, (), self.library.tiers.primary.base))
+
+    def led_here(self, view: View) -> View:
+        """Return a view that leads to the tiers by this process's paths; links beside `hub` lead there by any."""
+        if view.kind is ViewKind.CACHE_DIR:
+            return replace(view, primary=BasePath(str(self.kept.at(view.root).path)), secondary="")
+        secondary = self.library.tiers.secondary
+        return replace(view, primary=self.library.tiers.primary.base, secondary=secondary.base if secondary else "")
+
+    def placed(self, views: Sequence[View]) -> Placed:
+        """Return the models as views lead to them, read when they are asked for."""
+        return Placed(self.library, self.of_all_tiers(views))
+
+    def of_all_tiers(self, views: Sequence[View]) -> View | None:
+        """Return the view of all tiers in the primary base."""
+        root = str(self.base.path)
+        return next((view for view in views if view.kind is ViewKind.HF and view.root == root), None)
+
+    def make_true(self, view: View, placed: Placed) -> ViewStatus:
+        """Make one view true; return how it is then."""
+        if why := self.why_left_alone(view):
+            return why
+        holding = placed.holding(view)
+        plan = plan_of(view, holding, placed)
+        if plan.is_true:
+            return status_of(view, holding, plan)
+        folder.carry_out(self.kept.at(view.root), view, plan)
+        return self.status(plan.after or view, placed)
+
+    def attempt(self, view: View, placed: Placed) -> ViewStatus:
+        """Make one view true as `make_true` does; what stops that is the status that is returned."""
+        try:
+            return self.make_true(view, placed)
+        except (ShelfError, OSError) as err:
+            _log.warning("view_failed", extra={"view": f"{view.kind} {view.root}", "why": str(err)})
+            return ViewStatus(view, ViewState.FAILED, str(err))
+
+    def attempt_all(self, views: Sequence[View], placed: Placed, progress: Progress | None = None) -> list[ViewStatus]:
+        """Make views true, the links beside `hub` last: they lead to what is in it."""
+        found = []
+        for number, view in enumerate(sorted(views, key=lambda view: view.kind is ViewKind.CACHE_DIR), 1):
+            if progress is not None:
+                progress.check()
+                progress.phase(f"{view.kind}, {number} of {len(views)}")
+            is_beside = view.kind is ViewKind.CACHE_DIR
+            now = replace(self.again(view), primary=view.primary) if is_beside else view
+            found.append(self.attempt(now, placed))
+        for status in found:
+            if status.state is not ViewState.TRUE:
+                name = f"{status.view.kind} {status.view.root}"
+                _log.info("view_not_true", extra={"view": name, "why": status.detail})
+        return found
+
+    def link_beside(self, views: Sequence[View], placed: Placed) -> None:
+        """Make the links beside `hub` true that lead to a view there, before that changes."""
+        if self.of_all_tiers(views) is not None:
+            for view in views:
+                if view.kind is ViewKind.CACHE_DIR and view.root == str(self.base.path):
+                    self.attempt(self.again(view), placed)
+
+    def undo(self, view: View, placed: Placed) -> None:
+        """Delete what was made of a view that can't be made; its record stays if that can't be done either."""
+        with contextlib.suppress(ShelfError, OSError):
+            self.make_true(replace(self.again(view), models=()), placed)
+            records.remove(self.kept.at(view.root), view)
+
+    def status(self, view: View, placed: Placed) -> ViewStatus:
+        """Return a view as it is now."""
+        holding = placed.holding(view)
+        return self.why_left_alone(view) or status_of(view, holding, plan_of(view, holding, placed))
+
+    def why_left_alone(self, view: View) -> ViewStatus | None:
+        """Return the status of a view that this process can't judge: it leads elsewhere, or its folder isn't there."""
+        if view != self.led_here(view):
+            where = " and ".join(filter(None, (view.primary, view.secondary)))
+            detail = (
+                f"It leads to the library at {where}, and this process has it elsewhere. Mount it there, as"
+                f" docker-compose.yml does; or lead the view here: shelf view sync {view.kind} {view.root}"
+            )
+            return ViewStatus(view, ViewState.FOREIGN, detail)
+        if not is_folder(Path(view.root)):
+            return ViewStatus(view, ViewState.AWAY, f"{view.root} isn't there.")
+        return None
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the lock under which views change; raises Unavailable if another process has it for too long."""
+        with locks.wait_lock(self.base.path, self.base.views_lock, self.clock):
+            yield
