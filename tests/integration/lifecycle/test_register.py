@@ -276,6 +276,23 @@ def test_with_the_hub_away_a_model_is_registered_all_the_same(
         assert violations(shelf) == []
 
 
+def test_with_the_hub_away_what_hf_downloaded_is_registered(hub: FakeHub, home: Home, commit: str) -> None:
+    """Without the hub a model that `hf` downloaded is registered as it is there, and ready; part of it isn't enough."""
+    home.hf(home.primary, "download", REPO).checked()
+    home.hf(home.secondary, "download", REPO, "config.json").checked()
+    hub.stop()
+
+    done = home.run("add", "m", REPO).checked()
+    part = home.run("add", "n", REPO, "--to", "secondary")
+
+    assert f"m: ready, 300.0 kB in {home.primary}/hub/models--org--name/snapshots/{commit}" in done.out
+    assert (part.code, "isn't reachable" in part.err) == (7, True)
+    with home.open() as shelf:
+        assert (shelf.model("m").row.commit_hash, shelf.model("n").state) == (commit, "registered")
+        assert tree(shelf.path("m")) == FILES
+        assert violations(shelf) == []
+
+
 def test_a_worker_completes_what_waited_for_the_hub(hub: FakeHub, shelf: Shelf, commit: str) -> None:
     """A server completes a model that waited for the hub without being asked."""
     hub.stop()

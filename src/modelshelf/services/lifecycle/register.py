@@ -22,7 +22,7 @@ from modelshelf.services.space.make_room import RoomMaker
 from modelshelf.services.space.tiers import TierService, destination
 from modelshelf.store import ownership
 from modelshelf.store.layout import Base
-from modelshelf.store.repos import scan, snapshot
+from modelshelf.store.repos import scan, snapshot, trees
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Registrar:
     def plan(self, wanted: Registration) -> AddPlan:
         """Return what registering a model would do, after every check that is possible; nothing is changed.
 
-        Without the hub the plan has no commit.
+        Without the hub it is what the tier has of it, if that is whole; else the plan has no commit.
 
         Raises:
             BadInput: A name, a path or a pattern is invalid.
@@ -55,10 +55,13 @@ class Registrar:
         try:
             repo_id, commit_hash, manifest = self._pinned(wanted) or self._from_hub(wanted)
         except Unavailable as err:
-            _log.warning("hub_unreachable", extra={"detail": err.detail})
-            self.tiers.check_writable(tier)
             wanted = replace(wanted, hf_path=self._known_spelling(base, wanted.hf_path))
-            return AddPlan(wanted, tier, None, (), 0, 0, None)
+            found = self._from_disk(base, wanted)
+            if found is None:
+                _log.warning("hub_unreachable", extra={"detail": err.detail})
+                self.tiers.check_writable(tier)
+                return AddPlan(wanted, tier, None, (), 0, 0, None)
+            repo_id, (commit_hash, manifest) = wanted.hf_path, found
         wanted = replace(wanted, hf_path=repo_id)
         selected = select(manifest, wanted.allow_patterns)
         ownership.check_changeable(base, wanted.hf_path)
@@ -125,6 +128,17 @@ class Registrar:
     def _from_hub(self, wanted: Registration) -> tuple[RepoId, CommitHash, list[FileEntry]]:
         found = self.hub.resolve(wanted.hf_path, wanted.revision)
         return found.repo_id, found.commit_hash, self.hub.list_files(found.repo_id, found.commit_hash)
+
+    def _from_disk(self, base: Base, wanted: Registration) -> tuple[CommitHash, list[FileEntry]] | None:
+        """Return the commit and files of what a base has under a revision, if every file that is wanted is there."""
+        repo = base.repo(wanted.hf_path)
+        commit_hash = scan.refs(repo).get(wanted.revision)
+        if commit_hash is None:
+            return None
+        manifest = list(trees.read(repo, commit_hash))
+        wants = select(manifest, wanted.allow_patterns) if manifest else []
+        whole = wants and not self._plan_pull(base, wanted.hf_path, commit_hash, wants).fetch_bytes
+        return (commit_hash, manifest) if whole else None
 
     def _known_spelling(self, base: Base, hf_path: RepoId) -> RepoId:
         """Return a repository's id as it is already spelled here; letter case doesn't tell two repositories apart."""
