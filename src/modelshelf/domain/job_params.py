@@ -12,8 +12,9 @@ from typing import ClassVar, Self, TypeVar
 
 from modelshelf.domain.jobs import Job, JobKind
 from modelshelf.domain.models import FileEntry, file_entries
-from modelshelf.domain.names import BasePath, CommitHash, FilePath, RepoId
+from modelshelf.domain.names import BasePath, CommitHash, FilePath, RepoId, ViewRoot
 from modelshelf.domain.outside import flag_of, list_of, maybe, number_of, object_of, parse_json, size_of, text_of
+from modelshelf.domain.views import ViewKind, kind_of
 from modelshelf.errors import BadInput
 
 
@@ -230,12 +231,12 @@ class ViewSyncParams(JobParams):
 
     kind: ClassVar[JobKind] = JobKind.VIEW_SYNC
 
-    view_kind: str | None = None
+    view_kind: ViewKind | None = None
     """Only views of this kind; None: of any."""
-    root: str | None = None
+    root: ViewRoot | None = None
     """Only the view in this folder; None: in any."""
 
     @classmethod
     def parse(cls, said: Mapping[str, object]) -> Self:
         """Return the parameters in JSON values; see `JobParams.parse`."""
-        return cls(maybe(said["view_kind"], text_of), maybe(said["root"], text_of))
+        return cls(maybe(said["view_kind"], lambda kind: kind_of(text_of(kind))), maybe(said["root"], ViewRoot))

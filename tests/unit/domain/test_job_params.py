@@ -23,7 +23,8 @@ from modelshelf.domain.job_params import (
 )
 from modelshelf.domain.jobs import Job, result_of
 from modelshelf.domain.models import FileEntry
-from modelshelf.domain.names import BasePath, CommitHash, Digest, FilePath, RepoId
+from modelshelf.domain.names import BasePath, CommitHash, Digest, FilePath, RepoId, ViewRoot
+from modelshelf.domain.views import ViewKind
 from modelshelf.errors import BadInput
 
 COMMIT = CommitHash("c" * 40)
@@ -40,7 +41,7 @@ EVERY_KIND: list[JobParams] = [
     GcParams("/slow", quarantine=True),
     DedupeParams(),
     ReconcileParams(("/usb",)),
-    ViewSyncParams("lmstudio", "/home/a/models"),
+    ViewSyncParams(ViewKind.LMSTUDIO, ViewRoot("/home/a/models")),
     AdoptRequest("/old", AdoptMode.LINK, "secondary", merge=True, copy=True, repo_id="org/name"),
 ]
 

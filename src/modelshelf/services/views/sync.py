@@ -53,9 +53,7 @@ class ViewSyncer:
         **Crash:** a second run finds what is left.
         """
         wanted = params_of(running.job, ViewSyncParams)
-        kind = None if wanted.view_kind is None else ViewKind(wanted.view_kind)
-        root = None if wanted.root is None else ViewRoot(wanted.root)
-        found = self.views.sync(kind, root, running.progress)
+        found = self.views.sync(wanted.view_kind, wanted.root, running.progress)
         failed = {key_of(one.view.kind, one.view.root): one.detail for one in found if one.state is ViewState.FAILED}
         self.registry.update_job(running.job.id, {"result": json.dumps({"failed": failed})})
 
