@@ -128,6 +128,21 @@ def test_the_doctor_opens_a_file_once_and_lists_a_folder_twice_at_most(home: Hom
     assert max(listed.values()) <= 2
 
 
+def test_adopting_asks_for_the_mounts_as_often_for_many_models(home: Home) -> None:
+    """Adopting ten models takes their locks at once: the table of mounts is read as often as for two."""
+    counts = []
+    with home.open() as shelf:
+        for first, end in ((0, FEW), (FEW, MANY)):
+            for number in range(first, end):
+                lay_out(home.primary, f"model org/m{number}\n  commit {number:x} main\n    model.bin {1000 + number}")
+            with calls() as made:
+                shelf.adopt(home.primary, "leave")
+            counts.append(sum(path == "/proc/self/mountinfo" for _, path in made))
+
+    assert len(shelf.models()) == MANY
+    assert counts[0] == counts[1]
+
+
 def test_removing_a_repository_opens_no_more_folders_for_many_files(home: Home) -> None:
     """`rm --files` lists and opens no more folders for a repository of sixty files than for one of ten."""
     counts, opened = [], []

@@ -9,7 +9,6 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Mapping, Set
-from pathlib import PurePosixPath
 
 from modelshelf.domain.names import Digest, is_digest
 
@@ -18,7 +17,9 @@ HEAD_BYTES = 1100
 SAFETENSORS_HEADER_BYTES = 100_000_000
 """The longest header that the safetensors library accepts."""
 
-_WEIGHTS = ".safetensors .bin .gguf .ggml .pt .pth .ckpt .onnx .h5 .msgpack .tflite .nemo .npz .keras .mlmodel".split()
+_WEIGHTS = tuple(
+    ".safetensors .bin .gguf .ggml .pt .pth .ckpt .onnx .h5 .msgpack .tflite .nemo .npz .keras .mlmodel".split()
+)
 _NO_WEIGHTS = re.compile(r"(?:training_args|optimizer|scheduler)\..*")
 _SHARD = re.compile(r"(.+)-(\d{1,9})-of-(\d{1,9})(\.[A-Za-z0-9.]+)")
 _POINTER = b"version https://git-lfs.github.com/spec/"
@@ -33,8 +34,8 @@ def is_weights(path: str) -> bool:
     >>> is_weights("model.safetensors"), is_weights("training_args.bin"), is_weights("config.json")
     (True, False, False)
     """
-    pure = PurePosixPath(path)
-    return pure.suffix in _WEIGHTS and not _NO_WEIGHTS.fullmatch(pure.name)
+    name = path.rpartition("/")[2]
+    return name[1:].endswith(_WEIGHTS) and not _NO_WEIGHTS.fullmatch(name)  # a name is more than its suffix
 
 
 def is_pointer(head: bytes) -> bool:

@@ -33,9 +33,10 @@ from modelshelf.store import locks
 from modelshelf.store.adopt import inventory, merge_folder
 from modelshelf.store.blobs.partial import digest_of
 from modelshelf.store.layout import Base, CacheDir
-from modelshelf.store.probe import is_folder, is_real_file
+from modelshelf.store.probe import is_folder
 from modelshelf.store.repos import scan, snapshot, verify
 from modelshelf.store.repos.materialize import lay_out
+from modelshelf.store.repos.names import RepoNames
 from modelshelf.store.tiers import marker
 
 _AT_ONCE = 100
@@ -186,12 +187,14 @@ class ModelImporter:
         known = self.registry.verified.of_tier(tier_id)
         targets = []
         for found in models:
-            repo = base.repo(found.repo)
-            folder, blobs = repo.snapshot(found.commit), repo.blobs.resolve()
+            names = RepoNames(base.repo(found.repo))
+            folder, blobs = names.repo.snapshot(found.commit), names.repo.blobs.resolve()
+            leads_to = {file.name: file.digest for file in names.snapshot(found.commit).files}
             for file in found.entries:
-                path, blob = folder / file.path, blobs / file.digest
+                path = folder / file.path
                 if known.get(file.digest) != scan.stamp(path):
-                    real = blob if is_real_file(blob) and scan.is_same(path, blob) else path.resolve()
+                    is_linked = leads_to.get(file.path) == file.digest and file.digest in names.plain_blobs
+                    real = blobs / file.digest if is_linked else path.resolve()
                     where = (file.size_bytes, file.path, "", found.commit_hash)
                     targets.append(verify.Target(str(base.path), found.repo, path, real, file.digest, *where))
         with VerifiedNotes(self.registry, self.clock, {str(base.path): tier_id}) as notes:
@@ -218,7 +221,7 @@ class ModelImporter:
                 steps = (step, replace(step, action=Action.WRITE_SIDECAR, row=None))
                 done |= {adoption.model_name} if all(map(self.reconciler.carry_out, steps)) else set()
         for start in range(0, len(new), _AT_ONCE):
-            done |= self.reconciler.add(new[start : start + _AT_ONCE])
+            done |= self.reconciler.add(Base(Path(order.base)), new[start : start + _AT_ONCE])
         return done
 
     # --- second copies ---

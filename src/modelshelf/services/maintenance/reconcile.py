@@ -12,6 +12,7 @@ import logging
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from modelshelf.domain.job_params import ReconcileParams, params_of
@@ -144,36 +145,32 @@ class Reconciler:
                 return self._set_ref(base, step.sidecar)
             return self._set_sidecar(base, step.sidecar, gone=step.action is Action.DROP_SIDECAR)
 
-    def add(self, steps: Sequence[Step]) -> set[str]:
-        """Add whole models, each with its sidecar; return the names of those whose step still applied.
+    def add(self, base: Base, steps: Sequence[Step]) -> set[str]:
+        """Add whole models of one base, each with its sidecar; return the names of those whose step still applied.
 
         The registry is written once for all of them, and the disk waits for several sidecars at a time. A repository
         that somebody has locked comes after the others.
 
         **Crash:** the models are registered, and some lack a sidecar, which the next run writes.
         """
-        free, later = list[Step](), list[Step]()
-        with contextlib.ExitStack() as held:
-            for step in steps:
-                assert step.sidecar is not None
-                base = Base(Path(step.base))
-                is_free = held.enter_context(locks.try_lock(base.path, base.repo_lock(step.sidecar.hf_path)))
-                (free if is_free else later).append(step)
-            done = self._add(free)
-        for step in later:
+        todo: dict[Path, list[Step]] = {}
+        for step in steps:
             assert step.sidecar is not None
-            with self._locked(Base(Path(step.base)), step.sidecar.hf_path):
-                done |= self._add([step])
+            todo.setdefault(base.repo_lock(step.sidecar.hf_path), []).append(step)
+        with locks.free_locks(base.path, list(todo)) as held:
+            done = self._add(base, [step for lock in held for step in todo.pop(lock)])
+        for lock, later in todo.items():
+            with locks.wait_lock(base.path, lock, self.clock):
+                done |= self._add(base, later)
         return done
 
-    def _add(self, steps: Sequence[Step]) -> set[str]:
+    def _add(self, base: Base, steps: Sequence[Step]) -> set[str]:
         """Add models whose repositories' locks are held; return the names of those that were added."""
         arrivals = [found for step in steps if (found := self._arrival(step)) is not None]
         are_new = self.registry.placements.add(arrivals)
         added = [found.sidecar for found, is_new in zip(arrivals, are_new, strict=True) if is_new]
-        bases = {step.model_name: Base(Path(step.base)) for step in steps}
         with ThreadPoolExecutor(_WRITERS) as pool:
-            list(pool.map(lambda sidecar: sidecars.write(bases[sidecar.model_name], sidecar), added))
+            list(pool.map(partial(sidecars.write, base), added))
         return {sidecar.model_name for sidecar in added}
 
     def _set_row(self, step: Step) -> bool:

@@ -278,7 +278,7 @@ class _SnapshotLook:
         snapshot = self.names.snapshot(self.commit_hash)
         self.faults += snapshot.faults
         for file in snapshot.files:
-            is_clutter = CLUTTER.fullmatch(file.path.name) and file.name not in listed and file.link is None
+            is_clutter = file.link is None and file.name not in listed and CLUTTER.fullmatch(file.path.name)
             if file.name not in self.lost and not is_clutter:
                 self._file(file, root, listed)
         found = [FoundFile(file.path, file.size_bytes, file.digest) for file in self.lost.values()]

@@ -105,26 +105,25 @@ def _make(root: Path, above: str, making: Sequence[Making]) -> None:
     """Make links and files of one folder; what somebody else put there meanwhile stays."""
     new_links: dict[str, str] = {}
     for one in making:
-        path, entry = root / one.path, one.entry
-        is_new = one.replaces == NOTHING
+        entry, is_new = one.entry, one.replaces == NOTHING
         if not is_new and mark_at(root, one.path) != one.replaces:
             continue
         if not isinstance(entry, Link):
             with contextlib.suppress(FileExistsError):
-                (fs.create_text if is_new else fs.write_text)(root, path, entry.content)
+                (fs.create_text if is_new else fs.write_text)(root, root / one.path, entry.content)
         elif is_new:
-            new_links[path.name] = entry.target
+            new_links[one.path.rpartition("/")[2]] = entry.target
         else:
-            fs.make_link(root, path, entry.target)
+            fs.make_link(root, root / one.path, entry.target)
     if new_links:
         fs.create_links(root, root / above, new_links)
 
 
 def _sync(root: Path, plan: ViewPlan) -> None:
     """Make the changed names durable before the record says that they are there."""
-    for folder in sorted({(root / path).parent for path in (*(making.path for making in plan.make), *plan.drop)}):
+    for above in sorted({path.rpartition("/")[0] for path in (*(making.path for making in plan.make), *plan.drop)}):
         with contextlib.suppress(FileNotFoundError, Denied):
-            fs.fsync_folder(root, folder)
+            fs.fsync_folder(root, root / above)
 
 
 def _sweep(root: Path, view: View) -> None:
