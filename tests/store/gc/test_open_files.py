@@ -92,3 +92,17 @@ def test_only_a_mapping_is_a_use(tmp_path: Path) -> None:
 
     assert identity(in_memory) in found
     assert identity(opened) not in found
+
+
+def test_a_file_that_is_mapped_in_pieces_and_was_deleted_is_in_use(tmp_path: Path) -> None:
+    """Root sees which file a process has in its memory, whatever its name leads to: a container has other names."""
+    if os.geteuid() != 0:
+        pytest.skip("Only root may follow another process's map_files.")
+    blob = put(tmp_path / "blob", b"x" * 3 * mmap.PAGESIZE)
+    was = identity(blob)
+    with blob.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ):
+        size_bytes = mmap.PAGESIZE
+        with mmap.mmap(file.fileno(), size_bytes, prot=mmap.PROT_READ, offset=2 * mmap.PAGESIZE):
+            blob.unlink()
+            assert was in open_files.mapped()
+    assert was not in open_files.mapped()

@@ -85,27 +85,32 @@ def _written_files(pid: str) -> Iterator[tuple[int, int]]:
 
 def _files(pid: str) -> Iterator[tuple[int, int]]:
     """Yield device and inode of a process's open or mapped files; nothing if it is gone or another user's."""
-    yield from _linked(pid, "fd")
+    with contextlib.suppress(OSError), os.scandir(_PROC / pid / "fd") as entries:
+        for entry in entries:
+            yield from _at(entry.path)
     yield from _mapped_files(pid)
 
 
 def _mapped_files(pid: str) -> Iterator[tuple[int, int]]:
-    """Yield device and inode of the files that a process has in its memory, by the paths that it sees as well."""
-    yield from _linked(pid, "map_files")
+    """Yield device and inode of the files that a process has in its memory, by the paths that it sees as well.
+
+    A file is mapped in several pieces, of which one is looked at.
+
+    Source: proc(5), `/proc/PID/map_files`, which only root may follow.
+    """
     with contextlib.suppress(OSError):
         lines = (_PROC / pid / "maps").read_text(encoding="utf-8", errors="replace").splitlines()
-        for path in {fields[5] for line in lines if len(fields := line.split(maxsplit=5)) == 6}:
-            with contextlib.suppress(OSError):
-                found = os.stat(path)  # noqa: PTH116 - one of many
-                yield found.st_dev, found.st_ino
+        fields = [found for line in lines if len(found := line.split(maxsplit=5)) == 6 and found[5][0] == "/"]
+        for (_, _, path), addresses in {tuple(found[3:]): found[0] for found in fields}.items():
+            piece = "-".join(address.lstrip("0") for address in addresses.split("-"))
+            yield from _at(f"{_PROC}/{pid}/map_files/{piece}")
+            yield from _at(path)
 
 
-def _linked(pid: str, folder: str) -> Iterator[tuple[int, int]]:
-    with contextlib.suppress(OSError), os.scandir(_PROC / pid / folder) as entries:
-        for entry in entries:
-            with contextlib.suppress(OSError):
-                found = entry.stat()
-                yield found.st_dev, found.st_ino
+def _at(path: str) -> Iterator[tuple[int, int]]:
+    with contextlib.suppress(OSError):
+        found = os.stat(path)  # noqa: PTH116 - one of many
+        yield found.st_dev, found.st_ino
 
 
 def _command(pid: str) -> str:
