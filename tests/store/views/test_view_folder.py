@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from modelshelf.domain.names import BasePath, FilePath, ModelName, RepoId, ViewRoot
-from modelshelf.domain.views import NOTHING, OTHER, Holding, Link, SourceFile, Text, View, ViewKind, paths_of, plan_view
+from modelshelf.domain.view_plans import paths_of, plan_view
+from modelshelf.domain.views import NOTHING, OTHER, Holding, Link, SourceFile, Text, View, ViewKind
 from modelshelf.errors import BadInput
 from modelshelf.store.layout import Base
 from modelshelf.store.views import folder, records

@@ -14,6 +14,7 @@ from modelshelf.domain.gguf import GgufHeader
 from modelshelf.domain.names import BasePath, Digest, FilePath, ModelName, RepoId, ViewRoot
 from modelshelf.domain.view_images import PARTS, part_of
 from modelshelf.domain.view_layouts import holding_of
+from modelshelf.domain.view_plans import Making, ViewPlan, claim, in_place, paths_of, plan_view, status_of, take_over
 from modelshelf.domain.views import (
     NOTHING,
     OTHER,
@@ -21,24 +22,16 @@ from modelshelf.domain.views import (
     Holding,
     Link,
     Made,
-    Making,
     SourceFile,
     Text,
     View,
     ViewFile,
     ViewKind,
     ViewModel,
-    ViewPlan,
     ViewState,
     ViewStatus,
-    claim,
     default_views,
-    in_place,
     kind_of,
-    paths_of,
-    plan_view,
-    status_of,
-    take_over,
 )
 from modelshelf.errors import BadInput
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from modelshelf.domain.names import BasePath, ViewRoot
 from modelshelf.domain.ports import Clock, Progress
-from modelshelf.domain.views import View, ViewKind, ViewState, ViewStatus, status_of
+from modelshelf.domain.view_plans import status_of
+from modelshelf.domain.views import View, ViewKind, ViewState, ViewStatus
 from modelshelf.errors import NotFound, ShelfError
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.views.checks import plan_of

@@ -18,13 +18,7 @@ from pathlib import Path
 from modelshelf.domain.models import Model
 from modelshelf.domain.names import ModelName, ViewRoot
 from modelshelf.domain.ports import Progress
-from modelshelf.domain.views import (
-    View,
-    ViewKind,
-    ViewState,
-    ViewStatus,
-    default_views,
-)
+from modelshelf.domain.views import View, ViewKind, ViewState, ViewStatus, default_views
 from modelshelf.errors import Conflict, Denied, NotFound, ShelfError, Unavailable
 from modelshelf.services.views.checks import check_place, check_readable, plan_of
 from modelshelf.services.views.placed import Placed

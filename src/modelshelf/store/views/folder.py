@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from modelshelf.domain.views import NOTHING, OTHER, Link, Making, View, ViewPlan, folders_of, text_mark
+from modelshelf.domain.view_plans import Making, ViewPlan, folders_of
+from modelshelf.domain.views import NOTHING, OTHER, Link, View, text_mark
 from modelshelf.errors import BadInput, Denied
 from modelshelf.store import fs
 from modelshelf.store.layout import Base
