@@ -19,6 +19,7 @@ from modelshelf.domain.job_params import OldCopy
 from modelshelf.domain.jobs import DONE, Cause, Job, JobKind, Moved
 from modelshelf.domain.listing import Listing
 from modelshelf.domain.models import FileEntry, ModelRow, Registration, select_files, total_size
+from modelshelf.domain.names import RepoId
 from modelshelf.domain.tiers import CUSTOM
 from modelshelf.domain.weight_files import WeightFormat, format_by_names
 from modelshelf.errors import BadInput, Conflict, OutOfSpace, ShelfError, Unavailable
@@ -171,6 +172,13 @@ class Registry(JobTable, UseTable):
         wanted = sa.text(fast_read.MANIFESTS_OF).bindparams(sa.bindparam("repo_ids", expanding=True))
         with self._engine.connect() as connection:
             return fast_read.manifests(tuple(row) for row in connection.execute(wanted, {"repo_ids": sorted(repo_ids)}))
+
+    def unfinished_repos(self) -> set[RepoId]:
+        """Return the repositories with files that may still come: of models that aren't whole, or that jobs work on."""
+        at_work = sa.select(jobs.c.model_id).where(jobs.c.finished_at.is_(None), jobs.c.model_id.is_not(None))
+        query = sa.select(models.c.hf_path).where(models.c.complete.is_(False) | models.c.id.in_(at_work)).distinct()
+        with self._engine.connect() as connection:
+            return {RepoId(repo_id) for repo_id in connection.scalars(query)}
 
     def add_model(self, wanted: Registration, base: str) -> ModelRow:
         """Add a model; the same registration a second time returns the existing row.

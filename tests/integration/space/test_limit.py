@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import threading
 from collections.abc import Iterator
@@ -276,3 +277,21 @@ def test_a_model_that_fits_to_the_byte_stays_below_the_limit(hub: FakeHub, home:
             ready = limited.model("m").state == "ready"
 
     assert du(home.primary)[0] <= limit_bytes
+
+
+def test_what_arrived_of_a_model_is_no_orphan(hub: FakeHub, home: Home) -> None:
+    """A blob that waits for the rest of its model counts as a partial download; once nobody wants it, as an orphan."""
+    weights = random_bytes(30_000)
+    hub.add_repo("org/waits", {"config.json": b"{}", "model.safetensors": weights})
+    with home.open() as shelf:
+        shelf.register("m", "org/waits", download=False)
+        blob = Base(home.primary).repo("org/waits").blob(Digest(hashlib.sha256(weights).hexdigest()))
+        blob.parent.mkdir(parents=True)
+        blob.write_bytes(weights)
+
+        waiting = shelf.tiers()[0].usage.breakdown
+        shelf.remove("m")
+        forgotten = shelf.tiers()[0].usage.breakdown
+
+    assert (waiting["partial"], waiting["orphans"]) == (30_000, 0)
+    assert (forgotten["partial"], forgotten["orphans"]) == (0, 30_000)

@@ -165,6 +165,17 @@ def test_each_kind_is_its_own_figure(drawn: Drawn) -> None:
     assert usage.hole_bytes == 0
 
 
+def test_what_is_still_coming_is_no_orphan(drawn: Drawn) -> None:
+    """A blob without a link is part of a download where files still come, whatever was kept of that repository."""
+    before = dict(measured_twice(drawn.base).breakdown)
+
+    meter.measure(drawn.base, keep=True, unfinished={"models--org--name", "models--gpt2"})
+    coming = meter.measure(drawn.base, unfinished={"models--org--name", "models--gpt2"}).breakdown
+
+    assert coming == before | {"orphans": 0, "partial": before["partial"] + 500}
+    assert meter.measure(drawn.base).breakdown == before
+
+
 def test_a_payload_that_two_repositories_share_counts_once(tmp_path: Path) -> None:
     """A shared payload counts once, in the store; each repository counts its link."""
     file = "w.safetensors 50000 as=w shared"

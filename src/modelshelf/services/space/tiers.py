@@ -11,7 +11,7 @@ from pathlib import Path
 from modelshelf.domain.file_system_limits import check_entries, check_names, check_sizes, entries_of
 from modelshelf.domain.jobs import ReservedRow
 from modelshelf.domain.models import FileEntry
-from modelshelf.domain.names import RepoId
+from modelshelf.domain.names import RepoId, repo_folder_name
 from modelshelf.domain.tiers import BREAKDOWN, CUSTOM, Room, Tier, Tiers, TierStatus, Usage
 from modelshelf.errors import BadInput, Denied
 from modelshelf.registry.registry import Registry
@@ -196,7 +196,8 @@ class TierService:
         offline = self.why_offline(tier)
         if offline:
             return TierStatus(tier, online=False, detail=offline, usage=NOTHING, reserved_bytes=0, free_bytes=0)
-        usage = meter.measure(base, rescan=rescan, keep=rescan)
+        coming = {repo_folder_name(repo_id) for repo_id in self.registry.unfinished_repos()}
+        usage = meter.measure(base, rescan=rescan, keep=rescan, unfinished=coming)
         tier_id = marker.read_id(base)
         reserved = sum(r.remaining_bytes for r in self._live() if r.tier_id == tier_id)
         held = usage.written_bytes + reserved

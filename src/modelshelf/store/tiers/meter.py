@@ -18,7 +18,7 @@ import os
 import stat
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,19 +73,23 @@ class Subtotal:
         return not self.growing and bool(self.folders) and max(self.folders.values()) < before_ns
 
 
-def measure(base: Base, *, rescan: bool = False, keep: bool = False) -> Usage:
+def measure(
+    base: Base, *, rescan: bool = False, keep: bool = False, unfinished: Collection[str] = frozenset()
+) -> Usage:
     """Return what is under a base.
 
     Args:
         base: The base; one that doesn't exist holds nothing.
         rescan: Walk everything, ignoring kept results.
         keep: Keep the results for the next time, for callers that change the base anyway. Asking writes nothing.
+        unfinished: The folders' names of repositories whose files are still coming: there a blob without a link is
+            part of a download, and no orphan.
     """
-    kept = {} if rescan else _load(base)
+    kept = {} if rescan else {name: found for name, found in _load(base).items() if name not in unfinished}
     fresh: dict[str, Subtotal] = {}
-    parts = list(_measure_base(base, kept, fresh))
+    parts = list(_measure_base(base, kept, fresh, unfinished))
     if kept and _has_unseen_links(parts):
-        return measure(base, rescan=True, keep=keep)
+        return measure(base, rescan=True, keep=keep, unfinished=unfinished)
     if keep and (fresh.keys() != kept.keys() or any(fresh[name] is not kept[name] for name in fresh)):
         _save(base, fresh)
     return _sum(parts)
@@ -122,29 +126,33 @@ def _sum(parts: list[Subtotal]) -> Usage:
     return Usage(sum(breakdown.values()), allocated_bytes, breakdown, sum(part.hole_bytes for part in parts))
 
 
-def _measure_base(base: Base, kept: dict[str, Subtotal], fresh: dict[str, Subtotal]) -> Iterator[Subtotal]:
+def _measure_base(
+    base: Base, kept: dict[str, Subtotal], fresh: dict[str, Subtotal], unfinished: Collection[str]
+) -> Iterator[Subtotal]:
     kinds = {base.xet: "xet", base.old_transformers: "transformers", base.own: "other"}
     rest = Subtotal()
     _add_folder(rest, str(base.path.resolve()), "other")  # a base may be a link; its content is elsewhere
     # Our own folder first: a blob that is published meanwhile is then counted twice instead of never.
     for entry in sorted(_entries(str(base.path)), key=lambda entry: entry.path != str(base.own)):
         if entry.path == str(base.hub) and entry.is_dir(follow_symlinks=False):
-            yield from _measure_hub(base, entry.path, kept, fresh)
+            yield from _measure_hub(base, entry.path, kept, fresh, unfinished)
         else:
             _add(rest, entry, kinds.get(Path(entry.path), "other"), base)
     yield rest
 
 
-def _measure_hub(base: Base, hub: str, kept: dict[str, Subtotal], fresh: dict[str, Subtotal]) -> Iterator[Subtotal]:
+def _measure_hub(
+    base: Base, hub: str, kept: dict[str, Subtotal], fresh: dict[str, Subtotal], unfinished: Collection[str]
+) -> Iterator[Subtotal]:
     rest = Subtotal()
     before_ns = time.time_ns() - _SETTLED_NS
     _add_folder(rest, hub, "other")
     for entry in _entries(hub):
         is_folder = entry.is_dir(follow_symlinks=False)
         if is_folder and looks_like_repo(entry.name):
-            old = kept.get(entry.name)
-            subtotal = old if old is not None and _unchanged(hub, old) else _measure_repo(entry.path)
-            if subtotal is old or subtotal.settled(before_ns):
+            old, is_coming = kept.get(entry.name), entry.name in unfinished
+            subtotal = old if old is not None and _unchanged(hub, old) else _measure_repo(entry.path, is_coming)
+            if subtotal is old or (subtotal.settled(before_ns) and not is_coming):
                 fresh[entry.name] = subtotal
             yield subtotal
         else:
@@ -152,8 +160,8 @@ def _measure_hub(base: Base, hub: str, kept: dict[str, Subtotal], fresh: dict[st
     yield rest
 
 
-def _measure_repo(path: str) -> Subtotal:
-    subtotal = Subtotal()
+def _measure_repo(path: str, is_coming: bool = False) -> Subtotal:
+    subtotal, unlinked = Subtotal(), "partial" if is_coming else "orphans"
     _add_folder(subtotal, path, "models")
     linked_digests: set[str] = set()
     blobs: list[tuple[str, os.stat_result]] = []
@@ -169,15 +177,15 @@ def _measure_repo(path: str) -> Subtotal:
         else:
             _add_repo_entry(subtotal, entry, linked_digests)
     for name, found in blobs:
-        _add_blob(subtotal, name, found, linked_digests)
+        _add_blob(subtotal, name, found, "models" if name in linked_digests else unlinked)
     above = path.rindex("/") + 1
     subtotal.folders = {folder[above:]: mtime for folder, mtime in subtotal.folders.items()}
     return subtotal
 
 
-def _add_blob(subtotal: Subtotal, name: str, found: os.stat_result, linked_digests: set[str]) -> None:
+def _add_blob(subtotal: Subtotal, name: str, found: os.stat_result, kind: str) -> None:
     if is_digest(name):
-        subtotal.add(found, "models" if name in linked_digests else "orphans")
+        subtotal.add(found, kind)
     else:
         subtotal.growing = True
         subtotal.add(found, "partial" if name.endswith(PARTIAL_SUFFIXES) else "other")
