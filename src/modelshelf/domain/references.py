@@ -28,6 +28,7 @@ _FORMS = (
 )
 _OF_THE_HUB = r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/"
 _OTHER_KINDS = {"datasets": "a data set", "spaces": "a Space", "kernels": "a kernel", "buckets": "a bucket"}
+_OF_OLLAMA = re.compile(r"(?:https?://)?(?:www\.)?ollama\.com/(?:library/)?([^?#]*)", re.IGNORECASE)
 _OF_FILES = ("blob", "resolve", "raw")
 _PAGES = (*_OF_FILES, "tree", "commit")
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}(?:[A-Za-z0-9._-]{0,160}\.gguf)?")
@@ -35,6 +36,8 @@ _ID = r"([A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*)"
 _WITH_REVISION = re.compile(rf"{_ID}@([A-Za-z0-9][A-Za-z0-9._/-]*)")
 _WITH_FILE = re.compile(rf"{_ID}/([A-Za-z0-9._/-]+\.(?:gguf|safetensors|bin|json))")
 _OLLAMA_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*):[A-Za-z0-9._-]+")
+_PATHS = ("/", "./", "../", "~")
+"""How a path on this machine begins."""
 _SHARD = re.compile(r"-\d+-of-(\d+)(?=\.[A-Za-z0-9]+$)")
 _PROJECTORS = FilePattern("*mmproj*.gguf")
 _BEHIND = "[-./]*gguf"
@@ -71,10 +74,45 @@ def parse_reference(text: str, endpoint: str = "") -> Reference:
     behind = said[page.end() :] if page else said.removeprefix("hf://")
     if (page or is_uri) and (kind := _OTHER_KINDS.get(behind.split("/")[0])):
         raise BadInput(f"{said:.200} is {kind}.", hint="modelshelf keeps models alone.", hf_path=said[:200])
+    if in_ollama := _OF_OLLAMA.match(said):
+        words = re.split("[:/]", in_ollama[1])[0] or "WORDS"
+        raise BadInput(f"{said:.200} is a page of Ollama's library, not of the hub.", hint=_to_find(words))
     try:
-        return _of_page(behind) if page else _of_uri(behind) if is_uri else _of_id(said)
+        return _of_page(behind) if page or _is_page(said) else _of_uri(behind) if is_uri else _of_id(said)
     except BadInput as err:
         raise BadInput(err.detail, hint=_what_to_write(said), hf_path=said[:200]) from None
+
+
+def reference_in(text: str, endpoint: str = "") -> Reference | None:
+    """Return what a text names; None for words to search for.
+
+    >>> reference_in("org/model").repo_id, reference_in("llama 3 gguf"), reference_in("llama3.2:1b")
+    ('org/model', None, None)
+
+    Args:
+        text: The typed or pasted text.
+        endpoint: As for `parse_reference`.
+
+    Raises:
+        BadInput: It is an address or a path that names no model on the hub.
+    """
+    said = text.strip()
+    try:
+        return parse_reference(said, endpoint)
+    except BadInput:
+        if said.startswith(_PATHS) or re.fullmatch(r"\S*/\S*", said):
+            raise
+        return None
+
+
+def words_of(text: str) -> str:
+    """Return what to search the hub for, without the tag of a name of Ollama.
+
+    >>> words_of("llama3.2:1b"), words_of("qwen3 gguf")
+    ('llama3.2', 'qwen3 gguf')
+    """
+    in_ollama = _OLLAMA_NAME.fullmatch(text)
+    return in_ollama[1] if in_ollama else text
 
 
 def is_reference(text: str) -> bool:
@@ -92,15 +130,25 @@ def is_reference(text: str) -> bool:
 
 def _what_to_write(said: str) -> str:
     """Return what to type instead of a text that names no model of the hub."""
-    if said.startswith(("/", "./", "../", "~")) or said in (".", ".."):
+    if said.startswith(_PATHS) or said in (".", ".."):
         return "For what is on this machine: shelf adopt FOLDER. For a model of the hub: shelf add ORG/MODEL"
     if with_revision := _WITH_REVISION.fullmatch(said):
         return f"shelf add {with_revision[1]} --revision {with_revision[2]}"
     if with_file := _WITH_FILE.fullmatch(said):
         return f"shelf add {with_file[1]} --include {with_file[2]}"
     if in_ollama := _OLLAMA_NAME.fullmatch(said):
-        return f"To find it: shelf search {in_ollama[1]}"
+        return _to_find(in_ollama[1])
     return _FORMS
+
+
+def _to_find(words: str) -> str:
+    return f"To find it: shelf search {words}"
+
+
+def _is_page(said: str) -> bool:
+    """Return whether a text is an address without its host, such as `ORG/MODEL/resolve/main/FILE`."""
+    parts = said.split("/")
+    return len(parts) > 3 and parts[2] in _PAGES
 
 
 def _of_id(said: str) -> Reference:

@@ -203,6 +203,22 @@ def test_a_model_is_found_and_added(hub: FakeHub, home: Home) -> None:
     assert (model["cache_location"], model["pinned"], model["size_bytes"]) == ("secondary", True, 1000)
 
 
+def test_a_word_is_searched_for(hub: FakeHub, home: Home) -> None:
+    """One word is a repository without an organisation, or else a search; an address of something else is named."""
+    for repo_id in ("org/SmolLM-360M", "gpt2"):
+        hub.add_repo(repo_id, {"model.safetensors": random_bytes(1000)})
+    with home.serve() as server:
+        found, tagged = browse(server, "/add?q=smollm").text, browse(server, "/add?q=smollm:360m").text
+        alone = browse(server, "/add?q=gpt2").text
+        pasted = browse(server, f"/add?q={hub.url}/org/SmolLM-360M/blob/main/model.safetensors").text
+        other = browse(server, "/add?q=https://huggingface.co/datasets/org/x").text
+
+    assert all("Show org/SmolLM-360M" in text and "has no repository" not in text for text in (found, tagged))
+    assert all("You already" not in text and "shelf add" in text for text in (alone, pasted))
+    assert "is a data set." in other
+    assert "Nothing is called so" not in other
+
+
 def test_a_download_is_paused_and_resumed(hub: FakeHub, home: Home) -> None:
     """A form pauses a download, which the page then says, and another one lets it go on to its end."""
     hub.add_repo(REPO, {"model.safetensors": random_bytes(3_000_000)})

@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelshelf.domain.patterns import Selection
-from modelshelf.domain.references import Reference, is_projector, parse_reference, patterns_of_quantisation
+from modelshelf.domain.references import (
+    Reference,
+    is_projector,
+    parse_reference,
+    patterns_of_quantisation,
+    reference_in,
+)
 from modelshelf.errors import BadInput
 
 HUB = "http://hub:8000/hf"
@@ -60,6 +66,7 @@ def test_any_text_is_a_model_or_an_error_with_the_way_out(text: str, endpoint: s
         (f"hf.co/org/m/raw/{COMMIT}/sub/config.json", "org/m", COMMIT, ("sub/config.json",)),
         (f"https://hf.co/org/m/commit/{COMMIT}", "org/m", COMMIT, ()),
         (f"{HUB}/org/m/tree/v2", "org/m", "v2", ()),
+        ("org/m/resolve/main/sub/a.gguf", "org/m", "main", ("sub/a.gguf",)),
         ("hf://org/m@v1/sub/a.bin", "org/m", "v1", ("sub/a.bin",)),
         ("hf://org/m@refs%2Fpr%2F1", "org/m", "refs%2Fpr%2F1".replace("%2F", "/"), ()),
         ("hf://org/m/sub/", "org/m", None, ("sub/",)),
@@ -108,6 +115,9 @@ def test_what_names_no_model_is_refused_with_the_forms(text: str) -> None:
         ("/mnt/models", "shelf adopt FOLDER"),
         ("..", "shelf adopt FOLDER"),
         ("llama3.2:1b", "shelf search llama3.2"),
+        ("https://ollama.com/library/llama3.2:1b", "shelf search llama3.2"),
+        ("ollama.com/someone/model?x", "shelf search someone"),
+        ("https://ollama.com/", "shelf search WORDS"),
         ("org/m@refs/pr/1", "shelf add org/m --revision refs/pr/1"),
         ("org/m/onnx/model.bin", "shelf add org/m --include onnx/model.bin"),
     ],
@@ -127,6 +137,30 @@ def test_what_is_no_model_is_named(text: str) -> None:
         parse_reference(text, HUB)
 
     assert raised.value.hint == "modelshelf keeps models alone."
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("gpt2", "gpt2"),
+        (f"{HUB}/org/m", "org/m"),
+        ("smollm gguf", None),
+        ("org/m gguf", None),
+        ("llama3.2:1b", None),
+    ],
+)
+def test_words_are_told_from_models(text: str, meant: str | None) -> None:
+    """An id or an address names a model; words, and a name of Ollama, are for a search."""
+    found = reference_in(text, HUB)
+
+    assert (found and found.repo_id) == meant
+
+
+@pytest.mark.parametrize("text", ["https://huggingface.co/datasets/org/x", "/my models/x", "~/m.gguf", "https://x.org"])
+def test_an_address_or_a_path_is_no_search(text: str) -> None:
+    """An address or a path that names no model is refused instead of being searched for."""
+    with pytest.raises(BadInput):
+        reference_in(text, HUB)
 
 
 @given(

@@ -13,8 +13,8 @@ from modelshelf.domain.models import Registration
 from modelshelf.domain.names import RefName
 from modelshelf.domain.patterns import patterns_of
 from modelshelf.domain.plans import AddPlan
-from modelshelf.domain.references import Reference, is_reference, parse_reference
-from modelshelf.errors import ShelfError
+from modelshelf.domain.references import Reference, parse_reference, reference_in, words_of
+from modelshelf.errors import NotFound, ShelfError
 from modelshelf.server.web import render, words
 from modelshelf.server.web.add_page import AddPage, choice_of, chosen_of, nothing_asked, repo_page, search_page
 from modelshelf.server.web.look import Look
@@ -42,7 +42,7 @@ def add(router: APIRouter, site: Site) -> None:
     @router.post("/add")
     def register(sent: Annotated[Fields, Depends(form)]) -> Response:
         """Register a model, and start its download."""
-        reference = parse_reference(sent.one("q"))
+        reference = parse_reference(sent.one("q"), site.shelf.services.finder.hub.endpoint)
         repo, choice = _chosen(site, reference, sent.one("pick"))
         wanted = _wanted(site, reference, repo, choice, sent.one("to"), sent.one("name"))
         wanted = replace(wanted, pinned=bool(sent.one("pinned")))
@@ -54,16 +54,21 @@ def add(router: APIRouter, site: Site) -> None:
 def _page(site: Site, look: Look, text: str, asked: dict[str, str]) -> AddPage:
     if not text:
         return nothing_asked()
+    hub = site.shelf.services.finder.hub
     try:
-        if not is_reference(text):
-            return search_page(text, site.shelf.services.finder.hub.search(text, _FOUND))
-        return _repo(site, look, text, asked)
+        reference = reference_in(text, hub.endpoint)
+        if reference is not None:
+            try:
+                return _repo(site, look, text, reference, asked)
+            except NotFound:
+                if "/" in text:
+                    raise
+        return search_page(text, hub.search(words_of(text), _FOUND))
     except ShelfError as err:
         return nothing_asked(text, err)
 
 
-def _repo(site: Site, look: Look, text: str, asked: dict[str, str]) -> AddPage:
-    reference = parse_reference(text)
+def _repo(site: Site, look: Look, text: str, reference: Reference, asked: dict[str, str]) -> AddPage:
     repo, choice = _chosen(site, reference, asked["pick"])
     suggested = choice.fit.cache_location if choice is not None and choice.fit is not None else None
     to = asked["to"] or suggested or "primary"
