@@ -24,7 +24,6 @@ _LINE_EVERY_S = 10.0
 _STEADY_S = 3.0
 """A phase has to last so long, in seconds, before its remaining time is shown."""
 _BAR_CELLS = range(6, 31)
-_LONGEST_ETA_S = 100 * 86400.0
 
 
 @contextmanager
@@ -78,8 +77,7 @@ class Steady:
         """Return the remaining seconds; None while unknown."""
         if self.phase != (job.phase, job.total_bytes):
             self.phase, self.since_s = (job.phase, job.total_bytes), now_s
-        eta_s = job.eta_s if now_s - self.since_s >= _STEADY_S and not job.detail else None
-        return eta_s if eta_s is not None and eta_s < _LONGEST_ETA_S else None
+        return job.eta_s if now_s - self.since_s >= _STEADY_S and not job.detail else None
 
 
 @dataclass(slots=True)

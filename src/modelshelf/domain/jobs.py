@@ -21,6 +21,8 @@ DOWNLOADING, REPAIRING = "downloading", "repairing"
 
 BACKOFF_FIRST_S = 2.0
 BACKOFF_LONGEST_S = 300.0
+_LONGEST_ETA_S = 100 * 86400.0
+"""A remaining time above this isn't told: the rate is that of a first moment, or there is none."""
 
 
 class JobKind(enum.StrEnum):
@@ -91,10 +93,16 @@ class Job:
 
     @property
     def eta_s(self) -> float | None:
-        """Seconds until it is done at the present rate; None if that isn't known."""
+        """Seconds until it is done at the present rate; None if that isn't known, or is months."""
         if self.state != RUNNING or self.rate_bytes_per_s <= 0:
             return None
-        return (self.total_bytes - self.done_bytes) / self.rate_bytes_per_s
+        left_s = (self.total_bytes - self.done_bytes) / self.rate_bytes_per_s
+        return left_s if left_s < _LONGEST_ETA_S else None
+
+
+def can_be_cancelled(job: Job) -> bool:
+    """Return whether a person may end a job: who ended the deletion of an old copy would have two, told by nothing."""
+    return job.kind != JobKind.DELETE_OLD_COPY
 
 
 def result_of(job: Job) -> dict[str, object]:

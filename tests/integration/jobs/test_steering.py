@@ -154,6 +154,22 @@ def test_an_old_job_is_not_retried_over_a_newer_one(shelf: Shelf, hub: FakeHub, 
     assert (refused.code, registry.job(old.id).state) == (5, "cancelled")
 
 
+def test_the_deletion_of_an_old_copy_is_not_cancelled(hub: FakeHub, home: Home) -> None:
+    """What a move left is deleted when nobody uses it any more; a cancelled deletion would leave a second copy."""
+    hub.add_repo(REPO, {"model.safetensors": random_bytes(30_000)})
+    home.run("add", "m", REPO).checked()
+    home.run("lease", "m").checked()
+    home.run("move", "m", "secondary").checked()
+    with home.open() as shelf:
+        (deletion,) = shelf.jobs(kind=JobKind.DELETE_OLD_COPY)
+
+    refused = home.run("cancel", str(deletion.id))
+
+    assert (refused.code, "a second one would stay" in refused.err) == (5, True)
+    with home.open() as shelf:
+        assert shelf.job(deletion.id).state == "waiting"
+
+
 @pytest.mark.parametrize("verb", ["pause", "cancel"])
 def test_a_part_is_steered_by_its_whole(shelf: Shelf, hub: FakeHub, home: Home, verb: str) -> None:
     """An eviction for a pull would fail the pull, or begin again at once: the pull is named instead."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from modelshelf.domain.job_files import JobFile, JobFiles
-from modelshelf.domain.jobs import DONE, FAILED, QUEUED, WAITING
-from modelshelf.server.web.activity import HISTORY, activity_page
+from modelshelf.domain.jobs import DONE, FAILED, PAUSED, QUEUED, WAITING
+from modelshelf.server.web.activity import HISTORY, STEADY, activity_page
 from modelshelf.server.web.words import NBSP
 from tests.unit.web.looks import GB, NOW_S, job, look, row
 
@@ -28,11 +28,29 @@ def test_an_eviction_stands_below_the_pull_that_caused_it() -> None:
 
 
 def test_a_stalled_job_has_no_estimate() -> None:
-    """A job without bytes says 0 B/s, no estimate, and isn't shown as running well."""
+    """A job without bytes for some seconds says 0 B/s, no estimate, and isn't shown as running well."""
     one = row("m")
-    (shown,) = activity_page(look(one, jobs=[job(model_id=one.id, rate_bytes_per_s=0)]), {}, [], {}).jobs
+    seen = look(one, jobs=[job(id=1, model_id=one.id, rate_bytes_per_s=0)])
+    page = activity_page(seen, {}, [], {1: (0,) * STEADY})
+    (shown,) = page.jobs
 
     assert (shown.rate, shown.behind, shown.css) == (f"0{NBSP}B/s", "no estimate", "stall")
+    assert "1 stalled" in page.summary
+
+
+def test_a_job_that_just_began_is_neither_stalled_nor_estimated() -> None:
+    """The rate of a first moment says nothing about how long a job takes, nor does none."""
+    (slow,) = activity_page(look(jobs=[job(id=1, rate_bytes_per_s=18)]), {}, [], {1: (18,)}).jobs
+    (resumed,) = activity_page(look(jobs=[job(id=1, rate_bytes_per_s=0)]), {}, [], {1: (0,)}).jobs
+
+    assert (slow.behind, resumed.behind, resumed.stalled) == ("", "", False)
+
+
+def test_what_is_paused_does_not_wait() -> None:
+    """The sentence above the jobs counts those that a person paused apart from those that wait for their turn."""
+    jobs = [job(id=1, state=PAUSED), job(id=2, state=QUEUED)]
+
+    assert activity_page(look(jobs=jobs), {}, [], {}).summary == "0 running · 1 waiting · 1 paused"
 
 
 def test_a_waiting_job_says_for_what() -> None:

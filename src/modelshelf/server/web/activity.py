@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from modelshelf.domain.job_files import JobFile, JobFiles, files_of
-from modelshelf.domain.jobs import CANCELLED, FAILED, PAUSED, QUEUED, RUNNING, WAITING, Job, JobKind
+from modelshelf.domain.jobs import CANCELLED, FAILED, PAUSED, QUEUED, RUNNING, WAITING, Job, JobKind, can_be_cancelled
 from modelshelf.domain.models import ModelRow
 from modelshelf.server.web import jobs_words, words
 from modelshelf.server.web.charts import sparkline
@@ -17,6 +17,8 @@ from modelshelf.server.web.look import Look
 HISTORY = 100
 """So many jobs that are over stand on a page."""
 MOST_DECISIONS = 50
+STEADY = 4
+"""After so many readings of its rate, about a second apart, a job has an estimate and may be called stalled."""
 MOST_FILES = 6
 """So many files of a job are shown: more streams than that hardly run at once."""
 _ICONS: Mapping[str, str] = {JobKind.PULL: "down", JobKind.UPDATE: "down", JobKind.MOVE: "right", JobKind.VERIFY: "eye"}
@@ -155,7 +157,7 @@ def activity_page(
     """
     rows = {row.id: row for row in look.models}
     return ActivityPage(
-        summary=_summary(look.jobs),
+        summary=_summary(look.jobs, {number for number, course in courses.items() if len(course) >= STEADY}),
         decisions=[_decision(row, failures.get(row.id)) for row in look.failed[:MOST_DECISIONS]],
         undecided=len(look.failed[MOST_DECISIONS:]),
         jobs=[_job(look, job, rows, courses.get(job.id, ()), is_kid=is_kid) for job, is_kid in _in_order(look.jobs)],
@@ -179,12 +181,14 @@ def _in_order(jobs: Sequence[Job]) -> list[tuple[Job, bool]]:
     return found
 
 
-def _summary(jobs: Sequence[Job]) -> str:
+def _summary(jobs: Sequence[Job], steady: Collection[int]) -> str:
     running = [job for job in jobs if job.state == RUNNING]
-    waits = len(jobs) - len(running)
-    stalled = sum(map(jobs_words.is_stalled, running))
+    paused = sum(job.state == PAUSED for job in jobs)
+    waits = len(jobs) - len(running) - paused
+    stalled = sum(job.id in steady and jobs_words.is_stalled(job) for job in running)
     down = sum(job.rate_bytes_per_s for job in running if job.kind in (JobKind.PULL, JobKind.UPDATE))
     parts = [f"{len(running)} running", f"{waits} waiting"]
+    parts += [f"{paused} paused"] if paused else []
     parts += [f"{stalled} stalled"] if stalled else []
     parts += [f"{words.size(down)}/s down"] if down else []
     return " · ".join(parts) if jobs else "Nothing runs or waits."
@@ -219,7 +223,8 @@ def _job(look: Look, job: Job, rows: Mapping[int, ModelRow], course: Sequence[in
     if to is not None:
         tiers.append(_tier(*to))
     files = files_of(job.files)
-    stalled, runs = jobs_words.is_stalled(job), job.state == RUNNING
+    runs, is_steady = job.state == RUNNING, len(course) >= STEADY
+    stalled = jobs_words.is_stalled(job) and is_steady
     rate = f"{words.size(job.rate_bytes_per_s)}/s" if runs and (job.rate_bytes_per_s or stalled) else "–"
     return JobRow(
         id=job.id,
@@ -231,7 +236,7 @@ def _job(look: Look, job: Job, rows: Mapping[int, ModelRow], course: Sequence[in
         why=_why(job, row, stalled=stalled),
         spark=sparkline(course) if runs else "",
         rate=rate,
-        behind="no estimate" if stalled else "" if job.eta_s is None else f"about {words.seconds(job.eta_s)} left",
+        behind=_behind(job, stalled=stalled) if is_steady else "",
         stalled=stalled,
         css="stall" if stalled else "off" if not runs else tiers[-1][0] if tiers else "",
         done=job.done_bytes,
@@ -242,8 +247,14 @@ def _job(look: Look, job: Job, rows: Mapping[int, ModelRow], course: Sequence[in
         share=words.percent(job.done_bytes, job.total_bytes) if job.total_bytes else "",
         files=_files(files),
         is_kid=is_kid,
-        verbs=verbs_of(job.state, is_part=is_kid),
+        verbs=[verb for verb in verbs_of(job.state, is_part=is_kid) if verb is not _CANCEL or can_be_cancelled(job)],
     )
+
+
+def _behind(job: Job, *, stalled: bool) -> str:
+    if stalled:
+        return "no estimate"
+    return "" if job.eta_s is None else f"about {words.seconds(job.eta_s)} left"
 
 
 def _files(files: JobFiles) -> list[FileRow]:

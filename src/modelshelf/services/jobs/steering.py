@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modelshelf.domain.jobs import CANCELLED, DONE, FAILED, PAUSED, UNFINISHED, WAITING, Job
+from modelshelf.domain.jobs import CANCELLED, DONE, FAILED, PAUSED, UNFINISHED, WAITING, Job, can_be_cancelled
 from modelshelf.errors import Conflict, NotFound
 from modelshelf.registry.registry import Registry
 
@@ -50,9 +50,16 @@ class Steering:
         """Cancel a job and its evictions; what arrived stays for the next try. One that has ended stays as it is.
 
         Raises:
-            Conflict: It is a part of another job.
+            Conflict: It is a part of another job; or it deletes what a move left, which nothing else would find.
         """
         self._check_whole(job_id, "cancel")
+        job = self.registry.job(job_id)
+        if not can_be_cancelled(job) and job.finished_at is None:
+            raise Conflict(
+                f"Job {job_id} deletes the old copy of {job.model_name}; without it a second one would stay.",
+                hint="It waits for who uses that copy: shelf ps and shelf lease tell who.",
+                job_id=job_id,
+            )
         self.registry.cancel_job(job_id)
         return self.registry.job(job_id)
 
