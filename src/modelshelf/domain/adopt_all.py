@@ -44,6 +44,16 @@ class PlaceFound:
 
 
 @dataclass(frozen=True, slots=True)
+class PlaceHeld:
+    """A known place that holds models, by their names and sizes alone."""
+
+    program: str
+    path: str
+    models: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Going:
     """Where a model goes."""
 

@@ -13,8 +13,10 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 
+from modelshelf.server.web import words
 from modelshelf.store.layout import engines_folder
 from tests.fakes.hub import FakeHub
+from tests.integration import legacy
 from tests.world import Home, Server, random_bytes, wait_until
 
 NBSP = "\N{NO-BREAK SPACE}"
@@ -381,6 +383,20 @@ def test_the_first_run_shows_three_ways(home: Home) -> None:
 
     assert page.status == 200
     assert all(words in page.text for words in ("Adopt what’s here", "Add a model", "Try a small one"))
+
+
+def test_the_first_run_shows_what_other_programs_keep(home: Home) -> None:
+    """Without a model the home page lists what `shelf adopt --all` finds, with its command; nothing is registered."""
+    folder = home.root / "home" / ".lmstudio" / "models"
+    legacy.lm_studio(folder)
+    with home.serve() as server:
+        page = browse(server, "/")
+        models = server.get("/api/models")
+    (place,) = home.run("adopt", "--all", "--dry-run", "--json").checked().json["places"]
+
+    assert (place["program"], place["path"], models) == ("LM Studio", str(folder.resolve()), [])
+    assert f"LM Studio: 1 model, {words.size(place['size_bytes'])}, in {place['path']}" in page.text
+    assert "shelf adopt --all --dry-run" in page.text
 
 
 def test_a_plan_that_went_stale_is_shown_anew(hub: FakeHub, home: Home) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
@@ -20,6 +21,7 @@ from modelshelf.schemas.tiers import TierJson
 from modelshelf.server.answers import Json
 from modelshelf.server.openapi import answers
 from modelshelf.server.web import render, words
+from modelshelf.server.web.first_run import FirstRun, first_run
 from modelshelf.server.web.room import gc_sheet, room_sheet
 from modelshelf.server.web.site import Fields, HtmlRoute, Site, form, see
 from modelshelf.server.web.storage import DAYS, is_free, storage_page
@@ -55,10 +57,17 @@ def home(site: Site) -> APIRouter:
         twins = (*_TWINS, ("Measured", f"{words.seconds(site.measured_ago_s)} ago"))
         past = services.history.of_tiers(DAYS), _evicted(site)
         page = storage_page(look, chosen, services.library.files, _coldest(site), *past)
-        found = site.around.unadopted(()) if page.is_empty else None
+        found = _first_run(site) if page.is_empty else None
         return render.page("storage.html", site.frame(request, "storage", look, twins), page=page, found=found)
 
     return router
+
+
+def _first_run(site: Site) -> FirstRun:
+    """Return what other programs keep here: at the known places, and in a tier where Hugging Face programs download."""
+    usual, places = site.around.unadopted(()), site.shelf.services.everything.found()
+    is_place = str(Path(usual.path).expanduser().resolve()) in {place.path for place in places}
+    return first_run(usual, places, is_place=is_place)
 
 
 def _evicted(site: Site) -> list[tuple[float, str]]:

@@ -10,10 +10,11 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from modelshelf.domain.adopt import AdoptMode, AdoptRequest
-from modelshelf.domain.adopt_all import Candidate, Content, PlaceFound, PlacePlan, plan_all
+from modelshelf.domain.adopt_all import Candidate, Content, PlaceFound, PlaceHeld, PlacePlan, plan_all
 from modelshelf.domain.adopt_inventory import FoundModel
 from modelshelf.domain.file_kinds import is_weights
 from modelshelf.domain.job_params import params_of
@@ -29,9 +30,11 @@ from modelshelf.services.jobs.running import Running
 from modelshelf.services.space.tiers import destination
 from modelshelf.store.adopt import sample
 from modelshelf.store.layout import CacheDir
+from modelshelf.store.locks import bounded
 from modelshelf.store.probe import is_folder, is_link
 
 _log = logging.getLogger(__name__)
+_ANSWER_WITHIN_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,10 @@ class EverythingAdopter:
 
     adopter: Adopter
     places: Callable[[], Sequence[KnownPlace]]
+
+    def found(self) -> list[PlaceHeld]:
+        """Return the known places that hold models; no byte of a model is read. What can't be read holds none."""
+        return [held for known in self._there() if (held := _held(self.adopter, known)).models]
 
     def plan(self, to: str = "primary") -> list[PlacePlan]:
         """Return what happens in each place that holds something; nothing is changed.
@@ -145,6 +152,15 @@ class EverythingAdopter:
                     if file.size_bytes in sizes:
                         with contextlib.suppress(OSError):
                             yield sample.key_of(Path(model.path, file.path).resolve())
+
+
+def _held(adopter: Adopter, known: KnownPlace) -> PlaceHeld:
+    wanted = AdoptRequest(known.path, AdoptMode.LEAVE)
+    try:
+        _, found = bounded(partial(adopter.look, wanted), Path(known.path), hang_s=_ANSWER_WITHIN_S)
+    except (ShelfError, OSError):
+        return PlaceHeld(known.program, known.path, 0, 0)
+    return PlaceHeld(known.program, known.path, len(found.models), sum(model.size_bytes for model in found.models))
 
 
 def _contents(found: FoundModel) -> Iterator[Content]:
