@@ -55,8 +55,7 @@ def of_views(views: Sequence[ViewStatus]) -> Iterator[Diagnosis]:
         kind, root = status.view.kind, status.view.root
         if status.state is not ViewState.TRUE:
             detail = f"The view {kind} in {root} is {status.state}. {status.detail}"
-            command = "" if status.state is ViewState.AWAY else f"shelf view sync {kind} {shlex.quote(root)}"
-            yield Diagnosis(_OF_VIEWS.get(status.state, _WARNING), "tool", detail, command, root)
+            yield Diagnosis(_OF_VIEWS.get(status.state, _WARNING), "tool", detail, status.command, root)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from modelshelf.domain.views import (
     ViewModel,
     ViewState,
     ViewStatus,
+    sync_of,
 )
 
 
@@ -53,12 +54,11 @@ class ViewPlan:
 def status_of(view: View, holding: Holding, plan: ViewPlan) -> ViewStatus:
     """Return how a view is, by what would have to change."""
     named = {name: why for name, why in holding.refused.items() if view.models is not None}
-    sync = f"shelf view sync {view.kind} {view.root}"
+    if plan.blocked and not (plan.make or plan.drop):
+        detail = f"Something else is at {len(plan.blocked)} of its names. Move it away, then sync the view."
+        return ViewStatus(view, ViewState.BLOCKED, detail, named, plan.blocked, sync_of(view))
     if not plan.is_true:
-        return ViewStatus(view, ViewState.STALE, f"Not as it should be: {sync}", named, plan.blocked)
-    if plan.blocked:
-        detail = f"Something else is at {len(plan.blocked)} of its names. Move it away, then: {sync}"
-        return ViewStatus(view, ViewState.BLOCKED, detail, named, plan.blocked)
+        return ViewStatus(view, ViewState.STALE, "Not as it should be.", named, plan.blocked, sync_of(view))
     return ViewStatus(view, ViewState.TRUE, "", named)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -233,6 +234,18 @@ class ViewStatus:
     """Models that its program can't read, and why."""
     blocked: tuple[str, ...] = ()
     """Paths below the root at which something of somebody else's is."""
+    command: str = ""
+    """What makes it true, as the detail says; empty where no command alone does."""
+
+    @property
+    def told(self) -> str:
+        """The detail with its command, in one sentence."""
+        return f"{self.detail.removesuffix('.')}: {self.command}" if self.command else self.detail
+
+
+def sync_of(view: View) -> str:
+    """Return the command that makes a view true."""
+    return f"shelf view sync {view.kind} {shlex.quote(view.root)}"
 
 
 def default_views(

@@ -52,7 +52,7 @@ class ViewJson(JsonObject):
             root=view.root,
             models=None if view.models is None else list(view.models),
             state=status.state.value,
-            detail=status.detail,
+            detail=status.told,
             entries=len(view.made),
             refused=[RefusedJson(name, why) for name, why in status.refused.items()],
             blocked=list(status.blocked),

@@ -142,6 +142,25 @@ def test_what_is_not_ours_stays(library: Shelf, root: ViewRoot) -> None:
     assert library.services.views.all() == []
 
 
+def test_only_what_is_true_afterwards_is_fixed(library: Shelf, root: ViewRoot, cli: Callable[..., Result]) -> None:
+    """A view is blocked once only somebody else's file is in its way; `doctor --fix` mends the rest, and says so."""
+    add(library, root, "m")
+    weights, readme = (Path(root, REPO, name) for name in ("name-Q4_K_M.gguf", "README.md"))
+    readme.unlink()
+    readme.write_text("theirs")
+    assert [status.state for status in library.services.views.all()] == [ViewState.BLOCKED]
+
+    weights.unlink()
+    assert [status.state for status in library.services.views.all()] == [ViewState.STALE]
+    said = cli("doctor", "--fix").out
+    assert ("is true again" in said, "is blocked" in said, said.count("shelf view sync")) == (False, True, 1)
+    assert (weights.is_symlink(), readme.read_text()) == (True, "theirs")
+
+    readme.unlink()
+    said = cli("doctor", "--fix").out
+    assert ("is true again" in said, "is blocked" in said) == (True, False)
+
+
 def test_nothing_is_made_through_a_link(library: Shelf, root: ViewRoot, tmp_path: Path) -> None:
     """Where a folder of the program's is a link, nothing is written behind it."""
     elsewhere = tmp_path / "elsewhere"

@@ -317,14 +317,16 @@ def test_what_is_away_stays() -> None:
     [
         (ViewPlan(), ViewState.TRUE, ""),
         (ViewPlan(blocked=("f",)), ViewState.BLOCKED, "1 of its names"),
-        (ViewPlan(drop=("f",)), ViewState.STALE, "shelf view sync folder /home/me/x"),
+        (ViewPlan(blocked=("f",), during=EMPTY), ViewState.BLOCKED, "then sync the view: shelf view sync folder"),
+        (ViewPlan(drop=("g",), blocked=("f",)), ViewState.STALE, "should be: shelf view sync folder /home/me/x"),
+        (ViewPlan(during=EMPTY), ViewState.STALE, "Not as it should be: shelf view sync"),
     ],
 )
 def test_the_status_says_what_to_do(plan: ViewPlan, state: ViewState, says: str) -> None:
     """A view's status tells a true one from one that has to be synced or cleared, and names chosen models it lacks."""
     status = status_of(replace(EMPTY, models=(M,)), Holding(refused={M: "no"}), plan)
 
-    assert (status.state, says in status.detail, status.refused) == (state, True, {M: "no"})
+    assert (status.state, says in status.told, status.refused) == (state, True, {M: "no"})
 
 
 def test_a_view_takes_what_was_chosen() -> None:
@@ -334,14 +336,14 @@ def test_a_view_takes_what_was_chosen() -> None:
 
 
 def test_the_doctor_names_views_that_are_not_true() -> None:
-    """The doctor says nothing of a true view, and names the command for another one unless its folder is away."""
-    found = list(of_views([ViewStatus(EMPTY, state, "Why.") for state in ViewState]))
-
+    """The doctor says nothing of a true view, and names the command for another one apart from the reason, once."""
     sync = "shelf view sync folder /home/me/x"
+    found = list(of_views([ViewStatus(EMPTY, state, "Why.", command=sync) for state in ViewState]))
+
     assert {one.detail.split(" is ")[1]: (one.severity, one.command) for one in found} == {
         "stale. Why.": (Severity.WARNING, sync),
         "blocked. Why.": (Severity.WARNING, sync),
-        "away. Why.": (Severity.INFO, ""),
+        "away. Why.": (Severity.INFO, sync),
         "foreign. Why.": (Severity.INFO, sync),
         "failed. Why.": (Severity.WARNING, sync),
     }

@@ -94,7 +94,7 @@ def view_row(status: ViewStatus) -> ViewRow:
         _NAMES[view.kind],
         str(view.root),
         f"{held} · {links} · {said}{kept}",
-        status.detail or (unlink if view.kind is ViewKind.ADOPTED else ""),
+        status.told or (unlink if view.kind is ViewKind.ADOPTED else ""),
         list(status.refused.items()),
         status.blocked,
         "" if stays else f"/views/remove?{urlencode({'kind': view.kind, 'root': view.root})}",

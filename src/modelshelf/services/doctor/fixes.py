@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from modelshelf.domain.job_params import GcParams
 from modelshelf.domain.jobs import result_of
-from modelshelf.domain.names import ModelName
+from modelshelf.domain.names import ModelName, ViewRoot
 from modelshelf.domain.outside import list_of
 from modelshelf.domain.reconcile import Action
-from modelshelf.domain.views import ViewState
+from modelshelf.domain.views import ViewKind, ViewState
 from modelshelf.services.doctor.bases import Bases
 from modelshelf.services.jobs.progress import Counter
 from modelshelf.store.gc import collect
@@ -67,10 +67,16 @@ def _tidy(shelf: Shelf) -> Iterator[str]:
 
 def _take_strays(shelf: Shelf) -> Iterator[str]:
     """Take in what code with `cache_dir=BASE` downloaded, then look at each view: somebody may have deleted links."""
-    stale = [status.view for status in shelf.services.views.all() if status.state is ViewState.STALE]
+    stale = _views(shelf, ViewState.STALE)
     for job in shelf.services.adopter.enqueue_strays():
         done = result_of(shelf.services.runner.finish(job))
         names = list_of(done["registered"], ModelName)
         yield from (f"{name}: taken into hub and registered." for name in names)
     shelf.services.views.keep_true()
-    yield from (f"The view {view.kind} in {view.root} is true again." for view in stale)
+    true = _views(shelf, ViewState.TRUE)
+    yield from (f"The view {kind} in {root} is true again." for kind, root in stale if (kind, root) in true)
+
+
+def _views(shelf: Shelf, state: ViewState) -> list[tuple[ViewKind, ViewRoot]]:
+    """Return the views in a state, by kind and root."""
+    return [(it.view.kind, it.view.root) for it in shelf.services.views.all() if it.state is state]

@@ -15,7 +15,7 @@ from pathlib import Path
 from modelshelf.domain.names import BasePath, ViewRoot
 from modelshelf.domain.ports import Clock, Progress
 from modelshelf.domain.view_plans import status_of
-from modelshelf.domain.views import View, ViewKind, ViewState, ViewStatus
+from modelshelf.domain.views import View, ViewKind, ViewState, ViewStatus, sync_of
 from modelshelf.errors import NotFound, ShelfError
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.views.checks import plan_of
@@ -140,9 +140,9 @@ class Upkeep:
             where = " and ".join(filter(None, (view.primary, view.secondary)))
             detail = (
                 f"It leads to the library at {where}, and this process has it elsewhere. Mount it there, as"
-                f" docker-compose.yml does; or lead the view here: shelf view sync {view.kind} {view.root}"
+                " docker-compose.yml does; or lead the view here."
             )
-            return ViewStatus(view, ViewState.FOREIGN, detail)
+            return ViewStatus(view, ViewState.FOREIGN, detail, command=sync_of(view))
         if not is_folder(Path(view.root)):
             return ViewStatus(view, ViewState.AWAY, f"{view.root} isn't there.")
         return None
