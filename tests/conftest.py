@@ -84,12 +84,6 @@ def home(tmp_path: Path, hub: FakeHub) -> Iterator[Home]:
 
 
 @pytest.fixture
-def default_views(home: Home) -> None:
-    """Let the views be those that a person has who sets nothing."""
-    home.views = None
-
-
-@pytest.fixture
 def shelf(home: Home) -> Iterator[Shelf]:
     """The library, in this process."""
     with home.open() as opened:

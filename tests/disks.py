@@ -17,6 +17,7 @@ from modelshelf.services.jobs.progress import Counter
 from modelshelf.services.jobs.running import Running
 from modelshelf.services.shelf import Shelf
 from modelshelf.services.space.reservations import Reservation
+from modelshelf.store.fs import TEMPORARY
 from modelshelf.store.layout import Base
 from modelshelf.store.repos import scan
 from modelshelf.store.views import folder, records
@@ -91,11 +92,14 @@ def kept_segments(home: Home) -> int:
 
 
 def escaping_links(base: Path) -> list[Path]:
-    """Return every link below a base that leads nowhere, or out of it other than by a view's link to another base."""
+    """Return every link below a base that leads nowhere, or out of it other than by a view's link to another base.
+
+    What a killed process left under a temporary name is a link that nobody follows.
+    """
     root, viewed = base.resolve(), set[Path]()
     for _, _, repo in scan.repos(Base(base)):
         viewed |= {repo.blob(digest).resolve() for digest in scan.viewed(repo)}
-    links = [path for path in scan.walk_files(base) if path.is_symlink()]
+    links = [path for path in scan.walk_files(base) if path.is_symlink() and path.suffix != TEMPORARY]
     out = [path for path in links if root not in path.resolve().parents and path.resolve() not in viewed]
     return [path for path in links if not path.exists() or path in out]
 

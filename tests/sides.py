@@ -169,7 +169,7 @@ def open_home(hub: FakeHub) -> Iterator[Home]:
     hub.add_repo("org/b", B)
     folder = Path(tempfile.mkdtemp(prefix="modelshelf-sides-"))
     folder.chmod(0o755)
-    made = Home(folder / "user", hub.url, views=None)
+    made = Home(folder / "user", hub.url)
     try:
         yield made
     finally:

@@ -158,28 +158,6 @@ class Server:
         return self.process.wait(timeout=DEADLINE_S)
 
 
-_HAVE_VIEWS = (
-    "tests/containers/",
-    "tests/hostile/",
-    "tests/integration/adopt/",
-    "tests/integration/catalog/",
-    "tests/integration/doctor/",
-    "tests/integration/events/",
-    "tests/integration/jobs/",
-    "tests/integration/lifecycle/",
-    "tests/integration/engines/",
-    "tests/integration/maintenance/",
-    "tests/integration/mirror/",
-    "tests/integration/setup/",
-    "tests/integration/space/",
-)
-"""The tests whose homes have the views that a person has who sets nothing; the others have none yet."""
-
-
-def _usual_views() -> str | None:
-    return None if os.environ.get("PYTEST_CURRENT_TEST", "").startswith(_HAVE_VIEWS) else ""
-
-
 @dataclass
 class Home:
     """Folders and settings of one user."""
@@ -188,7 +166,7 @@ class Home:
     endpoint: str
     extra: dict[str, str] = field(default_factory=dict)
     """Variables beside the usual ones, for everything that is started from now on."""
-    views: str | None = field(default_factory=_usual_views)
+    views: str | None = None
     """VIEWS, for a test that a view disturbs; None leaves it unset, as for a person."""
     children: list[Child] = field(default_factory=list)
     """Everything that was started."""

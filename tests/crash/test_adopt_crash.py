@@ -27,7 +27,6 @@ from tests.integration.legacy import stray
 from tests.invariants import violations
 from tests.world import Home, tree, wait_until
 
-pytestmark = pytest.mark.usefixtures("default_views")
 __all__ = ["home"]
 STRIDE = 1 if CRASHES >= 100 else 37
 """An adoption takes hundreds of steps; `SHELF_CRASHES=300` kills at every one."""

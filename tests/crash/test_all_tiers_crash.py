@@ -22,7 +22,6 @@ from tests.fakes.hub import FakeHub
 from tests.invariants import violations
 from tests.world import Home, random_bytes, tree, wait_until
 
-pytestmark = pytest.mark.usefixtures("default_views")
 CRASHES = int(os.environ.get("SHELF_CRASHES", "6"))
 STRIDE = 1 if CRASHES >= 100 else 29
 REPO = "org/name"

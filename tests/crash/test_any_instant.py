@@ -64,7 +64,8 @@ def _garbage(home: Home, hub: FakeHub) -> None:
 
 
 def _ruin(home: Home, hub: FakeHub) -> None:
-    """Move a model by hand, and lose the registry."""
+    """Move a model by hand, without its second name beside `hub`, and lose the registry."""
+    (home.primary / "models--org--twin").unlink()
     shutil.move(Base(home.primary).repo("org/twin").path, Base(home.secondary).repo("org/twin").path)
     for path in Base(home.primary).own.glob("registry.db*"):
         path.unlink()

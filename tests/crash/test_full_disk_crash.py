@@ -26,12 +26,16 @@ ENDS = (0, OutOfSpace.exit_code)
 
 @pytest.fixture(params=["link", "copy"])
 def home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, hub: FakeHub) -> Iterator[Home]:
-    """A home whose tiers are on one file system, then one where they are on two."""
+    """A home whose tiers are on one file system, then one where they are on two.
+
+    It has no views: on a full disk a view can't note what it makes, and its links wait for room.
+    """
     root = tmp_path_factory.mktemp("full") / "user"
     if request.param == "link":
-        yield Home(root, hub.url)
+        yield Home(root, hub.url, views="")
     else:
         with far_home(root, hub.url) as far:
+            far.views = ""
             yield far
 
 

@@ -56,7 +56,7 @@ class Library(RuleBasedStateMachine):
         self.hub = FakeHub()
         self.folder = Path(tempfile.mkdtemp(prefix="modelshelf-machine-"))
         self.hub.start()
-        self.home = Home(self.folder / "user", self.hub.url, views=None)
+        self.home = Home(self.folder / "user", self.hub.url)
         self.home.extra = {
             "PRIMARY_CACHE_LIMIT_GB": str(LIMIT / 1e9),
             "DATABASE_URL": f"sqlite:///{self.folder}/registry.db",

@@ -20,8 +20,6 @@ from tests.fakes.hub import FakeHub
 from tests.invariants import violations
 from tests.world import Home, random_bytes, tree
 
-pytestmark = pytest.mark.usefixtures("default_views")
-
 STRIDE = 1 if int(os.environ.get("SHELF_CRASHES", "6")) >= 20 else 13
 REPO = "org/name"
 FILES = {"config.json": b"{}", "deep/w.bin": random_bytes(2000), "model.safetensors": random_bytes(3000, seed=2)}

@@ -38,7 +38,8 @@ MOVED = KINDS if LONG_STRIDE == 1 else KINDS[:1]
 
 @pytest.fixture
 def root(home: Home) -> Path:
-    """A program's folder with files of its own; what a test reads there moves no model."""
+    """A program's folder with files of its own; what a test reads there moves no model, and it is the only view."""
+    home.views = ""
     home.extra = {"DATABASE_URL": f"sqlite:///{home.root}/registry.db", "PROMOTE": "never"}
     folder = home.root / "program"
     for path in ("mine.txt", "org/mine.txt", "blobs/sha256-mine"):

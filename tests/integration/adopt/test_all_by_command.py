@@ -28,7 +28,6 @@ def full(home: Home, hub: FakeHub) -> Path:
     """A HOME with ten programs' folders and the cache of Hugging Face's."""
     if any(Path(place).exists() for place in OF_THE_SYSTEM):
         pytest.skip("this machine has models of Ollama outside the home, which --all would take in")
-    home.views = None
     me = home.root / "home"
     put_ten(me)
     hub.add_repo("org/cached", CACHED)

@@ -17,8 +17,6 @@ from tests.fakes.hub import FakeHub
 from tests.invariants import violations
 from tests.world import Home, load_offline, random_bytes, tree
 
-pytestmark = pytest.mark.usefixtures("default_views")
-
 REPO = "org/name"
 FILES = {"config.json": b"{}", "deep/w.bin": random_bytes(5000, seed=2), "model.safetensors": random_bytes(90_000)}
 FETCH = """

@@ -34,7 +34,7 @@ def test_each_name_is_worked_on_once(home: Home, cli: Cli) -> None:
     assert [m["state"] for m in cli("move", "a", "b", "secondary", "--json").checked().json] == ["ready", "ready"]
     assert cli("verify", "a", "b").checked().out.startswith("Read ")
     assert [plan["is_current"] for plan in cli("update", "a", "b", "--json").checked().json] == [True, True]
-    assert not (home.primary / "hub/models--org--a").exists()
+    assert all(blob.is_symlink() for blob in (home.primary / "hub/models--org--a/blobs").iterdir())  # a view
 
 
 @pytest.mark.usefixtures("two")

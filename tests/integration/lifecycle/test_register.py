@@ -16,7 +16,6 @@ from tests.fakes.hub import FakeHub
 from tests.invariants import violations
 from tests.world import Home, load_offline, random_bytes, tree, wait_until
 
-pytestmark = pytest.mark.usefixtures("default_views")
 REPO = "org/name"
 FILES = {"config.json": b"{}", "model.safetensors": random_bytes(300_000), "sub/extra.bin": b"extra"}
 

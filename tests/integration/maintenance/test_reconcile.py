@@ -19,7 +19,6 @@ from tests.fakes.hub import FakeHub
 from tests.invariants import violations
 from tests.world import Home, Server, load_offline, random_bytes, tree, wait_until
 
-pytestmark = pytest.mark.usefixtures("default_views")
 REPO = "org/name"
 FILES = {"config.json": b"{}", "deep/a.safetensors": random_bytes(300_000, 1), "b.bin": random_bytes(70_000, 2)}
 OTHER = {"config.json": b"{ }", "c.safetensors": random_bytes(200_000, 3)}

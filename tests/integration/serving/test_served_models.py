@@ -257,15 +257,16 @@ def test_a_served_model_is_not_removed(both: Served) -> None:
 def test_a_served_model_moves(both: Served) -> None:
     """A model that moves while it is served answers on; its old copy goes once its engine is gone."""
     both.ask("one")
-    old = Path(str(both.shelf.model("one").path))
+    held = Path(str(both.shelf.model("one").path), "model.gguf")
     both.shelf.move("one", "secondary")
     assert both.ask("one").status == 200
-    assert (both.engines()[0]["cache_location"], old.exists()) == ("secondary", True)
+    assert both.engines()[0]["cache_location"] == "secondary"
+    assert held.resolve().is_relative_to(both.home.primary)
     refused = both.home.run("rm", "one", "--yes")
     assert (refused.code, "shelf unload one" in refused.err) == (5, True)
     both.post("one/unload")
     both.shelf.services.runner.run_due(JobKind.DELETE_OLD_COPY)
-    assert not old.exists()
+    assert held.resolve().is_relative_to(both.home.secondary)  # by the view
     assert both.ask("one").status == 200
 
 

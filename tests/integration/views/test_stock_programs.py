@@ -19,8 +19,6 @@ from tests.fakes.hub import FakeHub
 from tests.invariants import du, violations
 from tests.world import Home, load_offline, random_bytes, tree
 
-pytestmark = pytest.mark.usefixtures("default_views")
-
 FILES = {"config.json": b"{}", "deep/w.bin": random_bytes(5000, seed=2), "model.safetensors": random_bytes(9000)}
 IN_CACHE_DIR = """
 import sys

@@ -17,7 +17,6 @@ from tests.fakes.hub import FakeHub
 from tests.invariants import violations
 from tests.world import Home, load_offline, random_bytes, tree
 
-pytestmark = pytest.mark.usefixtures("default_views")
 FILES = {"config.json": b"{}", "model.safetensors": random_bytes(9000)}
 
 

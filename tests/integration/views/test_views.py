@@ -40,6 +40,13 @@ OTHERS = {"config.json": b"{}", "model.safetensors": safetensors({"w": ("F32", [
 
 
 @pytest.fixture
+def home(home: Home) -> Home:
+    """A home without the views that nobody asked for: what is listed here is the view that a test makes."""
+    home.views = ""
+    return home
+
+
+@pytest.fixture
 def root(home: Home) -> ViewRoot:
     """A folder that another program reads, with a file of its own."""
     folder = home.root / "program/models"
