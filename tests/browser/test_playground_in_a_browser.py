@@ -17,17 +17,30 @@ pytestmark = [ALL, pytest.mark.model]
 expect.set_options(timeout=DEADLINE_MS)
 
 
+WATCH = """() => {
+    window.waits = [];
+    new MutationObserver(() => document.querySelectorAll(".wait").forEach(one => window.waits.push(one.textContent)))
+        .observe(document.body, {subtree: true, childList: true});
+}"""
+"""Notes what the page says while an answer hasn't begun."""
+
+
 def test_two_models_answer_side_by_side(model_home: Home, look: Callable[..., Page]) -> None:  # noqa: F811
-    """Two names of the real model answer one question, each with its speed; a second question can be stopped."""
+    """Two names of the real model answer one question, each with its speed, and say before that they load."""
     for name in ("smol", "twin"):
         model_home.run("add", name, GGUF).checked()
     with model_home.serve() as server:
         page = look(f"{server.url}/playground?model=smol")
         page.get_by_label("Side by side with").select_option("twin")
         page.get_by_label("System prompt").fill("Answer briefly.")
+        page.get_by_label("Answer at most").fill("64")
         page.get_by_label("Message").fill("What is 2+2?")
+        page.evaluate(WATCH)
         page.get_by_role("button", name="Send").click()
         expect(page.locator(".meas")).to_have_count(2)
+        assert page.evaluate("window.waits")[0] == "Waiting for the first word."
+        assert any(text.startswith("Loading smol") for text in page.evaluate("window.waits"))
+        expect(page.locator(".wait")).to_have_count(0)
         for place in page.locator(".answers .a").all():
             expect(place.locator(".said")).not_to_be_empty()
             speed = re.compile(r"first token \d+\.\d+ s · [\d.]+ tok/s · \d+ tokens")
@@ -35,6 +48,7 @@ def test_two_models_answer_side_by_side(model_home: Home, look: Callable[..., Pa
         assert serious(page) == []
 
         page.get_by_label("Side by side with").select_option("")
+        page.get_by_label("Answer at most").fill("2048")
         page.get_by_label("Message").fill("Tell me a very long story.")
         page.keyboard.press("Control+Enter")
         page.get_by_role("button", name="Stop smol").click()

@@ -52,16 +52,17 @@ function turn(text) {
     head.append(element("b", "anyw", lane.model), stop);
     const answer = element("p", "said");
     answer.dir = "auto";
-    place.append(head, answer);
+    const wait = element("p", "mute s12 wait", "Waiting for the first word.");
+    place.append(head, answer, wait);
     row.append(place);
-    return { place, answer, stop };
+    return { place, answer, stop, wait };
   });
   talk.append(question, row);
   row.scrollIntoView({ block: "end" });
   return places;
 }
 
-async function answer(lane, { place, answer, stop }) {
+async function answer(lane, { place, answer, stop, wait }) {
   const control = new AbortController();
   running.add(control);
   show();
@@ -74,10 +75,12 @@ async function answer(lane, { place, answer, stop }) {
     const reply = await fetch("/v1/chat/completions", { method: "POST", signal: control.signal, headers: { "Content-Type": "application/json" }, body: JSON.stringify(request) });
     if (!reply.ok) throw new Error(await problem(reply));
     for await (const piece of pieces(reply.body)) {
+      if (piece.waits) wait.textContent = `${piece.waits}, ${((performance.now() - told.began) / 1000).toFixed(0)} s`;
       if (piece.error) throw new Error(piece.error.message || "The engine failed.");
       told.tokens = piece.usage?.completion_tokens ?? told.tokens;
       const part = piece.choices?.[0]?.delta?.content;
       if (!part) continue;
+      wait.remove();
       told.last = performance.now();
       told.first ??= told.last;
       told.pieces += 1;
@@ -88,6 +91,7 @@ async function answer(lane, { place, answer, stop }) {
     if (err.name === "AbortError") place.append(element("p", "mute s12", "Stopped."));
     else place.append(element("p", "note bad", err.message));
   }
+  wait.remove();
   if (text) asked.push({ role: "assistant", content: text });
   measure(place, told);
   stop.remove();
@@ -105,6 +109,7 @@ async function problem(reply) {
   return said.error?.message || said.detail || `The server answered ${reply.status}.`;
 }
 
+/** Yield what the stream brings: pieces of the answer, and in comments what it waits for while the model loads. */
 async function* pieces(stream) {
   const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
   let left = "";
@@ -115,6 +120,7 @@ async function* pieces(stream) {
     left = lines.pop();
     for (const line of lines) {
       if (line.startsWith("data:") && !line.includes("[DONE]")) yield JSON.parse(line.slice(5));
+      if (line.startsWith(":")) yield { waits: line.slice(1).trim().replace(/^loading/, "Loading") };
     }
   }
 }
