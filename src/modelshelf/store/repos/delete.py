@@ -248,8 +248,8 @@ def _identities(base: Base) -> Iterator[tuple[int, int]]:
             yield found.st_dev, found.st_ino
 
 
-def _payload_of(base: Base, blob: os.DirEntry[str]) -> Path | None:
-    return shared_store.payload_of(base, Path(blob.path)) if blob.is_symlink() else None
+def _payload_of(base: Base, entry: os.DirEntry[str]) -> Path | None:
+    return shared_store.payload_of(base, Path(entry.path)) if entry.is_symlink() else None
 
 
 def _free_bytes(base: Base, blob: os.DirEntry[str]) -> int:
