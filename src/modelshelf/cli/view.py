@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from modelshelf.services.services import Services
     from modelshelf.services.views.views import Views
 
+_MOST_REFUSED = 5
 _USAGE = "shelf view add KIND [ROOT] NAME… (or --all), shelf view rm KIND [ROOT], shelf view sync, shelf view ls"
 
 
@@ -133,10 +134,16 @@ def _show(verb: str, found: Sequence[ViewStatus], *, as_json: bool) -> None:
         rows = [[one.kind, one.root, _models(one), str(one.entries), one.state] for one in views]
         output.table(["KIND", "FOLDER", "MODELS", "LINKS", "STATE"], rows)
     for one in views:
-        for text in [one.detail] * bool(one.detail) + [f"{it.model_name}: {it.why}" for it in one.refused]:
+        for text in [one.detail] * bool(one.detail) + _refused(one):
             output.note(text)
         for path in one.blocked:
             output.note(f"{one.root}/{path} is another program's: it stays.")
+
+
+def _refused(view: ViewJson) -> list[str]:
+    said = [f"{it.model_name} isn't in it. {it.why}" for it in view.refused[:_MOST_REFUSED]]
+    left = len(view.refused) - len(said)
+    return [*said, f"and {left} more, which it can't read either."] if left else said
 
 
 def _models(view: ViewJson) -> str:

@@ -17,6 +17,7 @@ from modelshelf.domain.views import ViewKind, ViewState
 from modelshelf.errors import BadInput, Cancelled, Conflict, Denied, NotFound, Unavailable
 from modelshelf.services.jobs.progress import Counter
 from modelshelf.services.shelf import Shelf
+from modelshelf.services.views.place import was_deleted
 from modelshelf.store.adopt import other_tools
 from modelshelf.store.layout import Base
 from modelshelf.store.repos import scan
@@ -266,6 +267,52 @@ def test_a_folder_that_is_away_is_left_alone(library: Shelf, root: ViewRoot, hom
     check_true(library, root, home.secondary, *(f"{REPO}/{name}" for name in FILES))
 
 
+def test_a_sync_makes_a_deleted_folder_again(library: Shelf, root: ViewRoot, home: Home) -> None:
+    """The sync of a named view makes its folder again, but not where a drive may be away; what to do is told."""
+    other = ViewRoot(str(home.root / "program/other"))
+    add(library, other, "m")
+    shutil.rmtree(other)
+    (status,) = library.services.views.sync()
+    assert (status.state, Path(other).exists()) == (ViewState.AWAY, False)
+    assert f"mkdir -p {other}, then shelf view sync folder {other}, or shelf view rm folder" in status.told
+
+    (status,) = library.services.view_syncer.sync(ViewKind.FOLDER, other)
+    assert (status.state, sorted(links_of(other))) == (ViewState.TRUE, sorted(f"{REPO}/{name}" for name in FILES))
+
+    shutil.rmtree(other)
+    shutil.rmtree(root)  # what is above is empty now, as where a drive would be mounted
+    (status,) = library.services.view_syncer.sync(ViewKind.FOLDER, other)
+    assert (status.state, list(Path(other).parent.iterdir())) == (ViewState.AWAY, [])
+
+
+def test_where_a_drive_may_be_away_no_folder_was_deleted() -> None:
+    """A folder that is missing where drives are mounted, or below such a one, isn't taken for a deleted one."""
+    assert [was_deleted(Path(path)) for path in ("/mnt/nowhere", "/media/nowhere/x", "/nowhere/x/y")] == [False] * 3
+
+
+def test_another_library_s_links_are_named(library: Shelf, root: ViewRoot, home: Home, hub: FakeHub) -> None:
+    """A view whose names are links of another library says whose, and not that somebody should move them away."""
+    add(library, root, "m")
+    before = links_of(root)
+    base = home.root / "second"
+    with home.open(PRIMARY_CACHE_PATH=str(base), SECONDARY_CACHE_PATH="") as other:
+        other.register("m", REPO)
+        status = other.services.views.add(ViewKind.FOLDER, root, None)
+        assert (status.state, status.command, len(status.blocked)) == (ViewState.BLOCKED, "", len(FILES))
+        assert f"2 of its names are links of another library, at {home.primary}," in status.told
+        assert "Something else" not in status.told
+
+        weights = Path(root, REPO, "name-Q4_K_M.gguf")
+        weights.unlink()
+        weights.write_text("theirs")
+        (status,) = other.services.views.all()
+        assert "1 of its names" in status.told
+        assert "Something else is at 1 more." in status.told
+        weights.unlink()
+    library.services.views.sync()
+    assert links_of(root) == before
+
+
 def test_another_library_s_view_is_left_alone(library: Shelf, root: ViewRoot, home: Home) -> None:
     """A process that has the primary base at another path leaves the links as they are, unless it is asked."""
     add(library, root, "m")
@@ -340,6 +387,22 @@ def test_the_command_makes_and_removes_views(library: Shelf, cli: Callable[..., 
     assert cli("view", "sync", "--json").checked().json == [said]
     assert "Removed" in cli("view", "rm", "lmstudio").checked().out
     assert not list(usual.iterdir())
+
+
+@pytest.mark.parametrize("dry_run", [(), ("--dry-run",)], ids=["done", "planned"])
+def test_the_command_says_which_models_are_left_out(
+    library: Shelf, cli: Callable[..., Result], hub: FakeHub, dry_run: tuple[str, ...]
+) -> None:
+    """`shelf view add --all` names the models that the program can't read, five of them, with the reason."""
+    for number in range(5):
+        hub.add_repo(f"org/plain{number}", OTHERS)
+        library.register(f"plain{number}", f"org/plain{number}")
+
+    said = cli("view", "add", "gpt4all", "--all", *dry_run).checked().err
+
+    assert said.count("GPT4All reads GGUF files, and it has none.") == 5
+    assert "other isn't in it. GPT4All reads" in said
+    assert "and 1 more" in said
 
 
 @pytest.mark.parametrize(

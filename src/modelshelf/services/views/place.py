@@ -1,12 +1,17 @@
-"""Where the folder of a view is, if nobody says."""
+"""Where the folder of a view is: if nobody says, if it is gone, and if another library has links in it."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
+from modelshelf.domain.http_roots import DRIVES
 from modelshelf.domain.names import ViewRoot
 from modelshelf.domain.views import USUAL_ROOTS, ViewKind
 from modelshelf.errors import BadInput
+from modelshelf.store.layout import Base
+from modelshelf.store.mounts import mount_of
+from modelshelf.store.probe import is_file, is_there
 
 
 def view_root(kind: ViewKind, folder: str | None) -> ViewRoot:
@@ -18,3 +23,27 @@ def view_root(kind: ViewKind, folder: str | None) -> ViewRoot:
     if not folder and kind not in USUAL_ROOTS:
         raise BadInput(f"A view of kind {kind} needs a folder.", hint=f"shelf view add {kind} ~/FOLDER --all")
     return ViewRoot(os.path.abspath(os.path.expanduser(folder or USUAL_ROOTS[kind])))  # noqa: PTH100, PTH111 - links stay
+
+
+def was_deleted(root: Path) -> bool:
+    """Return whether a folder that isn't there was deleted; False if a drive that isn't mounted may have it.
+
+    Such a drive leaves an empty folder or none, so the folder above has to hold something, on a local disk; where
+    drives are mounted, it has to be on one.
+    """
+    parent = root.parent.resolve()
+    mount = mount_of(parent)
+    may_be_away = any(parent.is_relative_to(drive) and not mount.point.startswith(f"{drive}/") for drive in DRIVES)
+    try:
+        return not (may_be_away or mount.may_hang or is_there(root)) and bool(os.listdir(parent))  # noqa: PTH208
+    except OSError:
+        return False
+
+
+def base_behind(place: Path) -> Base | None:
+    """Return the base that a link leads into; None for whatever else is there."""
+    try:
+        target = os.path.normpath(place.parent / place.readlink())
+    except OSError:
+        return None
+    return next((base for above in Path(target).parents if is_file((base := Base(above)).marker)), None)

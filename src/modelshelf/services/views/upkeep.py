@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,10 +21,12 @@ from modelshelf.errors import NotFound, ShelfError
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.views.checks import plan_of
 from modelshelf.services.views.kept import Kept
+from modelshelf.services.views.place import base_behind, was_deleted
 from modelshelf.services.views.placed import Placed
-from modelshelf.store import locks
+from modelshelf.store import fs, locks
 from modelshelf.store.layout import Base
 from modelshelf.store.probe import is_folder
+from modelshelf.store.tiers import governor
 from modelshelf.store.views import folder, records
 
 _log = logging.getLogger(__name__)
@@ -88,7 +91,7 @@ class Upkeep:
         holding = placed.holding(view)
         plan = plan_of(view, holding, placed)
         if plan.is_true:
-            return status_of(view, holding, plan)
+            return self._told(status_of(view, holding, plan))
         folder.carry_out(self.kept.at(view.root), view, plan)
         return self.status(plan.after or view, placed)
 
@@ -132,7 +135,30 @@ class Upkeep:
     def status(self, view: View, placed: Placed) -> ViewStatus:
         """Return a view as it is now."""
         holding = placed.holding(view)
-        return self.why_left_alone(view) or status_of(view, holding, plan_of(view, holding, placed))
+        return self.why_left_alone(view) or self._told(status_of(view, holding, plan_of(view, holding, placed)))
+
+    def _told(self, status: ViewStatus) -> ViewStatus:
+        """Return a status that names the other library whose links block a view: those are its view, and stay."""
+        if status.state is not ViewState.BLOCKED:
+            return status
+        behind = [base_behind(Path(status.view.root, path)) for path in status.blocked]
+        ours = self.kept.registry.id, self.kept.registry.url
+        theirs = [str(base.path) for base in behind if base is not None and governor.why_not_ours(base, *ours)]
+        if not theirs:
+            return status
+        where = " and ".join(sorted(set(theirs)))
+        detail = f"{len(theirs)} of its names are links of another library, at {where}, whose view is in this folder"
+        detail += ": leave them, or give one of the two views a folder of its own."
+        if left := len(status.blocked) - len(theirs):
+            detail += f" Something else is at {left} more."
+        return replace(status, detail=detail, command="")
+
+    def make_folder(self, view: View) -> None:
+        """Make the folder of a view again if it was deleted: not where a drive that isn't mounted may have it."""
+        root = Path(view.root)
+        if view.kind is not ViewKind.CACHE_DIR and was_deleted(root):
+            with contextlib.suppress(ShelfError, OSError):  # its status says that it isn't there
+                fs.make_folder(root, root)
 
     def why_left_alone(self, view: View) -> ViewStatus | None:
         """Return the status of a view that this process can't judge: it leads elsewhere, or its folder isn't there."""
@@ -144,7 +170,12 @@ class Upkeep:
             )
             return ViewStatus(view, ViewState.FOREIGN, detail, command=sync_of(view))
         if not is_folder(Path(view.root)):
-            return ViewStatus(view, ViewState.AWAY, f"{view.root} isn't there.")
+            root = shlex.quote(view.root)
+            detail = (
+                f"{view.root} isn't there. If it is on a drive, mount that. If it is gone for good: mkdir -p {root},"
+                f" then {sync_of(view)}, or shelf view rm {view.kind} {root}"
+            )
+            return ViewStatus(view, ViewState.AWAY, detail)
         return None
 
     @contextlib.contextmanager

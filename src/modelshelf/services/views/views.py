@@ -54,6 +54,9 @@ class Views:
             root: Its folder, which is created.
             names: The models; None for all, now and later.
 
+        Returns:
+            The view as it is then, with every model that its program can't read.
+
         Raises:
             NotFound: There is no such model.
             BadInput: The program can't read a model, or the folder is inside a base.
@@ -68,7 +71,7 @@ class Views:
             fs.make_folder(Path(root), Path(root))
             records.write(self.upkeep.kept.at(root), view)
             try:
-                return self.upkeep.make_true(view, placed)
+                return replace(self.upkeep.make_true(view, placed), refused=placed.holding(view).refused)
             except (ShelfError, OSError) as err:
                 if there is None:
                     self.upkeep.undo(view, placed)
@@ -143,9 +146,14 @@ class Views:
     def sync(
         self, kind: ViewKind | None = None, root: ViewRoot | None = None, progress: Progress | None = None
     ) -> list[ViewStatus]:
-        """Make views true, those of a kind and a folder or all; returns them as they are then; raises as `chosen`."""
+        """Make views true, those of a kind and a folder or all; returns them as they are then; raises as `chosen`.
+
+        The folder of one that is named by it is made again if it was deleted.
+        """
         with self.upkeep.locked():
             views = [self.upkeep.led_here(view) for view in self.chosen(kind, root)]
+            for view in views if root is not None else ():
+                self.upkeep.make_folder(view)
             every = self.upkeep.recorded()
             self.upkeep.link_beside(every, placed := self.upkeep.placed(every))
             return self.upkeep.attempt_all(views, placed, progress)
