@@ -102,18 +102,41 @@ def test_a_model_is_dragged_to_a_tier(library: Server, look: Callable[..., Page]
 
 
 def test_keys_alone_do_it_too(library: Server, look: Callable[..., Page]) -> None:
-    """Keys reach a row, pin it and open its plan; Escape closes and gives the focus back."""
+    """Keys reach a row, pin and unpin it and open its plan; it keeps the focus, also once a dialog was closed."""
     page = look(f"{library.url}/models?sort=name")
     page.keyboard.press("j")
     page.keyboard.press("p")
-    expect(page.locator("#m-apple").get_by_role("img", name="pinned")).to_be_visible()
-    page.keyboard.press("j")
+    pin = page.locator("#m-apple").get_by_role("img", name="pinned")
+    expect(pin).to_be_visible()
+    page.keyboard.press("p")
+    expect(pin).to_have_count(0)
+    assert not library.get("/api/models/apple")["pinned"]
+    page.keyboard.press("Delete")
+    expect(page.get_by_role("dialog")).to_contain_text("Remove apple?")
+    page.keyboard.press("Escape")
     page.keyboard.press("j")
     page.keyboard.press("m")
     expect(page.get_by_role("dialog")).to_contain_text("Move banana")
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
     assert page.evaluate("document.activeElement.dataset.model") == "banana"
+
+
+def test_a_long_name_stays_in_its_column(home: Home, look: Callable[..., Page]) -> None:
+    """A name without a break is no wider than its column, and the sidebar shows the whole name of each tier."""
+    with home.open() as shelf:
+        shelf.services.registry.add_model(Registration("x" * 77, "org/m", "primary"), str(home.primary))
+    (home.secondary / "hub").mkdir(parents=True)
+    (home.secondary / "hub" / "notes.txt").write_bytes(bytes(888_000))
+    with home.serve(SECONDARY_CACHE_LIMIT_GB="0.8888") as server:
+        page = look(f"{server.url}/models")
+        name, cell = page.locator("a.nm").bounding_box(), page.locator("td.c-name").bounding_box()
+        cut = page.locator(".rail b").evaluate_all("found => found.filter(one => one.scrollWidth > one.clientWidth)")
+
+    assert name is not None
+    assert cell is not None
+    assert name["x"] + name["width"] <= cell["x"] + cell["width"]
+    assert cut == []
 
 
 def test_a_model_is_deleted_with_its_name(library: Server, look: Callable[..., Page]) -> None:

@@ -3,6 +3,7 @@ import { open } from "./sheets.js";
 
 const PAGES = { s: "/", m: "/models", a: "/activity", n: "/add", r: "/running", p: "/playground", d: "/doctor" };
 let waitsForPage = false;
+let pinned = Promise.resolve();
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
@@ -37,7 +38,7 @@ function act(event) {
   else if (row && event.key === "x") row.querySelector("input[type=checkbox]").click();
   else if (row && event.key === "Enter" && document.activeElement === row) row.querySelector("a").click();
   else if (row && verbs[event.key]) open(`/${verbs[event.key]}?model=${encodeURIComponent(row.dataset.model)}`);
-  else if (row && event.key === "p") post("/pin", { model: row.dataset.model, pinned: row.querySelector(".pin") ? "" : "1" });
+  else if (row && event.key === "p") pinned = pinned.then(() => pin(row.id));
   else if (row && event.key === "v") post("/verify", { model: row.dataset.model });
 }
 
@@ -55,6 +56,27 @@ function step(event, by) {
   event.preventDefault();
   const at = rows.indexOf(document.activeElement?.closest?.("tr[data-model]"));
   rows[Math.max(0, Math.min(rows.length - 1, at + by))].focus();
+}
+
+/** Pin or unpin a model. Its row is drawn anew where it stands, so that it keeps the focus. */
+async function pin(id) {
+  const row = document.getElementById(id);
+  if (!row) return;
+  const fields = { model: row.dataset.model, pinned: row.querySelector(".pin") ? "" : "1" };
+  const asked = { method: "POST", body: new URLSearchParams(fields), headers: { Accept: "text/html" } };
+  const answer = await fetch("/pin", asked).catch(() => undefined);
+  if (!answer?.ok) {
+    post("/pin", fields); // the page that says why
+    return;
+  }
+  const html = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const there = document.getElementById(id);
+  const drawn = html.getElementById(id);
+  if (!there || !drawn) return; // a filter hides it by now
+  const isHeld = there.contains(document.activeElement);
+  there.replaceChildren(...document.importNode(drawn, true).children);
+  if (isHeld) there.focus({ preventScroll: true });
+  document.dispatchEvent(new Event("page:rows"));
 }
 
 function post(action, fields) {
