@@ -58,6 +58,11 @@ class Candidate:
         """Return the models that leave with it, itself first."""
         return (self.model_name, *self.twins)
 
+    @property
+    def used_at(self) -> float | None:
+        """When it was last used, in seconds since 1970; None for one never used, whose arrival counts instead."""
+        return None if self.last_used_at == self.arrived_at else self.last_used_at
+
 
 @dataclass(frozen=True, slots=True)
 class EvictionPlan:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from modelshelf.domain.eviction import Candidate
+from modelshelf.domain.eviction import Candidate, EvictionPlan
 from modelshelf.server.web.bars import LIMIT_AT, bar_of
+from modelshelf.server.web.room import room_sheet
 from modelshelf.server.web.storage import StoragePage, storage_page
 from modelshelf.server.web.words import NBSP
 from tests.unit.web.looks import DAY_S, GB, NOW_S, job, look, row, tier
@@ -128,6 +129,25 @@ def test_only_who_may_leave_is_next() -> None:
     page = storage_page(look(), "", lambda one: (), found)
 
     assert [one.name for one in page.next] == ["cold"]
+
+
+def test_a_model_that_was_never_used_says_when_it_came() -> None:
+    """The arrival of a model that was never used is called that, and counts in its colour; else the last use does."""
+    hour_ago = NOW_S - 3600
+    new = row("new", arrived_at=hour_ago, last_used_at=None)
+    moved = row("moved", arrived_at=hour_ago, last_used_at=NOW_S - 100 * DAY_S)
+    found = [Candidate("new", 1, GB, hour_ago, hour_ago), Candidate("moved", 2, GB, NOW_S - 100 * DAY_S, hour_ago)]
+
+    page = storage_page(look(new, moved), "", lambda one: (), found)
+    sheet = room_sheet(look(new, moved), tier(), "1 GB", EvictionPlan(tuple(found), 2 * GB, GB, GB))
+
+    said = [f"never used, came 1{NBSP}h ago", f"used 100{NBSP}days ago"]
+    assert [one.used for one in page.next] == said
+    assert [step.small for step in sheet.parts[0].steps] == said
+    assert page.map is not None
+    cells = {cell.title.partition(",")[0]: cell for cell in page.map.pictures[0].cells}
+    assert [cells[name].title.endswith(used) for name, used in zip(("new", "moved"), said, strict=True)] == [True, True]
+    assert (cells["new"].css, cells["moved"].css) == ("u0", "u3")
 
 
 def test_what_flows_is_told_without_guesses() -> None:

@@ -63,7 +63,7 @@ def room_sheet(look: Look, tier: TierJson, wanted: str, plan: EvictionPlan | She
 
 
 def _leaving(victim: Candidate, now_s: float) -> list[Step]:
-    used = f"last used {words.ago(victim.last_used_at, now_s)}"
+    used = words.last_use(victim.used_at, victim.arrived_at, now_s)
     first = Step("right", "Move", victim.model_name, "to secondary", words.size(victim.free_bytes), used)
     shares = f"shares the snapshot of {victim.model_name}"
     return [first, *(Step("right", "Move", name, "to secondary", "", shares) for name in victim.twins)]

@@ -153,7 +153,7 @@ def _summary(look: Look) -> str:
 
 
 def _leaving(one: Candidate, now_s: float) -> Leaving:
-    return Leaving(one.model_name, words.ago(one.last_used_at, now_s), words.size(one.free_bytes))
+    return Leaving(one.model_name, words.last_use(one.used_at, one.arrived_at, now_s), words.size(one.free_bytes))
 
 
 def _shelf(look: Look, tier: TierJson) -> ShelfCard:

@@ -150,8 +150,11 @@ def _cells(
 
 
 def age_class(row: ModelRow, now_s: float) -> int:
-    """Return how lately a model was used: 0 this week, 1 this month, 2 in 90 days, 3 earlier."""
-    days = (now_s - max(row.last_used_at or 0, row.arrived_at)) / 86400
+    """Return how lately a model was used, or came if it never was, as eviction counts it.
+
+    0 is this week, 1 this month, 2 in 90 days, 3 earlier.
+    """
+    days = (now_s - (row.last_used_at or row.arrived_at)) / 86400
     return sum(days > limit for limit in _AGES_DAYS)
 
 
@@ -159,15 +162,15 @@ def _cell(
     look: Look, row: ModelRow, place: Rect, files: dict[int, Sequence[FileEntry]], frame: Frame, css: str
 ) -> Cell:
     age, size = age_class(row, look.now_s), words.size(row.size_bytes)
-    used = words.ago(row.last_used_at, look.now_s) if row.last_used_at else "never used"
+    used = words.last_use(row.last_used_at, row.arrived_at, look.now_s)
     down = place.height * frame.height > place.width * frame.width
     return Cell(
         place=place,
         css=f"u{age}",
         fill=f"f-{css}-{age}",
         pattern="",
-        title=f"{row.model_name}, {size}, {used if row.last_used_at is None else 'used ' + used}",
-        labels=labels(row.model_name, [size, used], place, frame),
+        title=f"{row.model_name}, {size}, {used}",
+        labels=labels(row.model_name, [size, *used.split(", ")], place, frame),
         path=f"/models/{quote(row.model_name, safe='')}",
         lines=_lines(files.get(row.id, ())),
         lines_down=down,

@@ -112,6 +112,15 @@ def ago(then_s: float | None, now_s: float) -> str:
     return "yesterday" if days == 1 else f"{days}{NBSP}days ago"
 
 
+def last_use(used_at: float | None, arrived_at: float, now_s: float) -> str:
+    """Return when a model was last used; for one that never was, when it came, which counts like a use.
+
+    >>> last_use(0, 0, 7200), last_use(None, 0, 7200)
+    ('used 2\\xa0h ago', 'never used, came 2\\xa0h ago')
+    """
+    return f"never used, came {ago(arrived_at, now_s)}" if used_at is None else f"used {ago(used_at, now_s)}"
+
+
 def many(count: int, one: str, several: str = "") -> str:
     """Return a count with its noun.
 
