@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from modelshelf.errors import Conflict
 from modelshelf.store import fs
 from modelshelf.store.blobs.partial import IncomingBlob
 from modelshelf.store.locks import try_lock
+from modelshelf.store.probe import is_there
 from modelshelf.store.repos import delete, scan
 from tests.builders import Drawn, commit, lay_out, put
 from tests.invariants import base_violations
@@ -419,6 +422,22 @@ def test_a_view_takes_the_place_of_what_goes(tmp_path: Path) -> None:
     assert not repo.ref(RefName("refs/pr/1")).exists()
     again = delete.execute(drawn.base, found)
     assert again.apparent_bytes < 100
+
+
+def test_on_a_full_disk_a_copy_goes_without_its_view(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no link can be made, the file still goes, so that there is room for the view."""
+    drawn = lay(tmp_path, ONE)
+    files, repo = drawn.of("org/name", "a"), drawn.base.repo("org/name")
+    blob = repo.blob(files[0].digest)
+    views: dict[str, Entry] = {str(blob): Link("/elsewhere/blob")}
+
+    def full(target: str, *_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", target)
+
+    monkeypatch.setattr(os, "symlink", full)
+    delete.execute(drawn.base, delete.plan_removal(drawn.base, "org/name", commit("a"), files, (), (), views))
+
+    assert not is_there(blob)
 
 
 def test_a_snapshot_of_a_view_keeps_no_bytes(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from modelshelf.domain.names import BasePath, FilePath, ModelName, RepoId, ViewRoot
 from modelshelf.domain.view_plans import paths_of, plan_view
 from modelshelf.domain.views import NOTHING, OTHER, Holding, Link, SourceFile, Text, View, ViewKind
-from modelshelf.errors import BadInput
+from modelshelf.errors import BadInput, OutOfSpace
 from modelshelf.store.layout import Base
 from modelshelf.store.views import folder, records
 
@@ -56,6 +56,22 @@ def test_a_view_is_made_changed_and_emptied(base: Base, view: View) -> None:
     assert (list(root.iterdir()), view.made, view.folders) == ([], {}, frozenset())
     records.remove(base, view)
     assert records.read_all(base) == []
+
+
+def test_on_a_full_disk_nothing_is_left_that_leads_nowhere(
+    base: Base, view: View, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the record of what comes can't be written, what nothing needs any more goes all the same."""
+    view = make_true(base, view, old=Link("/a"))
+
+    def full(*_: object) -> None:
+        raise OutOfSpace("The disk is full.")
+
+    monkeypatch.setattr(records, "write", full)
+    with pytest.raises(OutOfSpace):
+        make_true(base, view, new=Link("/b"))
+
+    assert list(Path(view.root).iterdir()) == []
 
 
 def test_a_true_view_is_not_written(base: Base, view: View) -> None:

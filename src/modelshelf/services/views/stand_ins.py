@@ -10,7 +10,7 @@ from pathlib import Path
 from modelshelf.domain.names import ModelName, RepoId, ViewRoot, repo_folder_name
 from modelshelf.domain.view_plans import claim, take_over
 from modelshelf.domain.views import Entry, Link, SourceFile, ViewKind
-from modelshelf.errors import Conflict
+from modelshelf.errors import Conflict, OutOfSpace
 from modelshelf.services.views.placed import Placed
 from modelshelf.services.views.upkeep import Upkeep
 from modelshelf.store.layout import Base
@@ -33,7 +33,8 @@ class StandIns:
         """Give the path and entry of what a view in a base itself has of a repository, to take the place of a copy.
 
         In this context the caller deletes the copy, and renames these over what is there; the record says before that
-        they are ours. Nothing without such a view.
+        they are ours. Nothing without such a view, and on a full disk: there the copy goes first, and the view is made
+        true in the room that this leaves.
 
         Raises:
             BadInput: A record can't be understood.
@@ -44,9 +45,13 @@ class StandIns:
                 yield {}
                 return
             holding = Placed(self.upkeep.library).holding(view)
-            view, entries = take_over(view, holding, f"hub/{repo_folder_name(repo_id)}/")
-            if entries:
-                records.write(self.upkeep.base, view)
+            taken, entries = take_over(view, holding, f"hub/{repo_folder_name(repo_id)}/")
+            try:
+                if entries:
+                    records.write(self.upkeep.base, taken)
+                    view = taken
+            except OutOfSpace:
+                entries = {}
             yield {str(base.path / path): entry for path, entry in entries.items()}
             self.upkeep.attempt(view, Placed(self.upkeep.library))
 

@@ -15,7 +15,7 @@ from modelshelf.domain.names import CommitHash, Digest, RepoId
 from modelshelf.domain.outcomes import Freed
 from modelshelf.domain.plans import RemovalPlan
 from modelshelf.domain.views import Entry, Link
-from modelshelf.errors import Conflict
+from modelshelf.errors import Conflict, OutOfSpace
 from modelshelf.store import fs, ownership
 from modelshelf.store.blobs import partial, shared_store
 from modelshelf.store.layout import Base, Repo
@@ -153,17 +153,22 @@ def _remove(base: Base, plan: RemovalPlan, paths: Sequence[str]) -> Freed:
 
 
 def _put(base: Base, path: Path, entry: Entry) -> Freed:
-    """Let what a view has take the place of a file or a link; return what that freed."""
+    """Let what a view has take the place of a file or a link; return what that freed.
+
+    On a full disk that file goes without it: the view is made true afterwards, in the room that this leaves.
+    """
     freed = Freed()
     with contextlib.suppress(FileNotFoundError):
         found = path.lstat()
         if size_bytes := _own_bytes(found):
             freed = Freed(size_bytes, found.st_blocks * 512)
-    if isinstance(entry, Link):
-        if not (is_link(path) and str(path.readlink()) == entry.target):
+    try:
+        if not isinstance(entry, Link):
+            fs.write_text(base.path, path, entry.content)
+        elif not (is_link(path) and str(path.readlink()) == entry.target):
             fs.make_link(base.path, path, entry.target)
-    else:
-        fs.write_text(base.path, path, entry.content)
+    except OutOfSpace:
+        fs.remove_file(base.path, path)
     return freed
 
 

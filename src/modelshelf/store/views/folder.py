@@ -15,7 +15,7 @@ from pathlib import Path
 
 from modelshelf.domain.view_plans import Making, ViewPlan, folders_of
 from modelshelf.domain.views import NOTHING, OTHER, Link, View, text_mark
-from modelshelf.errors import BadInput, Denied
+from modelshelf.errors import BadInput, Denied, ShelfError
 from modelshelf.store import fs
 from modelshelf.store.layout import Base
 from modelshelf.store.probe import is_real_folder, is_there
@@ -88,18 +88,27 @@ def carry_out(base: Base, view: View, plan: ViewPlan) -> None:
     if plan.during is None or plan.after is None:
         return
     root = Path(view.root)
-    records.write(base, plan.during)
+    try:
+        if plan.make:
+            records.write(base, plan.during)
+    except (ShelfError, OSError):
+        _drop(root, view, plan.drop)  # the record names it already: on a full disk, too, nothing leads nowhere
+        raise
     if view.is_pending:
         _sweep(root, view)
     for above, making in groupby(plan.make, key=lambda making: making.path.rpartition("/")[0]):
         _make(root, above, list(making))
-    for path in plan.drop:
-        if view.is_ours(path, mark_at(root, path)):
-            fs.remove_file(root, root / path)
+    _drop(root, view, plan.drop)
     for folder in sorted(plan.during.folders - plan.after.folders, reverse=True):
         fs.remove_empty_folder(root, root / folder)
     _sync(root, plan)
     records.write(base, plan.after)
+
+
+def _drop(root: Path, view: View, paths: Iterable[str]) -> None:
+    for path in paths:
+        if view.is_ours(path, mark_at(root, path)):
+            fs.remove_file(root, root / path)
 
 
 def _make(root: Path, above: str, making: Sequence[Making]) -> None:
