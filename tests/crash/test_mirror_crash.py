@@ -68,7 +68,10 @@ class Mirror:
             assert (registry.jobs(state=UNFINISHED), registry.reservations.all()) == ([], [])
             assert violations(shelf) == []
         base = Base(self.home.primary)
-        assert [path.name for path in base.incoming.glob("*") if path.suffix != ".lock"] == []
+        # A kill between a blob's name and the end of its map leaves that map to gc.
+        named = {f"{path.name}.map" for path in base.repo("org/name").blobs.iterdir()}
+        left = {path.name for path in base.incoming.glob("*") if path.suffix != ".lock"}
+        assert left <= named
 
 
 @pytest.fixture
