@@ -11,7 +11,7 @@ from modelshelf.cli.options import AsJson, Name
 from modelshelf.domain.engine_choice import EngineChoice
 from modelshelf.domain.jobs import Moved
 from modelshelf.domain.models import FileEntry, Mirrored, Model
-from modelshelf.domain.references import patterns_of_quantisation, quantisation_of
+from modelshelf.domain.references import selected
 from modelshelf.units import format_age, format_count, format_size
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _registered(found: Model, now_s: float) -> list[tuple[str, str]]:
         ("folder", found.path or "none yet"),
         ("state", found.state.value + (f": {found.detail}" if found.detail else "")),
         ("size", f"{format_size(row.size_bytes)} ({row.size_bytes} bytes)" if row.commit_hash else "not known yet"),
-        ("include", _included(row.allow_patterns)),
+        ("include", ", ".join(selected(row.allow_patterns)) or "all files"),
         ("pinned", (f"yes: {row.pin_reason}" if row.pin_reason else "yes") if row.pinned else "no"),
         *_mirrored(row.mirrored),
         *_engine(row.engine),
@@ -97,13 +97,6 @@ def _engine(choice: EngineChoice) -> Iterator[tuple[str, str]]:
     allowed = [("code in its files", choice.trust_remote_code), ("weights that are pickles", choice.allow_pickle)]
     if trusted := " and ".join(what for what, is_allowed in allowed if is_allowed):
         yield "trusted", trusted
-
-
-def _included(patterns: Sequence[str]) -> str:
-    """Return what a model's patterns select; a quantisation by its name, because its patterns say little."""
-    label = quantisation_of(patterns)
-    others = patterns[len(patterns_of_quantisation(label)) :] if label else patterns
-    return ", ".join([label, *others] if label else others) or "all files"
 
 
 def _what_it_is(facts: ModelFacts, files: Sequence[FileEntry]) -> list[tuple[str, str]]:

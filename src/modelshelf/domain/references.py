@@ -226,6 +226,16 @@ def quantisation_of(patterns: Sequence[str]) -> str:
     return tag if is_one else ""
 
 
+def selected(patterns: Sequence[str]) -> list[str]:
+    """Return what patterns select; a quantisation by its name, because its patterns say little.
+
+    >>> selected([*patterns_of_quantisation("Q4_1"), "!*.md"]), selected(["*.gguf"])
+    (['Q4_1', '!*.md'], ['*.gguf'])
+    """
+    label = quantisation_of(patterns)
+    return [label, *patterns[len(patterns_of_quantisation(label)) :]] if label else list(patterns)
+
+
 def is_projector(path: str) -> bool:
     """Return whether a file is a vision model's projector.
 

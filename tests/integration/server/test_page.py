@@ -271,6 +271,18 @@ def test_another_file_of_the_repository_is_no_copy(hub: FakeHub, home: Home) -> 
     assert "only copy" not in copied.text
 
 
+def test_a_chosen_quantisation_is_called_so(hub: FakeHub, home: Home) -> None:
+    """A model's page names the quantisation that it has, not the patterns for it; adding says that it is here."""
+    hub.add_repo("org/gguf", {"m-Q4_1.gguf": random_bytes(1000), "m-Q8_0.gguf": random_bytes(2000, 1)})
+    home.run("add", "q4", "org/gguf:Q4_1").checked()
+    with home.serve() as server:
+        shown, added = browse(server, "/models/q4").text, browse(server, "/add?q=org/gguf&pick=Q4_1").text
+
+    assert "1 that match <code>Q4_1</code>" in shown
+    assert "[qQ]4_1" not in shown
+    assert added.count("is here already") == 1
+
+
 def test_files_that_cannot_be_deleted_any_more_keep_all(library: Home) -> None:
     """Where one of several models can't be removed by now, no file is deleted; of what is forgotten the page tells."""
     library.run("add", "n", REPO).checked()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from modelshelf.domain.choices import Choice, Fit, RepoFiles
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import CommitHash, Digest, FilePath, RefName, RepoId
@@ -39,10 +41,26 @@ def test_what_fits_is_suggested() -> None:
 
 def test_each_choice_says_what_fits() -> None:
     """Each choice has its size, whether memory holds it, and its tier; models of the repository are named."""
-    page = repo_page(look(row("mine", hf_path=RepoId("org/m"))), "org/m", REPO, REPO.choices[0], None)
+    page = repo_page(
+        look(row("mine", hf_path=RepoId("org/m"), allow_patterns=("other.gguf",))), "org/m", REPO, REPO.choices[0], None
+    )
 
     assert [(one.label, one.fits_css, one.tier, one.chosen) for one in page.picks] == [
         ("Q4_K_M", "live", "primary", True),
         ("Q8_0", "", "secondary", False),
     ]
     assert [name for name, _ in page.already] == ["mine"]
+
+
+def test_what_is_here_evicts_nothing() -> None:
+    """A choice that a whole model has already says so, with its tier; the others say what they would evict."""
+    fit = Fit(memory=True, cache_location="primary", evicts=("a",))
+    repo = replace(REPO, choices=[choice("Q4_K_M", 4, fit), choice("Q8_0", 8, fit)])
+    mine = row("mine", hf_path=RepoId("org/m"), cache_location="secondary", allow_patterns=("m-Q4_K_M.gguf",))
+
+    page = repo_page(look(mine), "org/m", repo, repo.choices[0], None)
+
+    assert [(one.tier, one.behind) for one in page.picks] == [
+        ("secondary", "is here already"),
+        ("primary", "evicts 1 model"),
+    ]

@@ -58,11 +58,13 @@ def test_a_plan_without_a_model_says_so() -> None:
 
 
 def test_a_refusal_has_no_button() -> None:
-    """What can't be made shows why and what to do, and nothing to press."""
+    """What can't be made shows why and what to do, and nothing to press; without a folder there is no command yet."""
     sheet = add_sheet(ViewKind.COMFYUI, "", "m", BadInput("It needs a folder.", hint="Name one."))
 
     assert (sheet.button, sheet.trouble, sheet.hint) == ("", "It needs a folder.", "Name one.")
-    assert sheet.command == "shelf view add comfyui m"
+    assert sheet.command == ""
+    named = add_sheet(ViewKind.COMFYUI, "/comfy", "m", BadInput("It is a file."))
+    assert named.command == "shelf view add comfyui /comfy m"
 
 
 def test_removal_says_what_stays() -> None:

@@ -8,7 +8,8 @@ from urllib.parse import urlencode
 
 from modelshelf.domain.candidates import Candidate
 from modelshelf.domain.choices import Choice, RepoFiles, recommended
-from modelshelf.domain.models import Registration
+from modelshelf.domain.models import ModelRow, Registration
+from modelshelf.domain.patterns import Selection
 from modelshelf.domain.plans import AddPlan
 from modelshelf.errors import ShelfError
 from modelshelf.schemas.plans import AddPlanJson
@@ -126,21 +127,34 @@ def repo_page(look: Look, text: str, repo: RepoFiles, choice: Choice | None, cho
         chosen: The plan for it.
     """
     is_many = len(repo.ggufs) > 0
-    picks = [_pick(text, one, is_chosen=one is choice) for one in repo.choices if one.fit is not None and is_many]
-    total = sum(file.size_bytes for one in repo.choices for file in one.group.files)
-    if not is_many:
-        picks = [_pick(text, one, is_chosen=True) for one in repo.choices if one.fit is not None]
     mine = [row for row in look.models if row.hf_path.lower() == repo.repo_id.lower()]
+    whole = [row for row in mine if row.complete and row.commit_hash == repo.commit_hash]
+    picks = [
+        _pick(text, one, _holder(one, whole), is_chosen=one is choice or not is_many)
+        for one in repo.choices
+        if one.fit is not None
+    ]
+    total = sum(file.size_bytes for one in repo.choices for file in one.group.files)
     already = [(str(row.model_name), f"{words.size(row.size_bytes)} on {row.cache_location}") for row in mine]
     about = f"{repo.revision} at {repo.commit_hash[:7]} · {words.size(total)} in all"
     return AddPage(text, None, repo.repo_id, about, picks, chosen, already, "", "")
 
 
-def _pick(text: str, choice: Choice, *, is_chosen: bool) -> Pick:
+def _holder(choice: Choice, rows: Sequence[ModelRow]) -> ModelRow | None:
+    """Return a whole model that has the files of a choice already."""
+    for row in rows:
+        selection = Selection(row.allow_patterns)
+        if all(file.path in selection for file in choice.group.files):
+            return row
+    return None
+
+
+def _pick(text: str, choice: Choice, holder: ModelRow | None, *, is_chosen: bool) -> Pick:
     fit = choice.fit
     assert fit is not None
-    location = fit.cache_location
-    evicts = f"evicts {words.many(len(fit.evicts), 'model')}" if fit.evicts else ""
+    location, behind = fit.cache_location, f"evicts {words.many(len(fit.evicts), 'model')}" if fit.evicts else ""
+    if holder is not None:
+        location, behind = holder.cache_location, "is here already"
     return Pick(
         label=choice.group.label,
         size=words.size(choice.group.size_bytes),
@@ -148,7 +162,7 @@ def _pick(text: str, choice: Choice, *, is_chosen: bool) -> Pick:
         fits_css="live" if fit.memory else "",
         tier_css=words.tier_class(location) if location else "",
         tier=location or "fits nowhere",
-        behind=evicts,
+        behind=behind,
         path=f"/add?{urlencode({'q': text, 'pick': choice.group.label})}",
         chosen=is_chosen,
     )

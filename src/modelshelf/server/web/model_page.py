@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from modelshelf.domain.model_facts import ModelFacts
+from modelshelf.domain.references import selected
 from modelshelf.domain.serving import EngineStatus
 from modelshelf.domain.uses import Recorded
 from modelshelf.domain.views import View
@@ -93,6 +94,8 @@ class ModelPage:
     memory: Sequence[Memory]
     files: Sequence[tuple[str, str, str]]
     """Path, size and digest of each."""
+    patterns: Sequence[str]
+    """What selects them; empty for all."""
     moves: Sequence[Moved]
     ways: Sequence[Way]
     engine: EngineStatus | None
@@ -143,6 +146,7 @@ def model_page(
         facts=_facts(model, now_s, used_at),
         memory=_memory(facts),
         files=[(file.path, words.size(file.size_bytes), file.digest) for file in model.files],
+        patterns=selected(model.allow_patterns),
         moves=[_moved(one, now_s) for one in model.moves],
         ways=_ways(model, address, asks_key=asks_key),
         engine=engine,

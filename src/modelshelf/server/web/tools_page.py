@@ -111,7 +111,8 @@ def add_sheet(kind: ViewKind, root: str, model: str, plan: ViewStatus | ShelfErr
         plan: What it would hold, or why it can't be made.
     """
     title = f"Add a view for {_NAMES[kind]}"
-    command = f"shelf view add {kind} {root} {model or '--all'}".replace("  ", " ")
+    has_place = root or kind in USUAL_ROOTS
+    command = f"shelf view add {kind} {root} {model or '--all'}".replace("  ", " ") if has_place else ""
     if isinstance(plan, ShelfError):
         return Sheet(title, "/views/add", "/tools", trouble=plan.detail, hint=plan.hint, command=command)
     held = sorted({str(made.model_name) for made in plan.view.made.values()})
