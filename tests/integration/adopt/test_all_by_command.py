@@ -11,6 +11,7 @@ from tests.builders import put
 from tests.fakes.hub import FakeHub
 from tests.integration.adopt.test_ten_tools import A, B, C, D, E, allocated, put_ten
 from tests.invariants import violations
+from tests.store.adopt.test_git_clone import clone
 from tests.world import Home, load_offline, random_bytes, tree
 
 OF_THE_SYSTEM = ("/usr/share/ollama/.ollama/models", "/var/lib/ollama")
@@ -81,6 +82,27 @@ def test_programs_read_what_was_taken_in(home: Home, full: Path) -> None:
     named = {name for place in done["places"] for name in (*place["registered"], *place["moved"])}
     assert len(named) == 6
     check_taken_in(home, full, before, used)
+
+
+def test_odd_names_and_clones_leave_nothing_to_say(home: Home) -> None:
+    """A folder of LM Studio with an odd name is taken in as others are, and so is a clone: afterwards neither stays."""
+    if any(Path(place).exists() for place in OF_THE_SYSTEM):
+        pytest.skip("this machine has models of Ollama outside the home, which --all would take in")
+    me = home.root / "home"
+    tune = me / ".lmstudio/models/me/odd name \u00fc/my tune.gguf"
+    put(tune, A)
+    put(me / "models/loose.gguf", B)
+    clone(me / "models/Tiny")
+    (me / "models/HuggingFaceTB").mkdir()
+    clone(me / "models/HuggingFaceTB/Tiny")
+
+    home.start("adopt", "--all", "--yes").finish(PATIENCE_S).checked()
+    put(me / "models/later.gguf", B + b"later")
+    said = home.start("adopt", "--all", "--dry-run").finish(PATIENCE_S).checked()
+
+    assert (tune.is_symlink(), tune.read_bytes() == A) == (True, True)
+    assert "1 primary" in said.out
+    assert "stays:" not in said.out + said.err, said.out + said.err
 
 
 def test_single_files_that_stay_are_named(home: Home) -> None:

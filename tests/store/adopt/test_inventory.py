@@ -289,7 +289,7 @@ def test_lm_studio_is_found_from_the_folder_above(tmp_path: Path) -> None:
     legacy.lm_studio(tmp_path / "models")
     folder = tmp_path / "models" / "TheOrg" / "Tiny-GGUF"
     (folder / "link.gguf").symlink_to("tiny-q4.gguf")
-    put(tmp_path / "models" / "TheOrg" / "no id" / "x.gguf", b"x")
+    (tmp_path / "models" / "TheOrg" / "no id").mkdir()
     (tmp_path / "models" / "TheOrg" / "empty").mkdir()
 
     model = only(tmp_path)

@@ -39,6 +39,19 @@ def test_lm_studio_keeps_mlx_models_and_sub_folders(tmp_path: Path) -> None:
     assert found(tmp_path) == [(Origin.LM_STUDIO, "mlx-community/Tiny-4bit", files)]
 
 
+def test_a_name_that_cannot_be_an_id_gets_one(tmp_path: Path) -> None:
+    """A folder whose name can't be a repository's id has one that is made up, another for each such name."""
+    for name in ("odd name \u00fc", "odd name \u00e9", "sound"):
+        put(tmp_path / "me" / name / "my tune.gguf", GGUF)
+
+    odd, other, sound = other_tools.find(tmp_path).models
+
+    assert (sound.repo_id, sound.called, odd.called, odd.trouble) == ("me/sound", "", "odd name \u00e9", "")
+    assert odd.repo_id.startswith("local/")
+    assert odd.repo_id.endswith(".me.odd-name")
+    assert odd.repo_id != other.repo_id
+
+
 def test_an_empty_folder_of_models_hides_nothing(tmp_path: Path) -> None:
     """What lies beside an empty `models` is found, and `models` is no organisation."""
     put(tmp_path / "models" / "name" / "x.gguf", GGUF)
@@ -139,6 +152,29 @@ def test_what_no_reader_understands_is_named(tmp_path: Path, name: str) -> None:
     assert (thing.kind, thing.path, thing.size_bytes, thing.why) == (
         "other", str(tmp_path / name.split("/")[0]), 5, "No reader of shelf understands it.",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("left", "target", "is_named"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\n", "base/hub/x", False),
+        (TENSORS, "base/hub/x", True),
+        (b"version https://git-lfs.github.com/spec/v1\n", "elsewhere/x", True),
+    ],
+    ids=["taken in", "weights left", "another link"],
+)
+def test_what_a_program_has_beside_links_to_the_library_is_no_finding(
+    tmp_path: Path, left: bytes, target: str, is_named: bool
+) -> None:
+    """A folder whose weights are links into a base isn't named for what else is in it, one with its own weights is."""
+    put(tmp_path / "models/TheOrg/Tiny/tiny.gguf", GGUF)
+    put(tmp_path / "base/modelshelf/tier.json", b"{}")
+    clone = tmp_path / "models/Clone"
+    put(clone / "model.safetensors", left)
+    put(clone / "tokenizer.json", b"{}")
+    (clone / "object").symlink_to(tmp_path / target)
+
+    assert [thing.path for thing in inventory.find(tmp_path / "models").things] == [str(clone)] * is_named
 
 
 def test_loose_weights_are_found_in_a_folder_and_in_those_in_it(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Where the folder of a view is: if nobody says, if it is gone, and if another library has links in it."""
+"""Where the folder of a view is if nobody says, and whether it was deleted."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from modelshelf.domain.http_roots import DRIVES
 from modelshelf.domain.names import ViewRoot
 from modelshelf.domain.views import USUAL_ROOTS, ViewKind
 from modelshelf.errors import BadInput
-from modelshelf.store.layout import Base
 from modelshelf.store.mounts import mount_of
-from modelshelf.store.probe import is_file, is_there
+from modelshelf.store.probe import is_there
 
 
 def view_root(kind: ViewKind, folder: str | None) -> ViewRoot:
@@ -38,12 +37,3 @@ def was_deleted(root: Path) -> bool:
         return not (may_be_away or mount.may_hang or is_there(root)) and bool(os.listdir(parent))  # noqa: PTH208
     except OSError:
         return False
-
-
-def base_behind(place: Path) -> Base | None:
-    """Return the base that a link leads into; None for whatever else is there."""
-    try:
-        target = os.path.normpath(place.parent / place.readlink())
-    except OSError:
-        return None
-    return next((base for above in Path(target).parents if is_file((base := Base(above)).marker)), None)

@@ -21,12 +21,12 @@ from modelshelf.errors import NotFound, ShelfError
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.views.checks import plan_of
 from modelshelf.services.views.kept import Kept
-from modelshelf.services.views.place import base_behind, was_deleted
+from modelshelf.services.views.place import was_deleted
 from modelshelf.services.views.placed import Placed
 from modelshelf.store import fs, locks
 from modelshelf.store.layout import Base
 from modelshelf.store.probe import is_folder
-from modelshelf.store.tiers import governor
+from modelshelf.store.tiers import governor, marker
 from modelshelf.store.views import folder, records
 
 _log = logging.getLogger(__name__)
@@ -141,7 +141,7 @@ class Upkeep:
         """Return a status that names the other library whose links block a view: those are its view, and stay."""
         if status.state is not ViewState.BLOCKED:
             return status
-        behind = [base_behind(Path(status.view.root, path)) for path in status.blocked]
+        behind = [marker.base_behind(Path(status.view.root, path)) for path in status.blocked]
         ours = self.kept.registry.id, self.kept.registry.url
         theirs = [str(base.path) for base in behind if base is not None and governor.why_not_ours(base, *ours)]
         if not theirs:

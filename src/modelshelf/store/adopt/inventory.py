@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelshelf.domain.adopt_inventory import FoundFile, FoundModel, FoundThing, Inventory, Origin
-from modelshelf.domain.file_kinds import is_weights
+from modelshelf.domain.file_kinds import is_pointer, is_weights
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import (
     CLUTTER,
@@ -35,6 +35,7 @@ from modelshelf.store.layout import SHARED_MARKER, Base, CacheDir, Repo
 from modelshelf.store.probe import is_file, is_link, is_real_folder, is_there
 from modelshelf.store.repos import judge, lost_links, scan
 from modelshelf.store.repos.names import RepoNames, SnapshotFile
+from modelshelf.store.tiers import marker
 from modelshelf.store.tiers.seen import SeenBase
 
 _FLAT = re.compile(r"[0-9a-f]{64}(\.[0-9a-f]{64})?(\.h5)?(\.json|\.lock)?")
@@ -65,7 +66,8 @@ def find(path: Path, repo_id: str = "") -> Inventory:
         repo_id: The repository of a `local_dir`, whose metadata doesn't name it.
     """
     if not is_base(path):
-        folder, models = other_tools.find(path, repo_id)
+        folder, found = other_tools.find(path, repo_id)
+        models = [model for model in found if not (_is_clone_in_trouble(model) and _is_taken_in(Path(model.place)))]
         return Inventory(str(path), tuple(models), tuple(_not_understood(folder, models)))
     looking = _Looking(path)
     looking.run()
@@ -79,8 +81,20 @@ def _not_understood(folder: Path, models: Sequence[FoundModel]) -> Iterator[Foun
         is_part = any(str(file) in taken for file in scan.walk_files(Path(entry.path))) or entry.path in taken
         is_model = any(Path(model.place).is_relative_to(entry.path) for model in models)
         is_model = is_model or (entry.name == "manifests" and models[0].kind is Origin.OLLAMA)
-        if not (is_part or is_model or entry.name.startswith(".")) and (size_bytes := size_of(Path(entry.path))):
+        is_known = is_part or is_model or entry.name.startswith(".") or _is_taken_in(Path(entry.path))
+        if not is_known and (size_bytes := size_of(Path(entry.path))):
             yield FoundThing("other", entry.path, size_bytes, _why_stays(entry.name))
+
+
+def _is_clone_in_trouble(model: FoundModel) -> bool:
+    return model.kind is Origin.GIT and model.trouble != ""
+
+
+def _is_taken_in(path: Path) -> bool:
+    """Return whether links into a base have the place of all weights there: the other files are the program's."""
+    files = list(scan.walk_files(path)) if is_real_folder(path) else [path]
+    own = (file for file in files if is_weights(file.name) and is_plain(file) and not is_pointer(judge.head(file)))
+    return any(marker.base_behind(file) for file in files) and not any(own)
 
 
 def loose_weights(path: Path) -> list[FoundThing]:

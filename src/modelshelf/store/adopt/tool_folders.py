@@ -10,11 +10,13 @@ Sources: LM Studio keeps `models/ORG/NAME/…`, GGUF and MLX alike; ModelScope `
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from modelshelf.domain.adopt_inventory import FoundModel, Origin
+from modelshelf.domain.names import RepoId
 from modelshelf.errors import BadInput
 from modelshelf.store.adopt.foreign import files_of, folders, made_up_id, model_of, repo_id_of, weights_in
 from modelshelf.store.probe import is_file
@@ -34,9 +36,18 @@ def of_organisation(organisation: Path) -> Iterator[FoundModel]:
     for folder in folders(organisation):
         is_modelscope = is_file(folder / ".mdl") or is_file(folder / ".msc")
         name = folder.name.replace("___", ".") if is_modelscope else folder.name
-        repo_id, files = repo_id_of(f"{organisation.name}/{name}"), files_of(folder)
-        if repo_id is not None and files:
-            yield model_of(Origin.MODELSCOPE if is_modelscope else Origin.LM_STUDIO, folder, repo_id, files)
+        repo_id, called = repo_id_of(f"{organisation.name}/{name}"), ""
+        if repo_id is None:
+            repo_id, called = _id_for(organisation.name, name), name
+        if files := files_of(folder):
+            kind = Origin.MODELSCOPE if is_modelscope else Origin.LM_STUDIO
+            yield model_of(kind, folder, repo_id, files, called=called)
+
+
+def _id_for(organisation: str, name: str) -> RepoId:
+    """Return an id for folders whose names can't be one; the digest keeps those apart that only differ in the rest."""
+    digest = hashlib.sha256(f"{organisation}/{name}".encode(errors="surrogateescape")).hexdigest()[:6]
+    return made_up_id("local", digest, organisation, name)
 
 
 def is_sentence_transformer(folder: Path) -> bool:

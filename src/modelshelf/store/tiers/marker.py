@@ -27,6 +27,15 @@ def read_id(base: Base) -> TierId | None:
         return None
 
 
+def base_behind(place: Path) -> Base | None:
+    """Return the base that a link leads into, by its marker; None for whatever else is there."""
+    try:
+        target = os.path.normpath(place.parent / place.readlink())
+    except OSError:
+        return None
+    return next((base for above in Path(target).parents if is_file((base := Base(above)).marker)), None)
+
+
 def why_offline(base: Base, known_id: str | None) -> str:
     """Return why a base can't be used, in a sentence; empty if it can.
 
