@@ -24,11 +24,14 @@ COMMANDS = [
 
 _OWN = re.compile(r"hf_\w+|[0-9a-f]{8,}|just now|\d+(\.\d+)?( ([kMG]?B|min|s|h)\b)?( ago)?")
 """What is another one in each run: keys, commits, numbers."""
+_TOLD = ("error", "hint", "note", "warning", "usage", "Usage")
+"""How a line begins that isn't progress; how far a job gets between two looks depends on the machine."""
 
 
 def said(home: Home, done: Result) -> tuple[int, str]:
-    """Return the exit code of a command and what it said, but for what is another one in each run."""
-    words = _OWN.sub("0", f"{done.out} / {done.err}".replace(str(home.root), "ROOT"))
+    """Return the exit code of a command and what it said, but for progress and what is another one in each run."""
+    told = "\n".join(line for line in done.err.splitlines() if line.startswith(_TOLD))
+    words = _OWN.sub("0", f"{done.out} / {told}".replace(str(home.root), "ROOT"))
     return done.code, re.sub(r"\s+", " ", words).replace("0 0", "0")
 
 
