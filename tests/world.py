@@ -147,9 +147,16 @@ class Server:
         return answer.json
 
     def wait_for_state(self, model_name: str, state: str) -> Any:
-        """Return the model once it is in this state."""
+        """Return the model once it is in this state, and its download, which makes it ready, is over."""
         path = f"/api/models/{model_name}"
-        return wait_until(lambda: (m := self.get(path))["state"] == state and m, f"{model_name} to be {state}")
+        found = wait_until(lambda: (m := self.get(path))["state"] == state and m, f"{model_name} to be {state}")
+        if state == "ready" and found["job_id"] is not None:
+            wait_until(lambda: self._is_over(found["job_id"]), f"job {found['job_id']} to end")
+        return found
+
+    def _is_over(self, job_id: int) -> bool:
+        job = self.get(f"/api/jobs/{job_id}")
+        return job["kind"] != "pull" or job["finished_at"] is not None
 
     def end(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and return the exit code."""
