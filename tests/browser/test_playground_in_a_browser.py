@@ -38,8 +38,10 @@ def test_two_models_answer_side_by_side(model_home: Home, look: Callable[..., Pa
         page.evaluate(WATCH)
         page.get_by_role("button", name="Send").click()
         expect(page.locator(".meas")).to_have_count(2)
-        assert page.evaluate("window.waits")[0] == "Waiting for the first word."
-        assert any(text.startswith("Loading smol") for text in page.evaluate("window.waits"))
+        first, *later = page.evaluate("window.waits")
+        assert first == "Waiting for the first word."
+        # A load of over a second is told, too; the demo's model may take less.
+        assert all(text == first or text.startswith("Loading ") for text in later)
         expect(page.locator(".wait")).to_have_count(0)
         for place in page.locator(".answers .a").all():
             expect(place.locator(".said")).not_to_be_empty()
