@@ -174,11 +174,18 @@ class Registry(JobTable, UseTable):
             return fast_read.manifests(tuple(row) for row in connection.execute(wanted, {"repo_ids": sorted(repo_ids)}))
 
     def unfinished_repos(self) -> set[RepoId]:
-        """Return the repositories with files that may still come: of models that aren't whole, or that jobs work on."""
+        """Return the repositories with files that may still come: of models that aren't whole, or that jobs work on.
+
+        A row that can't be understood is left out, as in every listing.
+        """
         at_work = sa.select(jobs.c.model_id).where(jobs.c.finished_at.is_(None), jobs.c.model_id.is_not(None))
         query = sa.select(models.c.hf_path).where(models.c.complete.is_(False) | models.c.id.in_(at_work)).distinct()
+        found = set()
         with self._engine.connect() as connection:
-            return {RepoId(repo_id) for repo_id in connection.scalars(query)}
+            for repo_id in connection.scalars(query):
+                with contextlib.suppress(BadInput):
+                    found.add(RepoId(repo_id))
+        return found
 
     def add_model(self, wanted: Registration, base: str) -> ModelRow:
         """Add a model; the same registration a second time returns the existing row.

@@ -292,6 +292,19 @@ def test_with_the_hub_away_what_hf_downloaded_is_registered(hub: FakeHub, home: 
         assert violations(shelf) == []
 
 
+def test_with_the_hub_away_an_empty_file_is_missed_too(hub: FakeHub, home: Home) -> None:
+    """What `hf` downloaded isn't whole as long as a file without bytes is missing."""
+    hub.add_repo("org/two", {"config.json": b"{}", "__init__.py": b""})
+    home.hf(home.primary, "download", "org/two", "config.json").checked()
+    hub.stop()
+
+    done = home.run("add", "m", "org/two")
+
+    assert (done.code, "isn't reachable" in done.err) == (7, True)
+    with home.open() as shelf:
+        assert shelf.model("m").row.commit_hash is None
+
+
 def test_a_worker_completes_what_waited_for_the_hub(hub: FakeHub, shelf: Shelf, commit: str) -> None:
     """A server completes a model that waited for the hub without being asked."""
     hub.stop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -295,3 +296,14 @@ def test_what_arrived_of_a_model_is_no_orphan(hub: FakeHub, home: Home) -> None:
 
     assert (waiting["partial"], waiting["orphans"]) == (30_000, 0)
     assert (forgotten["partial"], forgotten["orphans"]) == (0, 30_000)
+
+
+def test_a_row_that_cannot_be_understood_stops_no_measuring(hub: FakeHub, home: Home) -> None:
+    """A model whose repository somebody overwrote in the registry is left out where tiers are measured."""
+    hub.add_repo("org/waits", {"config.json": b"{}"})
+    with home.open() as shelf:
+        shelf.register("m", "org/waits", download=False)
+        with contextlib.closing(sqlite3.connect(home.primary / "modelshelf/registry.db")) as registry, registry:
+            registry.execute("UPDATE models SET hf_path = '../../x'")
+
+        assert shelf.tiers()[0].online

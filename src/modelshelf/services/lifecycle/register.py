@@ -137,8 +137,9 @@ class Registrar:
             return None
         manifest = list(trees.read(repo, commit_hash))
         wants = select(manifest, wanted.allow_patterns) if manifest else []
-        whole = wants and not self._plan_pull(base, wanted.hf_path, commit_hash, wants).fetch_bytes
-        return (commit_hash, manifest) if whole else None
+        if not wants or self._plan_pull(base, wanted.hf_path, commit_hash, wants).fetch:
+            return None
+        return commit_hash, manifest
 
     def _known_spelling(self, base: Base, hf_path: RepoId) -> RepoId:
         """Return a repository's id as it is already spelled here; letter case doesn't tell two repositories apart."""
