@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from modelshelf.domain.names import CommitHash
 from modelshelf.errors import BadInput, Conflict, Denied, NotFound, ShelfError, Unavailable
 from modelshelf.services.jobs.worker import Worker
 from modelshelf.services.shelf import Shelf
@@ -294,8 +295,11 @@ def test_with_the_hub_away_what_hf_downloaded_is_registered(hub: FakeHub, home: 
 
 def test_with_the_hub_away_an_empty_file_is_missed_too(hub: FakeHub, home: Home) -> None:
     """What `hf` downloaded isn't whole as long as a file without bytes is missing."""
-    hub.add_repo("org/two", {"config.json": b"{}", "__init__.py": b""})
-    home.hf(home.primary, "download", "org/two", "config.json").checked()
+    two = hub.add_repo("org/two", {"config.json": b"{}", "__init__.py": b""})
+    home.hf(home.primary, "download", "org/two").checked()
+    empty = Base(home.primary).repo("org/two").snapshot(CommitHash(two)) / "__init__.py"
+    empty.resolve().unlink()
+    empty.unlink()
     hub.stop()
 
     done = home.run("add", "m", "org/two")
