@@ -5,6 +5,7 @@ A fork is a process of its own, which only hasn't spent its time on imports. `te
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -15,6 +16,7 @@ import runpy
 import selectors
 import socket
 import sys
+import threading
 import time
 from typing import Any
 
@@ -85,7 +87,25 @@ def become(wanted: dict[str, Any], descriptors: list[int]) -> None:
     sys.path[0] = wanted["cwd"]
     sys.argv = [wanted["module"], *wanted["words"]]
     gc.enable()
-    runpy.run_module(wanted["module"], run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(wanted["module"], run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        if not isinstance(end.code, int | None):
+            raise
+        leave(end.code or 0)
+    leave(0)
+
+
+def leave(code: int) -> None:
+    """End this process as an interpreter ends, but for taking apart every module, which would copy all of them."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        sys.exit(code)  # it ends as an interpreter does that cannot print
+    os._exit(code & 0xFF)
 
 
 if __name__ == "__main__":
