@@ -16,6 +16,7 @@ import pytest
 from modelshelf.server.web import words
 from modelshelf.store.layout import engines_folder
 from tests.fakes.hub import FakeHub
+from tests.headers import gguf
 from tests.integration import legacy
 from tests.world import Home, Server, random_bytes, wait_until
 
@@ -409,6 +410,22 @@ def test_the_first_run_shows_what_other_programs_keep(home: Home) -> None:
     assert (place["program"], place["path"], models) == ("LM Studio", str(folder.resolve()), [])
     assert f"LM Studio: 1 model, {words.size(place['size_bytes'])}, in {place['path']}" in page.text
     assert "shelf adopt --all --dry-run" in page.text
+
+
+def test_the_first_run_takes_in_what_other_programs_keep(home: Home) -> None:
+    """The page shows the plan of every known place, and takes it in as a job; the program finds its file as before."""
+    file = home.root / "home" / ".lmstudio" / "models" / "TheOrg" / "Tiny-GGUF" / "tiny.gguf"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(gguf({"general.architecture": "llama"}))
+    before = file.read_bytes()
+    with home.serve() as server:
+        assert 'href="/adopt?all=1"' in browse(server, "/").text
+        plan = browse(server, "/adopt?all=1").text
+        assert ("Take in 1 model" in plan, file.is_symlink(), server.get("/api/models")) == (True, False, [])
+        assert browse(server, "/adopt", {"all": "1"}).status == 303
+        (model,) = wait_until(lambda: server.get("/api/models"), "the model to be registered")
+        wait_until(lambda: server.get("/api/jobs")[0]["state"] == "done", "the job to be done")
+    assert (model["hf_path"], file.is_symlink(), file.read_bytes() == before) == ("TheOrg/Tiny-GGUF", True, True)
 
 
 def test_a_plan_that_went_stale_is_shown_anew(hub: FakeHub, home: Home) -> None:

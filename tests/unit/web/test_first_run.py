@@ -21,7 +21,7 @@ def test_every_place_is_listed_and_counted_once() -> None:
 
     assert (found.models, found.size) == (3, f"4.0{NBSP}MB")
     assert found.places[1] == (f"LM Studio: 1 model, 1.0{NBSP}MB", "/me/.lmstudio/models")
-    assert (found.command, found.has_plan) == ("shelf adopt --all --dry-run", True)
+    assert (found.command, found.registers, found.takes_all) == ("shelf adopt --all --dry-run", True, True)
 
 
 def test_what_lies_in_a_tier_is_adopted_by_its_own_command() -> None:
@@ -31,11 +31,11 @@ def test_what_lies_in_a_tier_is_adopted_by_its_own_command() -> None:
     found = first_run(usual, [], is_place=False)
 
     assert [path for _, path in found.places] == ["/srv/hf"]
-    assert found.command == "shelf adopt /srv/hf --dry-run"
+    assert (found.command, found.registers, found.takes_all) == ("shelf adopt /srv/hf --dry-run", True, False)
 
 
 def test_nothing_offers_no_plan() -> None:
     """Where nothing was found no place is listed, and the page has nothing to register."""
     found = first_run(Unadopted("~/.cache/huggingface", 0, 0, is_default=True), [], is_place=False)
 
-    assert (found.models, found.places, found.has_plan) == (0, [], False)
+    assert (found.models, found.places, found.registers, found.takes_all) == (0, [], False, False)

@@ -20,8 +20,10 @@ class FirstRun:
     """Of each place the program with what it holds, and the folder."""
     command: str
     """What shows the plan."""
-    has_plan: bool
-    """Whether the page itself can register what Hugging Face programs downloaded."""
+    registers: bool
+    """Whether there is something of Hugging Face programs, which can be registered where it is."""
+    takes_all: bool
+    """Whether the known places hold something that can be taken in."""
 
 
 def first_run(usual: Unadopted, places: Sequence[PlaceHeld], *, is_place: bool) -> FirstRun:
@@ -41,6 +43,7 @@ def first_run(usual: Unadopted, places: Sequence[PlaceHeld], *, is_place: bool) 
         [(f"{place.program}: {_held(place)}", place.path) for place in every],
         "shelf adopt --all --dry-run" if places else f"{usual.command} --dry-run",
         bool(usual.models),
+        bool(places),
     )
 
 

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from modelshelf.domain.adopt import DEFAULT_PATH, AdoptMode, AdoptRequest
-from modelshelf.schemas.adopt import AdoptPlanJson
+from modelshelf.schemas.adopt import AdoptAllPlanJson, AdoptPlanJson
 from modelshelf.schemas.reports import DoctorReportJson
-from modelshelf.server.web import render, words
+from modelshelf.server.web import render
+from modelshelf.server.web.adopt_sheets import everything_sheet, register_sheet
 from modelshelf.server.web.doctor_page import fix_sheet
-from modelshelf.server.web.sheet import Part, Sheet, Step
 from modelshelf.server.web.site import Fields, Site, form, see
 from modelshelf.services.adopt.folder import folder_of
-
-_SHOWN = 12
 
 
 def add(router: APIRouter, site: Site) -> None:
@@ -60,47 +58,26 @@ def _doctor(site: Site, request: Request, report: DoctorReportJson) -> Response:
 
 def _add_adopt(router: APIRouter, site: Site) -> None:
     @router.get("/adopt")
-    def show_adopt(request: Request) -> Response:
-        """Show what of other tools would be registered where it is."""
-        plan = AdoptPlanJson.of(site.shelf.services.adopter.plan(_request()))
-        sheet = adopt_sheet(plan)
-        return render.page(
-            "sheet.html",
-            site.frame(request, "storage", site.look(), title=sheet.title),
-            sheet=sheet,
-            stale="",
-            tabs=(),
-        )
+    def show_adopt(request: Request, *, everything: Annotated[bool, Query(alias="all")] = False) -> Response:
+        """Show what of other tools would be registered where it is, or taken in from every known place."""
+        services = site.shelf.services
+        if everything:
+            sheet = everything_sheet(AdoptAllPlanJson.of(services.everything.plan()))
+        else:
+            sheet = register_sheet(AdoptPlanJson.of(services.adopter.plan(_request())))
+        frame = site.frame(request, "storage", site.look(), title=sheet.title)
+        return render.page("sheet.html", frame, sheet=sheet, stale="", tabs=())
 
     @router.post("/adopt")
     def adopt(sent: Annotated[Fields, Depends(form)]) -> Response:
-        """Register it."""
-        site.shelf.services.adopter.enqueue(_request())
+        """Do it."""
+        services = site.shelf.services
+        services.everything.enqueue() if sent.one("all") else services.adopter.enqueue(_request())
         return see("/activity")
 
 
 def _request() -> AdoptRequest:
     return AdoptRequest(str(folder_of(DEFAULT_PATH)), AdoptMode.LEAVE, "primary", False, False, "")
-
-
-def adopt_sheet(plan: AdoptPlanJson) -> Sheet:
-    """Return the plan that registers what is in a folder, where it is."""
-    steps = [
-        Step("folder", "Register", one.model_name, "", words.size(one.size_bytes), one.detail or one.hf_path)
-        for one in plan.models
-    ]
-    more = [Step("folder", f"{len(steps) - _SHOWN} more", "", "", "")] if len(steps) > _SHOWN else []
-    total = words.size(sum(one.size_bytes for one in plan.models))
-    return Sheet(
-        "Adopt what’s here",
-        "/adopt",
-        "/",
-        button=f"Register {words.many(len(steps), 'model')}" if steps else "",
-        parts=[Part(f"In {plan.path}", [*steps[:_SHOWN], *more])] if steps else [],
-        notes=[*plan.notes[:_SHOWN], *([] if steps else [f"No model is in {plan.path}."])],
-        summary=f"{total} stay where they are; nothing is copied." if steps else "",
-        command=f"shelf adopt {plan.path} --dry-run",
-    )
 
 
 def _add_small(router: APIRouter, site: Site) -> None:
