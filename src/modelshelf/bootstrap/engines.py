@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from modelshelf.domain.jobs import A_PERSON
 from modelshelf.domain.tool_environment import SECRETS
 from modelshelf.services.catalog.models import environment
 from modelshelf.settings import Settings, child_environment, load_settings
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from modelshelf.domain.backend_choice import FoundBackend
     from modelshelf.domain.engine_wishes import EngineWish
+    from modelshelf.domain.jobs import Cause
     from modelshelf.domain.models import Model, ModelRow
     from modelshelf.domain.names import ModelName
     from modelshelf.domain.serving import DeviceMemory, Load
@@ -71,12 +73,13 @@ def memory_now(device: str) -> DeviceMemory:
     return found.get(device, found[""])
 
 
-def make_starter(services: Services, settings: Settings | None = None) -> Starter:
+def make_starter(services: Services, settings: Settings | None = None, cause: Cause = A_PERSON) -> Starter:
     """Return what starts engines for the models of a library.
 
     Args:
         services: The library's.
         settings: Settings that were read already.
+        cause: Why models are loaded.
 
     Raises:
         BadInput: The settings are wrong.
@@ -106,11 +109,16 @@ def make_starter(services: Services, settings: Settings | None = None) -> Starte
         services.promoter.move_first,
         read.state_home,
         this_process(),
+        services.load_jobs,
+        cause,
     )
 
 
 def make_pool(
-    services: Services, settings: Settings | None = None, on_load: Callable[[Load], None] = lambda load: None
+    services: Services,
+    settings: Settings | None = None,
+    on_load: Callable[[Load], None] = lambda load: None,
+    cause: Cause = A_PERSON,
 ) -> EnginePool:
     """Return the pool of engines for the models of a library; not started.
 
@@ -118,6 +126,7 @@ def make_pool(
         services: The library's.
         settings: Settings that were read already.
         on_load: Called with each start of an engine that is over.
+        cause: Why models are loaded, unless a person asked for one before.
 
     Raises:
         BadInput: The settings are wrong.
@@ -125,4 +134,4 @@ def make_pool(
     from modelshelf.services.serving.pool import EnginePool
 
     read = settings or load_settings()
-    return EnginePool(make_starter(services, read), read.engine_rules, on_load)
+    return EnginePool(make_starter(services, read, cause), read.engine_rules, on_load)

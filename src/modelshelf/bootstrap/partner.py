@@ -109,6 +109,7 @@ def _own_engine(services: Services, settings: Settings, model_name: str) -> Iter
         finally:
             with CancelScope(shield=True):  # what runs here is cancelled at the end; the engine ends all the same
                 await pool.stop()
+                await services.load_jobs.close()
 
     with start_blocking_portal() as portal:
         holding = portal.start_task_soon(hold)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -67,22 +66,17 @@ def _through_llama(shelf: Shelf, name: str, prompt: str) -> dict[str, Any] | Non
 def _through_transformers(shelf: Shelf, name: str, prompt: str) -> dict[str, Any]:
     """Return what asking a model through transformers took, in a child process."""
     from modelshelf.bootstrap.read_only import run_environment
-    from modelshelf.errors import Unavailable
+    from modelshelf.domain.serving import EngineKind, Wanted
+    from modelshelf.services.serving.try_engine import try_program
 
     with shelf.services.loader.using(name, f"shelf load (pid {os.getpid()})") as (model, base):
         command = [sys.executable, "-m", "modelshelf", "try-out", str(model.path), prompt]
         command += [str(base.path)] if base is not None else []
         command += ["--trust-remote-code"] if shelf.services.loader.runs_code(base or model) else []
-        done = subprocess.run(
-            command,
-            env=run_environment(shelf.services.tiers.settings, model) | _QUIET,
-            stdout=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise Unavailable(f"{name} could not be loaded: its process exited with {done.returncode}, see above.")
-    answered: dict[str, Any] = json.loads(done.stdout)
+        wanted = Wanted(model.row.id, model.row.model_name, EngineKind.GENERATE, "transformers", needs_bytes=0)
+        environment = run_environment(shelf.services.tiers.settings, model) | _QUIET
+        written = try_program(shelf.services.load_jobs, wanted, command, environment)
+    answered: dict[str, Any] = json.loads(written)
     return answered
 
 

@@ -42,6 +42,8 @@ class JobKind(enum.StrEnum):
     """Fetches what clients of `/hf` ask for."""
     EVICT = "evict"
     """Nobody runs it: it records that a model's files were deleted to make room."""
+    LOAD = "load"
+    """The process that loads a model into memory keeps it, and no other one takes it up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,11 @@ def can_be_cancelled(job: Job) -> bool:
     return job.kind != JobKind.DELETE_OLD_COPY
 
 
+def can_be_paused(job: Job) -> bool:
+    """Return whether a person may pause a job: a paused load would hold its memory and answer nobody."""
+    return job.kind != JobKind.LOAD
+
+
 def result_of(job: Job) -> dict[str, object]:
     """Return a job's result; empty without one.
 
@@ -142,6 +149,8 @@ class Cause:
 
 
 A_PERSON = Cause()
+A_REQUEST = Cause("A request asks for it.")
+"""Why a model is loaded for which nobody asked but a client of the server."""
 
 
 @dataclass(frozen=True, slots=True)

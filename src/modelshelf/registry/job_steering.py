@@ -56,7 +56,7 @@ class SteeredJobs:
         """Cancel a job and its parts; return whether it hadn't ended."""
         was_open = self.finish_job(job_id, CANCELLED, detail="Cancelled.")
         if was_open:
-            self._change_job(_parts(job_id, UNFINISHED), _over(CANCELLED, "Cancelled.", ""))
+            self._change_job(_parts(job_id, UNFINISHED), over(CANCELLED, "Cancelled.", ""))
         return was_open
 
     def finish_job(
@@ -83,7 +83,7 @@ class SteeredJobs:
             files: How many files it brought.
             owner: Whose job it has to be; None: anybody's.
         """
-        values = _over(state, detail, error)
+        values = over(state, detail, error)
         mine = owned_by(job_id, owner) if owner is not None else (jobs.c.id == job_id) & jobs.c.state.in_(UNFINISHED)
         if state == DONE:
             known = jobs.c.total_bytes
@@ -130,6 +130,7 @@ def _parts(job_id: int, states: tuple[str, ...]) -> sa.ColumnElement[bool]:
     return (jobs.c.parent_id == job_id) & jobs.c.state.in_(states) & (jobs.c.kind != JobKind.DELETE_OLD_COPY)
 
 
-def _over(state: str, detail: str, error: str) -> dict[str, object]:
-    over: dict[str, object] = {"owner": "", "rate_bytes_per_s": 0, "finished_at": db_now()}
-    return over | {"state": state, "detail": detail, "error": error}
+def over(state: str, detail: str, error: str) -> dict[str, object]:
+    """Return the columns of a job that ends."""
+    ended: dict[str, object] = {"owner": "", "rate_bytes_per_s": 0, "finished_at": db_now()}
+    return ended | {"state": state, "detail": detail, "error": error}

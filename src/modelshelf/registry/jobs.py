@@ -8,11 +8,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import sqlalchemy as sa
 
 from modelshelf.domain.job_params import JobParams
-from modelshelf.domain.jobs import A_PERSON, PAUSED, QUEUED, RUNNING, UNFINISHED, WAITING, Cause, Job
+from modelshelf.domain.jobs import A_PERSON, FAILED, PAUSED, QUEUED, RUNNING, UNFINISHED, WAITING, Cause, Job, JobKind
 from modelshelf.domain.models import ModelRow
 from modelshelf.errors import NotFound
 from modelshelf.registry.database import db_now
-from modelshelf.registry.job_steering import SteeredJobs, owned_by, requeued, with_parent
+from modelshelf.registry.job_steering import SteeredJobs, over, owned_by, requeued, with_parent
 from modelshelf.registry.rows import JOB_COLUMNS, LEASE_S, has_params, new_job
 from modelshelf.registry.tables import jobs, leases, models, reservations
 
@@ -65,6 +65,31 @@ class JobTable(SteeredJobs):
                 .returning(*JOB_COLUMNS)
             )
             return Job(*connection.execute(statement).one())
+
+    def begin_load(self, model_id: int, owner: str, cause: Cause) -> Job:
+        """Add the job of a load, which runs from now on; it outlives the model.
+
+        Args:
+            model_id: The model.
+            owner: The process that loads it.
+            cause: Why.
+
+        Raises:
+            NotFound: There is no such model any more.
+        """
+        with self._engine.begin() as connection:
+            which = sa.select(models.c.model_name, models.c.cache_location).where(models.c.id == model_id)
+            if (row := connection.execute(which).first()) is None:
+                raise NotFound(f"Model {model_id} isn't registered any more.", hint="shelf ls lists them.")
+            values = new_job(JobKind.LOAD, row.model_name, None, cause, [row.cache_location])
+            values |= {"state": RUNNING, "owner": owner, "attempts": 1}
+            return Job(*connection.execute(sa.insert(jobs).values(**values).returning(*JOB_COLUMNS)).one())
+
+    def end_lost_loads(self, owner: str | None = None) -> None:
+        """Say that loads failed whose process is gone: that of an owner, or with None all that were silent for long."""
+        lost = _is_silent() if owner is None else jobs.c.owner == owner
+        which = (jobs.c.kind == JobKind.LOAD) & (jobs.c.state == RUNNING) & lost
+        self._change_job(which, over(FAILED, "The process that loaded it ended.", ""))
 
     def due(self) -> list[Job]:
         """Return the jobs that any process may claim now, in the order of the queue."""
@@ -131,6 +156,7 @@ class JobTable(SteeredJobs):
 
     def give_up_owner(self, owner: str) -> None:
         """Put a dead owner's running jobs back into the queue, and delete its reservations."""
+        self.end_lost_loads(owner)
         with self._engine.begin() as connection:
             connection.execute(sa.delete(reservations).where(reservations.c.owner == owner))
             mine = (jobs.c.owner == owner) & (jobs.c.state == RUNNING)
@@ -232,8 +258,12 @@ def _contenders(connection: sa.Connection) -> tuple[list[Job], list[Job]]:
     return [job for job in found if job.state == RUNNING], [job for job in found if job.state != RUNNING]
 
 
+def _is_silent() -> sa.ColumnElement[bool]:
+    return jobs.c.heartbeat_at < db_now() - LEASE_S
+
+
 def _lost() -> sa.ColumnElement[bool]:
-    return (jobs.c.state == RUNNING) & (jobs.c.heartbeat_at < db_now() - LEASE_S)
+    return (jobs.c.state == RUNNING) & (jobs.c.kind != JobKind.LOAD) & _is_silent()
 
 
 def _claimable() -> sa.ColumnElement[bool]:

@@ -31,10 +31,10 @@ from modelshelf.server.gateway.names import Names
 from modelshelf.server.gateway.ports import Engines, NoEngines
 from modelshelf.server.gateway.relay import Door
 from modelshelf.server.hub import routes
+from modelshelf.server.loads import preloading
 from modelshelf.server.log import log_use
 from modelshelf.server.metrics import Meters
 from modelshelf.server.openapi import EVERYWHERE, TAGS, Api, answers, problems
-from modelshelf.server.preload import preloading
 from modelshelf.server.security import Gate, needs_key
 from modelshelf.server.sessions import Sessions
 from modelshelf.server.web import routes as web
@@ -107,7 +107,7 @@ def _add_api(app: FastAPI, shelf: Shelf, door: PathDoor, gateway: Door, meters: 
     app.include_router(v1.create_router(gateway))
     app.include_router(ollama_routes.create_router(gateway, shelf.services.clock))
     app.include_router(models.create_router(shelf, door))
-    app.include_router(engine_routes.create_router(shelf.services.library, gateway.engines, gateway.ledger))
+    app.include_router(engine_routes.create_router(shelf.services, gateway.engines, gateway.ledger))
     app.include_router(uses.create_router(shelf, gateway.ledger))
     app.include_router(metrics.create_router(shelf, gateway.engines, gateway.ledger, meters))
     app.include_router(cache.create_router(shelf, door))
@@ -153,8 +153,9 @@ def _lifespan(
         worker.start()
         watcher.start()
         gateway.ledger.start()
-        async with gateway.open(), preloading(gateway.engines, preload):
+        async with gateway.open(), preloading(shelf.services.load_jobs, gateway.engines, preload):
             yield
+        await shelf.services.load_jobs.close()
         await to_thread.run_sync(gateway.ledger.stop)
         await to_thread.run_sync(watcher.stop)
         await to_thread.run_sync(worker.stop)

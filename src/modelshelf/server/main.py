@@ -10,6 +10,7 @@ from modelshelf.bootstrap.notices import make_notices
 from modelshelf.bootstrap.read_only import server_settings
 from modelshelf.bootstrap.shelf import open_shelf
 from modelshelf.bootstrap.webhooks import make_couriers
+from modelshelf.domain.jobs import A_REQUEST
 from modelshelf.server.app import create_app
 from modelshelf.server.connections import raise_descriptors
 from modelshelf.server.log import log_use, start_logging
@@ -48,7 +49,7 @@ def serve(*, host: str | None, port: int | None, announce: Callable[[str], None]
         for name in preload:
             shelf.services.library.row(name)
         meters = Meters()
-        engines = make_pool(shelf.services, on_load=meters.load)
+        engines = make_pool(shelf.services, on_load=meters.load, cause=A_REQUEST)
         ledger = Ledger(shelf.services.registry, settings.uses_days, [meters.count, log_use])
         watcher = shelf.services.watcher(engines.statuses, ledger.rates)
         app = create_app(

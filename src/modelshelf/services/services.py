@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from modelshelf.services.mirror.face import Face
     from modelshelf.services.mirror.jobs import MirrorJobs
     from modelshelf.services.serving.load import Loader
+    from modelshelf.services.serving.load_jobs import LoadJobs
     from modelshelf.services.space.history import HistoryKeeper
     from modelshelf.services.space.tiers import TierService
     from modelshelf.services.views.sync import ViewSyncer
@@ -152,6 +153,13 @@ class Services:
         from modelshelf.services.views.sync import ViewSyncer
 
         return ViewSyncer(self.registry, self.runner, self.views)
+
+    @cached_property
+    def load_jobs(self) -> LoadJobs:
+        """Keeps the jobs of loads; used in one event loop."""
+        from modelshelf.services.serving.load_jobs import LoadJobs
+
+        return LoadJobs(self.registry, self.runner.owner)
 
     @cached_property
     def steering(self) -> Steering:

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from modelshelf.bootstrap.engines import make_pool
-from modelshelf.domain.jobs import JobKind
+from modelshelf.domain.jobs import A_REQUEST, JobKind
 from modelshelf.services.jobs.process import this_process
 from modelshelf.services.shelf import Shelf
 from tests.fakes.hub import FakeHub
@@ -55,6 +55,13 @@ class Served:
         """Post to a model."""
         return self.server.ask("POST", f"/api/models/{path}", json.dumps(body).encode())
 
+    def load(self, model: str, **body: Any) -> Any:
+        """Load a model; return its job once that is over."""
+        begun = self.post(f"{model}/load", **body)
+        assert begun.status == 202
+        path = begun.headers["location"]
+        return wait_until(lambda: (job := self.server.ask("GET", path).json)["finished_at"] and job, "the load to end")
+
     def ask(self, model: str, **more: Any) -> Reply:
         """Ask a model."""
         body = {"model": model, "messages": [{"role": "user", "content": "Hello"}], **more}
@@ -81,7 +88,7 @@ def served(
     with home.open() as shelf:
         for name in names:
             shelf.register(name, f"org/{name}")
-        pool = make_pool(shelf.services, home.settings(LLAMA_SERVER=command, **settings))
+        pool = make_pool(shelf.services, home.settings(LLAMA_SERVER=command, **settings), cause=A_REQUEST)
         with serving(shelf, engines=pool, preload=preload) as server:
             shelf.services.registry.servers.beat(this_process(), f"http://127.0.0.1:{server.port}")
             yield Served(shelf, server, home)
@@ -142,7 +149,7 @@ def test_the_states_of_an_engine_are_told(home: Home, hub: FakeHub) -> None:
     home.run("add", "one", "org/one").checked()
     command = shlex.join([sys.executable, "-P", str(PROGRAM)])
     with home.serve(LLAMA_SERVER=command) as server, listening(server) as told:
-        assert server.ask("POST", "/api/models/one/load", {}).status == 200
+        assert server.ask("POST", "/api/models/one/load", {}).status == 202
         wait_until(lambda: "ready" in [one["state"] for one in told.of("engine")], "the engine to be told")
         assert server.ask("POST", "/api/models/one/unload", {}).status == 200
         wait_until(lambda: told.of("engine")[-1]["state"] == "stopped", "its end to be told")
@@ -157,8 +164,7 @@ def test_the_states_of_an_engine_are_told(home: Home, hub: FakeHub) -> None:
 def test_a_model_is_loaded_and_unloaded_by_hand(both: Served) -> None:
     """A loaded model is listed with its tier and its time; unloaded, nothing of it is left."""
     assert both.engines() == []
-    loaded = both.post("one/load", keep_alive="30m")
-    assert loaded.status == 200
+    assert both.load("one", keep_alive="30m")["state"] == "done"
     (listed,) = both.engines()
     assert {key: listed[key] for key in ("model_name", "state", "engine", "kind", "cache_location", "detail")} == {
         "model_name": "one", "state": "ready", "engine": "llama", "kind": "generate", "cache_location": "primary",
@@ -174,7 +180,8 @@ def test_a_model_is_loaded_and_unloaded_by_hand(both: Served) -> None:
 
 def test_a_pinned_model_gives_no_room_to_a_request(both: Served) -> None:
     """A request for which only a pinned model could go gets 503, and the command that helps."""
-    assert both.post("one/load", pinned=True).json["pinned"]
+    both.load("one", pinned=True)
+    assert both.engines()[0]["pinned"]
     refused = both.ask("two")
     assert refused.status == 503
     assert "pinned" in refused.json["error"]["message"]
@@ -196,11 +203,11 @@ def test_a_wrong_load_starts_nothing(both: Served, path: str, body: dict[str, An
 def test_a_failed_model_is_listed_with_its_last_words(home: Home, hub: FakeHub) -> None:
     """A model whose engine crashes as it starts is told with its log, on the page and at the command line."""
     with served(home, hub, "--crash", "starting") as made:
-        refused = made.post("one/load")
-        assert refused.status == 503
-        assert refused.json["tail"]
+        failed = made.load("one")
+        assert failed["state"] == "failed"
         (listed,) = made.engines()
-        assert (listed["state"], listed["tail"]) == ("failed", refused.json["tail"])
+        assert (listed["state"], listed["detail"]) == ("failed", failed["detail"])
+        assert listed["tail"]
         shown = home.run("ps").checked()
         assert "failed" in shown.out
         assert listed["detail"] in shown.err
@@ -208,7 +215,7 @@ def test_a_failed_model_is_listed_with_its_last_words(home: Home, hub: FakeHub) 
 
 def test_the_commands_show_and_unload(both: Served) -> None:
     """`shelf ps` lists what the server has in memory, and `shelf unload` ends it."""
-    both.post("one/load", keep_alive=-1)
+    both.load("one", keep_alive=-1)
     shown = both.home.run("ps").checked()
     assert [line.split()[0] for line in shown.out.splitlines()] == ["MODEL", "one"]
     assert shown.out.rstrip().endswith("never")

@@ -84,7 +84,7 @@ def test_a_crash_amid_a_stream_ends_it_with_an_error(home: Home, hub: FakeHub) -
 def test_a_client_that_leaves_a_hanging_engine_gives_its_slot_back(home: Home, hub: FakeHub) -> None:
     """A request that its engine never answers holds a slot as long as its client waits, and no longer."""
     with served(home, hub, *words_for(home, one=["--hang", "answering"])) as made:
-        made.post("one/load")
+        made.load("one")
         connection = http.client.HTTPConnection("127.0.0.1", made.server.port, timeout=PATIENCE_S)
         body = json.dumps({"model": "one", "messages": []})
         connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
@@ -114,14 +114,14 @@ def test_clients_who_leave_a_slow_start_do_not_end_it(home: Home, hub: FakeHub) 
             with asked(made, "one", stream=True) as answer:
                 assert answer.readline()
 
-        assert made.post("one/load").status == 200
+        assert made.load("one")["state"] == "done"
         assert starts(made, "one") == 1
 
 
 def test_an_unload_lets_a_stream_end(home: Home, hub: FakeHub) -> None:
     """A model that is unloaded while it streams ends its answer first; then nothing of it is left."""
     with served(home, hub, "--tokens", "100", "--token-s", "0.01") as made:
-        made.post("one/load")
+        made.load("one")
         replies: list[int] = []
 
         def unload_it() -> None:

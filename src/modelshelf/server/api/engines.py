@@ -9,30 +9,32 @@ from fastapi import APIRouter, Body
 
 from modelshelf.domain.serving import EngineStatus
 from modelshelf.schemas.engine_status import EngineStatusJson, UnloadedJson
-from modelshelf.server.answers import Json
+from modelshelf.schemas.jobs import JobJson
+from modelshelf.server.answers import Json, accepted
 from modelshelf.server.api.requests import Load, ModelInPath
 from modelshelf.server.gateway.asked import keep_alive_in
 from modelshelf.server.gateway.ports import Engines
-from modelshelf.server.openapi import answers, problems
-from modelshelf.services.catalog.models import Library
+from modelshelf.server.loads import load_by_hand
+from modelshelf.server.openapi import ACCEPTED, answers, problems
+from modelshelf.services.services import Services
 from modelshelf.services.serving.uses import Ledger
 
 MayLoad = Annotated[Load, Body(default_factory=Load)]
 _ASKING = problems(404, 413, 422, 429)
 
 
-def create_router(library: Library, engines: Engines, ledger: Ledger) -> APIRouter:
+def create_router(services: Services, engines: Engines, ledger: Ledger) -> APIRouter:
     """Return the routes over the engines of this process.
 
     Args:
-        library: Where their models are.
+        services: Those of the library with their models.
         engines: The engines.
         ledger: What notes their answers.
     """
     router = APIRouter(prefix="/api", tags=["engines"])
 
     def shown(found: list[EngineStatus]) -> list[EngineStatusJson]:
-        rows = {name: library.reader.model(name) for name in {status.model_name for status in found}}
+        rows = {name: services.library.reader.model(name) for name in {status.model_name for status in found}}
         at = {name: row.cache_location for name, row in rows.items() if row is not None}
         rates = ledger.rates()
         return [
@@ -44,17 +46,15 @@ def create_router(library: Library, engines: Engines, ledger: Ledger) -> APIRout
         """List the models that are loaded, start, or failed."""
         return Json(await to_thread.run_sync(shown, await engines.engines()))
 
-    @router.post("/models/{model_name}/load", responses=answers(EngineStatusJson, "It is loaded.") | _ASKING)
+    @router.post("/models/{model_name}/load", status_code=202, responses=ACCEPTED | _ASKING)
     async def load(model_name: ModelInPath, wanted: MayLoad) -> Json:
-        """Load a model into memory.
+        """Load a model into memory, which makes room as a request does.
 
-        It makes room as a request does. What takes longer than LOAD_WAIT_S goes on: the answer then is 503, and says
-        when to ask again.
+        The job is done once the model answers. A request for an answer waits for that by itself.
         """
         keep_alive_s = keep_alive_in(wanted.keep_alive)
-        status = await engines.load(model_name, keep_alive_s, pinned=wanted.pinned, patient=False)
-        (view,) = await to_thread.run_sync(shown, [status])
-        return Json(view)
+        job = await load_by_hand(services.load_jobs, engines, model_name, keep_alive_s, pinned=wanted.pinned)
+        return accepted(JobJson.of(job))
 
     @router.post("/models/{model_name}/unload", responses=answers(UnloadedJson, "It is gone.") | _ASKING)
     async def unload(model_name: ModelInPath) -> Json:

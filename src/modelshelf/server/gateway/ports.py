@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
 
-from modelshelf.domain.serving import Endpoint, EngineStatus, Served
+from modelshelf.domain.serving import Endpoint, EngineStatus, Served, Wanted
 from modelshelf.errors import Unavailable
 
 
@@ -23,6 +23,9 @@ class Engines(Protocol):
         patient: bool = False,
     ) -> AbstractAsyncContextManager[Served]:
         """Wait until a model answers, and say where; see `EnginePool.use`."""
+
+    async def look(self, model_name: str) -> Wanted:
+        """Return what a model would be served as; see `EnginePool.look`."""
 
     def status_of(self, model_name: str) -> EngineStatus | None:
         """Return what a model's engine has come to; None where nobody asked for it."""
@@ -65,6 +68,14 @@ class NoEngines:
         """
         raise _none()
         yield
+
+    async def look(self, model_name: str) -> Wanted:
+        """Refuse.
+
+        Raises:
+            Unavailable: Always.
+        """
+        raise _none()
 
     def status_of(self, model_name: str) -> EngineStatus | None:
         """Return nothing."""

@@ -8,7 +8,18 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from modelshelf.domain.job_files import JobFile, JobFiles, files_of
-from modelshelf.domain.jobs import CANCELLED, FAILED, PAUSED, QUEUED, RUNNING, WAITING, Job, JobKind, can_be_cancelled
+from modelshelf.domain.jobs import (
+    CANCELLED,
+    FAILED,
+    PAUSED,
+    QUEUED,
+    RUNNING,
+    WAITING,
+    Job,
+    JobKind,
+    can_be_cancelled,
+    can_be_paused,
+)
 from modelshelf.domain.models import ModelRow
 from modelshelf.server.web import jobs_words, words
 from modelshelf.server.web.charts import sparkline
@@ -21,7 +32,9 @@ STEADY = 4
 """After so many readings of its rate, about a second apart, a job has an estimate and may be called stalled."""
 MOST_FILES = 6
 """So many files of a job are shown: more streams than that hardly run at once."""
-_ICONS: Mapping[str, str] = {JobKind.PULL: "down", JobKind.UPDATE: "down", JobKind.MOVE: "right", JobKind.VERIFY: "eye"}
+_ICONS: Mapping[str, str] = {
+    JobKind.PULL: "down", JobKind.UPDATE: "down", JobKind.MOVE: "right", JobKind.VERIFY: "eye", JobKind.LOAD: "running",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +169,13 @@ def activity_page(
         courses: The rates of running jobs in the last minute, by their ids.
     """
     rows = {row.id: row for row in look.models}
+    names = {row.model_name for row in look.models}
     return ActivityPage(
         summary=_summary(look.jobs, {number for number, course in courses.items() if len(course) >= STEADY}),
         decisions=[_decision(row, failures.get(row.id)) for row in look.failed[:MOST_DECISIONS]],
         undecided=len(look.failed[MOST_DECISIONS:]),
         jobs=[_job(look, job, rows, courses.get(job.id, ()), is_kid=is_kid) for job, is_kid in _in_order(look.jobs)],
-        history=[_past(job, look.now_s) for job in past],
+        history=[_past(job, look.now_s, is_here=job.model_name in names) for job in past],
         earlier=f"/activity?after={past[-1].id}" if len(past) == HISTORY else "",
     )
 
@@ -217,7 +231,7 @@ def _title(error: str) -> str:
 
 
 def _job(look: Look, job: Job, rows: Mapping[int, ModelRow], course: Sequence[int], *, is_kid: bool) -> JobRow:
-    row = rows.get(job.model_id or 0)
+    row = rows.get(job.model_id or 0) or next((row for row in look.models if row.model_name == job.model_name), None)
     tiers = [_tier(row.cache_location, look.bases[row.id])] if row is not None else []
     to = jobs_words.target(job)
     if to is not None:
@@ -230,7 +244,7 @@ def _job(look: Look, job: Job, rows: Mapping[int, ModelRow], course: Sequence[in
         id=job.id,
         icon=_icon(job, stalled=stalled),
         name=job.model_name or jobs_words.verb(job.kind),
-        path=f"/models/{quote(job.model_name, safe='')}" if row is not None else "",
+        path=_path(job) if row is not None else "",
         verb=jobs_words.verb(job.kind) if job.model_name else "",
         tiers=tiers,
         why=_why(job, row, stalled=stalled),
@@ -247,8 +261,16 @@ def _job(look: Look, job: Job, rows: Mapping[int, ModelRow], course: Sequence[in
         share=words.percent(job.done_bytes, job.total_bytes) if job.total_bytes else "",
         files=_files(files),
         is_kid=is_kid,
-        verbs=[verb for verb in verbs_of(job.state, is_part=is_kid) if verb is not _CANCEL or can_be_cancelled(job)],
+        verbs=[verb for verb in verbs_of(job.state, is_part=is_kid) if _takes(job, verb)],
     )
+
+
+def _path(job: Job) -> str:
+    return f"/models/{quote(job.model_name, safe='')}"
+
+
+def _takes(job: Job, verb: Verb) -> bool:
+    return (verb is not _CANCEL or can_be_cancelled(job)) and (verb is not _PAUSE or can_be_paused(job))
 
 
 def _behind(job: Job, *, stalled: bool) -> str:
@@ -290,13 +312,14 @@ def _why(job: Job, row: ModelRow | None, *, stalled: bool) -> str:
     if job.state in (QUEUED, WAITING):
         return job.detail or "in the queue"
     repo = row.hf_path if row is not None else ""
-    return " · ".join(part for part in (repo, job.reason, job.detail) if part)
+    phase = "" if job.total_bytes else job.phase
+    return " · ".join(part for part in (repo, phase, job.reason, job.detail) if part)
 
 
 _RESULTS = {"done": ("done", ""), FAILED: ("cross", "bad"), CANCELLED: ("close", "")}
 
 
-def _past(job: Job, now_s: float) -> Past:
+def _past(job: Job, now_s: float, *, is_here: bool) -> Past:
     icon, css = _RESULTS.get(job.state, ("info", ""))
     done = job.state == "done"
     return Past(
@@ -304,7 +327,7 @@ def _past(job: Job, now_s: float) -> Past:
         css=css,
         result=job.state,
         name=job.model_name or jobs_words.verb(job.kind),
-        path=f"/models/{quote(job.model_name, safe='')}" if job.model_id else "",
+        path=_path(job) if is_here else "",
         what=jobs_words.verb(job.kind, 2) if done else f"{jobs_words.verb(job.kind)} {job.state}",
         size=words.size(job.done_bytes) if job.done_bytes else "–",
         after=words.seconds((job.finished_at or now_s) - job.created_at),

@@ -12,7 +12,8 @@ from starlette.responses import Response
 
 from modelshelf.domain.models import ModelRow, State
 from modelshelf.domain.tiers import PRIMARY, SECONDARY
-from modelshelf.errors import BadInput, Conflict, ShelfError, Unavailable
+from modelshelf.errors import BadInput, Conflict, ShelfError
+from modelshelf.server.loads import load_by_hand
 from modelshelf.server.web import plans, render, words
 from modelshelf.server.web.plans import Moving, Removing
 from modelshelf.server.web.sheet import Sheet
@@ -207,13 +208,9 @@ def _add_simple(router: APIRouter, site: Site) -> None:
 def _add_engines(router: APIRouter, site: Site) -> None:
     @router.post("/load")
     async def load(sent: Sent) -> Response:
-        """Load a model; what takes longer goes on."""
+        """Load a model; how far it is, is seen there."""
         (row,) = await to_thread.run_sync(_rows, site, [sent.one("model")])
-        try:
-            await site.engines.load(row.model_name, None, patient=False)
-        except Unavailable as err:
-            if err.retry_after_s is None:
-                raise
+        await load_by_hand(site.shelf.services.load_jobs, site.engines, row.model_name)
         return see("/running")
 
     @router.post("/unload")

@@ -21,6 +21,7 @@ _VERBS = {
     "adopt": ("adopt", "adopting", "adopted"),
     "view_sync": ("sync views", "syncing views", "synced views"),
     "evict": ("evict", "evicting", "evicted"),
+    "load": ("load", "loading", "loaded"),
 }
 
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 
-from modelshelf.domain.jobs import UNFINISHED
+from modelshelf.domain.jobs import UNFINISHED, JobKind
 from modelshelf.errors import Denied
 from modelshelf.registry.registry import Registry
 from modelshelf.services.jobs.process import is_alive
 
 
 def recover_dead_owners(registry: Registry) -> None:
-    """Delete dead processes' reservations, and queue their jobs again."""
+    """Delete dead processes' reservations, and queue their jobs again; a load of theirs has failed."""
+    unfinished = registry.jobs(state=UNFINISHED)
     held = {reservation.owner for reservation in registry.reservations.all()}
-    held |= {job.owner for job in registry.jobs(state=UNFINISHED) if job.owner}
-    for owner in held:
-        if is_alive(owner) is False:
-            with contextlib.suppress(Denied):  # nobody waits for what they hold in a registry that is read-only
+    held |= {job.owner for job in unfinished if job.owner}
+    with contextlib.suppress(Denied):  # nobody waits for what they hold in a registry that is read-only
+        for owner in held:
+            if is_alive(owner) is False:
                 registry.give_up_owner(owner)
+        if any(job.kind == JobKind.LOAD and is_alive(job.owner) is None for job in unfinished):
+            registry.end_lost_loads()

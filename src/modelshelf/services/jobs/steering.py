@@ -8,7 +8,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modelshelf.domain.jobs import CANCELLED, DONE, FAILED, PAUSED, UNFINISHED, WAITING, Job, can_be_cancelled
+from modelshelf.domain.jobs import (
+    CANCELLED,
+    DONE,
+    FAILED,
+    PAUSED,
+    UNFINISHED,
+    WAITING,
+    Job,
+    JobKind,
+    can_be_cancelled,
+    can_be_paused,
+)
 from modelshelf.errors import Conflict, NotFound
 from modelshelf.registry.registry import Registry
 
@@ -23,9 +34,12 @@ class Steering:
         """Pause a job until it is resumed, through restarts too; what arrived stays. Its evictions pause with it.
 
         Raises:
-            Conflict: It has ended, or is a part of another job.
+            Conflict: It has ended, is a part of another job, or is a load.
         """
         self._check_whole(job_id, "pause")
+        if not can_be_paused(self.registry.job(job_id)):
+            hint = f"shelf jobs cancel {job_id} ends it."
+            raise Conflict(f"Job {job_id} is a load, which can't be paused.", hint=hint, job_id=job_id)
         if not self.registry.pause_job(job_id) and (job := self.registry.job(job_id)).state != PAUSED:
             raise Conflict(
                 f"Job {job_id} is {job.state}.", hint="Only a job that hasn't ended can be paused.", job_id=job_id
@@ -67,9 +81,12 @@ class Steering:
         """Try a job again that failed or was cancelled, or now one that waits; what arrived isn't fetched again.
 
         Raises:
-            Conflict: It is done or paused, or another job does the same, or has done it since.
+            Conflict: It is done or paused, or another job does the same, or has done it since; or it is a load.
         """
         job = self.registry.job(job_id)
+        if job.kind == JobKind.LOAD:
+            hint = f"Load it anew: shelf chat {job.model_name}, or a request to the server."
+            raise Conflict(f"Job {job_id} is a load; the process that began it keeps it.", hint=hint, job_id=job_id)
         if job.state in (DONE, PAUSED):
             hint = f"shelf jobs resume {job_id}" if job.state == PAUSED else ""
             raise Conflict(f"Job {job_id} is {job.state}.", hint=hint, job_id=job_id)

@@ -73,7 +73,7 @@ class EnginePool:
             TooMany: Too many requests wait for it.
             Unavailable: It isn't ready yet; `retry_after_s` says when to ask again. Or the pool stops.
         """
-        wanted = await self._look(model_name)
+        wanted = await self.look(model_name)
         if endpoint not in wanted.endpoints:
             raise BadInput(f"{wanted.model_name} doesn't answer {endpoint.value}: {wanted.backend} runs it.")
         wait_s = None if patient else self._rules.load_wait_s
@@ -111,7 +111,7 @@ class EnginePool:
         Raises:
             NotFound, BadInput, EngineFailed, TooMany, Unavailable: See `use`.
         """
-        wanted = await self._look(model_name)
+        wanted = await self.look(model_name)
         wait_s = None if patient else self._rules.load_wait_s
         async with self._run.slot(wanted, keep_alive_s=keep_alive_s, pin=pinned, by_hand=True, wait_s=wait_s):
             return self._status(self._run.scheduler.engines[wanted.model_id])
@@ -123,7 +123,7 @@ class EnginePool:
             NotFound: No engine has it, or there is no such model.
         """
         engine = self._known(model_name)
-        model_id = engine.wanted.model_id if engine is not None else (await self._look(model_name)).model_id
+        model_id = engine.wanted.model_id if engine is not None else (await self.look(model_name)).model_id
         if model_id not in self._run.scheduler.engines:
             raise NotFound(f"{model_name} isn't loaded.", hint="shelf ps lists what is.", model_name=model_name)
         self._run.tell(Unload(model_id))
@@ -145,10 +145,14 @@ class EnginePool:
         await asyncio.wait([self._looking])
         await self._run.stop()
 
-    async def _look(self, model_name: str) -> Wanted:
+    async def look(self, model_name: str) -> Wanted:
         """Return what a model is; a name's meaning of a moment ago is good enough for a request to its engine.
 
         As long as the registry doesn't answer, a name means what it meant to an engine that runs.
+
+        Raises:
+            NotFound: There is no such model.
+            BadInput: Nothing that is installed serves it.
         """
         seen_s, model_id = self._names.get(model_name, (0.0, 0))
         if model_id not in self._run.running:

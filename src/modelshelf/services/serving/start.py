@@ -15,6 +15,7 @@ from pathlib import Path
 
 from modelshelf.domain.backends import BACKENDS
 from modelshelf.domain.engine_wishes import EngineWish
+from modelshelf.domain.jobs import Cause
 from modelshelf.domain.launch_command import command_of
 from modelshelf.domain.models import Model, State
 from modelshelf.domain.ports import RunningEngine
@@ -30,6 +31,7 @@ from modelshelf.errors import EngineFailed, NotFound, ShelfError
 from modelshelf.services.catalog.leases import Leaser
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.jobs.process import is_alive
+from modelshelf.services.serving.load_jobs import LoadJobs, Told
 from modelshelf.services.serving.serving_plan import Planner, ServingPlan
 from modelshelf.store import engine_files
 from modelshelf.store.engine_files import EngineLog, EngineRecord
@@ -96,6 +98,9 @@ class Starter:
     state_home: Path
     owner: str
     """This process, as `services.jobs.process` names it."""
+    loads: LoadJobs
+    cause: Cause
+    """Why models are loaded here, unless a person asked for one before."""
 
     def look(self, model: str | int) -> Wanted:
         """Return what a model would be served as; blocking, and starts nothing.
@@ -139,10 +144,10 @@ class Starter:
             engine_files.forget(self.state_home, one)
         return count
 
-    async def start(self, wanted: Wanted, told: Callable[[EngineState], None]) -> RunningEngine:
+    async def start(self, wanted: Wanted, told: Told) -> RunningEngine:
         """Fetch, lease and start a model; returns its engine once it answers. Cancelled, it leaves nothing behind.
 
-        A download or a move that it waited for goes on as the job that it is.
+        Meanwhile there is a job for it. A download or a move that it waited for goes on as the job that it is.
 
         Args:
             wanted: What `look` returned.
@@ -153,11 +158,15 @@ class Starter:
             NotFound, Conflict, Unavailable: Its files can't be used.
             BadInput: Nothing serves it any more.
         """
-        name = wanted.model_name
-        wish = self.planner.wish_for(await asyncio.to_thread(self.library.row, name))
+        wish = self.planner.wish_for(await asyncio.to_thread(self.library.row, wanted.model_name))
         if wish.url:
             told(EngineState.STARTING)
             return await self._reach(wanted, wish)
+
+        return await self.loads.run(wanted, lambda note: self._bring(wanted, note), told, self.cause)
+
+    async def _bring(self, wanted: Wanted, told: Told) -> Engine:
+        name = wanted.model_name
         if (await asyncio.to_thread(self.library.model, name)).state in _FETCHED:
             told(EngineState.FETCHING)
             await asyncio.to_thread(self.pull, name)
@@ -170,7 +179,7 @@ class Starter:
                 raise
             return await self._start(wanted)
 
-    async def _promote(self, name: str, told: Callable[[EngineState], None]) -> None:
+    async def _promote(self, name: str, told: Told) -> None:
         """Move a model to the primary where the policy says so; where that fails it is started from where it is."""
         move = await asyncio.to_thread(lambda: self.promote(self.library.model(name)))
         if move is None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping, Sequence
 
+from modelshelf.domain.jobs import A_PERSON
 from modelshelf.domain.outcomes import Trial
-from modelshelf.domain.serving import Wanted
+from modelshelf.domain.serving import EngineState, Wanted
 from modelshelf.engines.ask import ask
+from modelshelf.errors import Unavailable
+from modelshelf.services.serving.load_jobs import LoadJobs, Told
 from modelshelf.services.serving.start import Starter
 
 
@@ -26,8 +30,49 @@ def try_engine(starter: Starter, wanted: Wanted, question: str) -> Trial:
     return asyncio.run(_try(starter, wanted, question))
 
 
+def try_program(loads: LoadJobs, wanted: Wanted, command: Sequence[str], environment: Mapping[str, str]) -> bytes:
+    """Return what a program writes that loads a model, asks it, and ends.
+
+    Args:
+        loads: Keeps the job of it.
+        wanted: The model.
+        command: The program with its arguments.
+        environment: Its environment.
+
+    Raises:
+        Unavailable: It failed, or somebody cancelled the job.
+    """
+    return asyncio.run(_run(loads, wanted, command, environment))
+
+
+async def _run(loads: LoadJobs, wanted: Wanted, command: Sequence[str], environment: Mapping[str, str]) -> bytes:
+    async def run(told: Told) -> bytes:
+        told(EngineState.STARTING)
+        program = await asyncio.create_subprocess_exec(*command, env=environment, stdout=asyncio.subprocess.PIPE)
+        try:
+            written, _ = await program.communicate()
+        except asyncio.CancelledError:
+            program.kill()
+            await program.wait()
+            raise
+        if program.returncode:
+            detail = (
+                f"{wanted.model_name} could not be loaded: its process exited with {program.returncode}, see above."
+            )
+            raise Unavailable(detail)
+        return written
+
+    try:
+        return await loads.run(wanted, run, lambda state: None, A_PERSON)
+    finally:
+        await loads.close()
+
+
 async def _try(starter: Starter, wanted: Wanted, question: str) -> Trial:
-    engine = await starter.start(wanted, lambda _: None)
+    try:
+        engine = await starter.start(wanted, lambda _: None)
+    finally:
+        await starter.loads.close()
     try:
         asked_s = time.monotonic()
         answer = await asyncio.to_thread(ask, engine.served, wanted.kind, question)
