@@ -61,7 +61,7 @@ def should_promote(
 
     Args:
         mode: The setting PROMOTE.
-        uses_at: When this model was used before the present load, in seconds since 1970, in any order.
+        uses_at: When this model was used on its tier before the present load, in seconds since 1970, in any order.
         now_s: When it is loaded, in seconds since 1970; uses at this time or later are ignored.
         size_bytes: How many bytes will be written to the primary.
         room: The primary's numbers.
@@ -77,7 +77,7 @@ def should_promote(
         return _stays("PROMOTE is never.")
     previous_s = max((used_s for used_s in uses_at if used_s < now_s), default=None)
     if mode == "auto" and (previous_s is None or previous_s < now_s - WINDOW_S):
-        return _stays("This is its first load within seven days.")
+        return _stays("This is its first load from there within seven days.")
 
     def plan(over: Iterable[Candidate]) -> EvictionPlan:
         return plan_eviction(size_bytes, room, over, marks, now_s, protect=protect, same_disk=same_disk)

@@ -488,6 +488,18 @@ def test_promotion(home: Home, full: Shelf, mode: str, uses: int, goes: bool) ->
     check_limit(full)
 
 
+def test_one_use_does_not_undo_a_move(home: Home, full: Shelf) -> None:
+    """Uses before a person moved a model to the secondary don't count: it comes back at its second use there."""
+    use(full, "a", "a")
+    full.move("a", "secondary")
+    with home.open(PROMOTE="auto") as shelf:
+        use(shelf, "a")
+        assert shelf.services.registry.jobs(state=UNFINISHED) == []
+        assert places(shelf, home)["a"] == "secondary"
+        use(shelf, "a")
+        wait_until(lambda: places(shelf, home)["a"] == "primary", "the promotion")
+
+
 def test_a_promotion_pushes_out_nothing_hotter(home: Home, full: Shelf) -> None:
     """If everything on the primary was used since the model's previous use, the model isn't promoted."""
     full.move("a", "secondary")
