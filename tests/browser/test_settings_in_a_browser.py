@@ -59,3 +59,17 @@ def test_a_mistake_in_the_settings_stands_at_its_field(library: Server, home: Ho
     assert "PRIMARY_CACHE_LIMIT_GB=50" in page.locator(".head code").inner_text() or any(
         "PRIMARY_CACHE_LIMIT_GB=50" in path.read_text() for path in home.root.rglob(".env")
     )
+
+
+def test_the_server_restarts_with_what_was_written(home: Home, look: Callable[..., Page]) -> None:
+    """After a change the page offers to restart the server, stays until it is there again, and then shows the limit."""
+    with home.serve("env") as server:
+        page = look(f"{server.url}/settings")
+        page.locator('[name="PRIMARY_CACHE_LIMIT_GB"]').fill("50")
+        page.get_by_role("button", name="Look at the changes…").click()
+        page.get_by_role("dialog").get_by_role("button", name="Write the settings").click()
+        page.get_by_role("button", name="Restart the server").click()
+        expect(page.get_by_role("button", name="Restart the server")).to_have_count(0)
+        page.get_by_role("link", name="Storage").click()
+        expect(page.locator(".shelf").first).to_contain_text("of 50 GB")
+        assert server.process.poll() is None

@@ -15,6 +15,7 @@ from modelshelf.server.app import create_app
 from modelshelf.server.connections import raise_descriptors
 from modelshelf.server.log import log_use, start_logging
 from modelshelf.server.metrics import Meters
+from modelshelf.server.restart import start_anew
 from modelshelf.server.security import check_listening, reached_on
 from modelshelf.server.uvicorn_server import serve as run
 from modelshelf.services.events.courier import Courier
@@ -27,6 +28,8 @@ from modelshelf.services.serving.uses import Ledger
 
 def serve(*, host: str | None, port: int | None, announce: Callable[[str], None], preload: Sequence[str] = ()) -> None:
     """Serve until SIGTERM or Ctrl-C; running jobs are then queued again with their progress.
+
+    Asked for on the page, the same command then starts anew in this process, with the settings as they are by then.
 
     Args:
         host: The address to listen on; None: SHELF_HOST.
@@ -71,6 +74,7 @@ def serve(*, host: str | None, port: int | None, announce: Callable[[str], None]
                     announce(url)
 
             run(app, host=host, port=port, announce=tell, on_stop=watcher.close)
+    start_anew()
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from uvicorn.config import LOGGING_CONFIG
 
 from modelshelf.errors import BadInput, Conflict, Denied, ShelfError
 from modelshelf.server.connections import GuardedProtocol, Limits, State
+from modelshelf.server.restart import start_anew
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -100,6 +101,7 @@ def _end_in_time() -> None:
 
     def end() -> None:
         _LOG.warning("stopped_hard", extra={"detail": "A thread did not end in time; the next server resumes its job."})
+        start_anew()
         os._exit(0)
 
     timer = threading.Timer(_STOP_WITHIN_S, end)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import http.client
 import re
@@ -11,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 
+import httpx2
 import pytest
 
 from modelshelf.server.web import words
@@ -426,6 +428,25 @@ def test_the_first_run_takes_in_what_other_programs_keep(home: Home) -> None:
         (model,) = wait_until(lambda: server.get("/api/models"), "the model to be registered")
         wait_until(lambda: server.get("/api/jobs")[0]["state"] == "done", "the job to be done")
     assert (model["hf_path"], file.is_symlink(), file.read_bytes() == before) == ("TheOrg/Tiny-GGUF", True, True)
+
+
+def test_a_server_starts_anew_with_changed_settings(home: Home) -> None:
+    """Asked to on the page, the server's process starts again with the limit written since, unless that is wrong."""
+    with home.serve("env") as server:
+        assert server.get("/api/cache")[0]["limit_bytes"] is None
+        home.env_file.write_text("PRIMARY_CACHE_LIMIT_GB=-1\n")
+        assert "Restart the server" in browse(server, "/settings").text
+        assert browse(server, "/restart", {}).status == 400
+        home.env_file.write_text("PRIMARY_CACHE_LIMIT_GB=1\n")
+        assert browse(server, "/restart", {}).status == 303
+
+        def limit() -> object:
+            with contextlib.suppress(httpx2.TransportError):
+                return server.get("/api/cache")[0]["limit_bytes"]
+            return None
+
+        assert wait_until(limit, "the server to be there again") == 10**9
+        assert server.process.poll() is None
 
 
 def test_a_plan_that_went_stale_is_shown_anew(hub: FakeHub, home: Home) -> None:

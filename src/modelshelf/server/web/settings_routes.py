@@ -12,6 +12,7 @@ from starlette.responses import Response
 from modelshelf.domain.setting_changes import BY_NAME, SettingsPlan, Wanted, parse_wanted
 from modelshelf.errors import BadInput, Conflict, Denied, ShelfError
 from modelshelf.schemas.setting_changes import SettingsFileJson, SettingsPlanJson
+from modelshelf.server.restart import restart
 from modelshelf.server.web import render
 from modelshelf.server.web.settings_page import settings_form, settings_sheet
 from modelshelf.server.web.site import Fields, Site, form, see
@@ -49,6 +50,14 @@ def add(router: APIRouter, site: Site) -> None:
             return _answer(site, request, entered, is_stale=True)
         except (BadInput, Denied) as err:
             return _page(site, request, entered, err)
+        return see("/settings")
+
+    @router.post("/restart")
+    def begin_anew(sent: Annotated[Fields, Depends(form)]) -> Response:
+        """Start the server again, with the settings as they are now."""
+        writer = site.around.open_settings()
+        writer.plan({})  # settings with which it wouldn't start are refused here
+        restart()
         return see("/settings")
 
 

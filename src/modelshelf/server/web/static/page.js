@@ -23,6 +23,25 @@ document.addEventListener("submit", (event) => {
   const button = event.submitter;
   if (button && event.target.method === "post") setTimeout(() => button.setAttribute("aria-busy", "true"));
 });
+
+// The server starts again: this page stays until the new one answers.
+document.addEventListener("submit", async (event) => {
+  if (!event.target.matches("[data-restart]")) return;
+  event.preventDefault();
+  const answer = await fetch(event.target.action, { method: "POST", redirect: "manual", headers: { "Content-Type": "application/x-www-form-urlencoded" } });
+  if (answer.type !== "opaqueredirect") {
+    location.reload();
+    return;
+  }
+  tell("The server starts again.");
+  for (let tries = 0, gone = false; tries < 240; tries++) {
+    await new Promise((rest) => setTimeout(rest, 250));
+    const isThere = await fetch("/healthz").then((found) => found.ok, () => false);
+    if (isThere && (gone || tries > 40)) break;
+    gone ||= !isThere;
+  }
+  location.reload();
+});
 addEventListener("pageshow", () => {
   for (const busy of document.querySelectorAll("[aria-busy]")) busy.removeAttribute("aria-busy");
 });
