@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 from modelshelf.domain.jobs import JobKind
 from modelshelf.services.jobs.running import Running, tick
 from modelshelf.services.shelf import Shelf
 from tests.fakes.hub import FakeHub
+from tests.world import DEADLINE_S, Home
 
 REPO = "org/name"
 
@@ -30,3 +33,19 @@ def test_a_job_that_ends_between_two_looks_says_how_much_it_was(hub: FakeHub, sh
     ended = runner.finish(shelf.services.registrar.enqueue_pull("m"))
 
     assert (seen, ended.done_bytes, ended.total_bytes) == ([11, 0], 10, 10)
+
+
+def test_a_part_that_another_process_was_quicker_to_claim_is_waited_for(hub: FakeHub, home: Home, shelf: Shelf) -> None:
+    """A job whose part another process claimed first goes on once that process has done the part."""
+    hub.add_repo(REPO, {"config.json": b"{}"})
+    shelf.register("m", REPO)
+    part = shelf.services.mover.enqueue("m", "secondary", None, keep_source=False)
+
+    with home.open() as other, ThreadPoolExecutor(1) as pool:
+        theirs = other.services.runner.claim(part)
+        assert theirs is not None
+        waits = pool.submit(shelf.services.runner.run_inside, part, Running(part))
+        other.services.runner.run(Running(theirs))
+        waits.result(DEADLINE_S)
+
+    assert shelf.model("m").base == str(home.secondary)

@@ -181,16 +181,25 @@ class JobRunner:
             raise
 
     def run_inside(self, job: Job, outer: Running) -> None:
-        """Run a job as a part of another one, which shows its progress and stops it.
+        """Run a job as a part of another one, which shows its progress and stops it; return once it is done.
+
+        Where another thread or process was quicker to claim it, such as a server's worker, that one is waited for.
 
         Raises:
-            ShelfError: What it failed with or waits for, such as another process that runs it.
+            ShelfError: What it failed with or waits for.
+            Conflict: Somebody paused it.
             Cancelled: The outer one was stopped; both are queued again.
         """
+        self._check_reach(job)
         recover_dead_owners(self.registry)
-        mine = None if self.why_not(job) else self.turns.claim(job, waits=False)
-        if mine is None:
-            raise Conflict(f"Another process runs job {job.id}.", hint="Wait for it.", job_id=job.id)
+        while (mine := self.turns.claim(job, waits=False)) is None:
+            job = self.registry.job(job.id)
+            _check_not_paused(job)
+            if job.finished_at is not None:
+                _outcome(job)
+                return
+            outer.progress.check()
+            self.clock.sleep(_POLL_S)
         inner = Running(mine)
         inner.progress = outer.progress
         self.run(inner)
