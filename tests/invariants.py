@@ -55,16 +55,14 @@ def base_violations(base: Base) -> list[str]:
 def usage_violations(base: Base) -> list[str]:
     """Return whether the meter disagrees with `du`, in bytes and in blocks.
 
-    Others may write meanwhile (SQLite checkpoints when it is closed): a measurement counts if `du` says the same before
-    and after it.
+    Others may write meanwhile (SQLite checkpoints when it is closed): they disagree where they do so each time.
     """
     for _ in range(_LOOKS):
-        before = du(base.path)
         usage = meter.measure(base)
-        if du(base.path) == before:
-            break
-    ours = (usage.apparent_bytes, usage.allocated_bytes)
-    return [] if ours == before else [f"the meter says {ours}, du says {before}"]
+        ours, theirs = (usage.apparent_bytes, usage.allocated_bytes), du(base.path)
+        if ours == theirs:
+            return []
+    return [f"the meter says {ours}, du says {theirs}"]
 
 
 def du(path: Path) -> tuple[int, int]:

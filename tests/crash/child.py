@@ -1,8 +1,7 @@
-"""A process that dies at its k-th change of a disk, or at an instant: `python -m tests.crash.child`.
+"""A process that dies at its k-th change of a disk, or whose disks are full from then on.
 
-It reads one JSON object per line, `{"environ": {…}, "work": [name, …], "at": k, "after_s": t}`, forks, lets the fork
-open the library and do the work, and answers with its exit code: -9 when it died at the k-th change or t seconds after
-its birth, 0 when it was done before. A fork costs a tenth of what starting Python does.
+`python -m tests.crash.child {"home": FOLDER, "work": [NAME, …], "at": K, "full": false}` opens the library of its
+environment, does the work in that folder, and ends with 0 when it was done before the k-th change.
 """
 
 from __future__ import annotations
@@ -15,9 +14,7 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy
@@ -156,8 +153,8 @@ def run(order: dict[str, Any]) -> int:
     """Carry out one order; return an exit code."""
     if order["work"][0] == "shelf":
         return command(order)
-    with open_shelf(settings=load_settings(environ=order["environ"])) as shelf:
-        (fill if order.get("full") else arm)(order["at"])
+    with open_shelf(settings=load_settings(environ=os.environ)) as shelf:
+        (fill if order["full"] else arm)(order["at"])
         try:
             work(shelf, *order["work"])
         except ShelfError as err:
@@ -168,8 +165,6 @@ def run(order: dict[str, Any]) -> int:
 
 def command(order: dict[str, Any]) -> int:
     """Run the command line; return its exit code."""
-    os.environ.update(order["environ"])
-    sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - the process ends with it
     arm(order["at"])
     try:
         cli.main(order["work"][1:])
@@ -179,25 +174,11 @@ def command(order: dict[str, Any]) -> int:
 
 
 def main() -> None:
-    """Carry out orders until the input ends."""
-    import modelshelf.registry.registry
-    import modelshelf.store.blobs.shared_store  # noqa: F401 - imported once, for all forks
-
+    """Carry out the order."""
+    order = json.loads(sys.argv[1])
+    os.chdir(order["home"])
     logging.disable()
-    for line in sys.stdin:
-        order = json.loads(line)
-        pid = os.fork()
-        if pid == 0:
-            code = 70
-            try:
-                code = run(order)
-            finally:
-                os._exit(code)
-        if order["after_s"] is not None:
-            time.sleep(order["after_s"])  # the instant is the test case: nothing is waited for
-            os.kill(pid, signal.SIGKILL)
-        _, status = os.waitpid(pid, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
+    os._exit(run(order))
 
 
 if __name__ == "__main__":

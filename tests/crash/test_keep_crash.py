@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 from dataclasses import replace
@@ -16,13 +17,12 @@ from modelshelf.domain.jobs import UNFINISHED
 from modelshelf.store.layout import Base
 from modelshelf.store.repos import scan
 from modelshelf.store.tiers import sidecars
-from tests.crash.dying import die_at
+from tests.crash.dying import DIED, Mortal
 from tests.fakes.hub import FakeHub
 from tests.invariants import violations
 from tests.world import Home, random_bytes, tree
 
 CRASHES = int(os.environ.get("SHELF_CRASHES", "10"))
-MOST_STEPS = 300
 STRIDE = max(1, 100 // CRASHES)
 REPO = "org/name"
 KEPT = random_bytes(400_000, 1)
@@ -33,16 +33,16 @@ def files_of(version: int) -> dict[str, bytes]:
     return {"config.json": b"%d" % version, "kept.bin": KEPT, "deep/a.bin": random_bytes(300_000, version + 10)}
 
 
-def test_an_update_dies_at_any_step(hub: FakeHub, home: Home) -> None:
+def test_an_update_dies_at_any_step(hub: FakeHub, home: Home, mortal: Mortal) -> None:
     """After a kill at any step the model loads whole, old or new; the next update leaves only the new commit."""
     hub.add_repo(REPO, files_of(0))
     with home.open() as shelf:
         shelf.register("m", REPO)
     base = Base(home.primary)
-    for version, step in enumerate(range(0, MOST_STEPS, STRIDE), 1):
+    for version, step in enumerate(itertools.count(1, STRIDE), 1):
         new = hub.add_repo(REPO, files_of(version))
 
-        done = die_at(home, step, "update", "m", commits=True)
+        code = mortal.do(step, "shelf", "update", "m")
 
         with home.open() as shelf:
             model = shelf.model("m")
@@ -57,9 +57,9 @@ def test_an_update_dies_at_any_step(hub: FakeHub, home: Home) -> None:
             assert list(base.incoming.glob("*.part")) == [], f"step {step}"
             assert violations(shelf) == [], f"step {step}"
             assert shelf.services.reconciler.plan().steps == (), f"step {step}"
-        if done is not None:
+        if code != DIED:
             break
-    assert step > 60
+    assert (code, step > 60) == (0, True)
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def outcome(home: Home) -> dict[str, tuple[object, ...]]:
         }
 
 
-def test_a_reconcile_dies_at_any_step(home: Home, ruins: Path) -> None:
+def test_a_reconcile_dies_at_any_step(home: Home, ruins: Path, mortal: Mortal) -> None:
     """After a crash, rerunning ends in the same state as an uninterrupted run."""
     home.run("reconcile").checked()
     wanted = outcome(home)
@@ -127,13 +127,13 @@ def test_a_reconcile_dies_at_any_step(home: Home, ruins: Path) -> None:
         "twice": ("ready", str(home.primary)),
         "twice-2": ("ready", str(home.secondary)),
     }
-    for step in range(0, MOST_STEPS, STRIDE):
+    for step in itertools.count(1, STRIDE):
         bring_back(home, ruins)
 
-        done = die_at(home, step, "reconcile", commits=True)
+        code = mortal.do(step, "shelf", "reconcile")
 
         home.run("reconcile").checked()
         assert outcome(home) == wanted, f"step {step}"
-        if done is not None:
+        if code != DIED:
             break
-    assert step > 40
+    assert (code, step > 40) == (0, True)

@@ -35,7 +35,7 @@ KINDS = st.sampled_from([ViewKind.FOLDER, ViewKind.HF])
 FIRST, SECOND = 1, 2
 EXAMPLES = max(8, int(os.environ.get("SHELF_CRASHES", "0")))
 """Eight sequences of up to 25 steps; `SHELF_CRASHES=300` takes 300."""
-pytestmark = pytest.mark.timeout(600 if EXAMPLES == 12 else 3600)
+pytestmark = pytest.mark.timeout(600 if EXAMPLES == 8 else 3600)
 
 
 def files(name: str, revision: int) -> dict[str, bytes]:
