@@ -1,14 +1,11 @@
 """A gc or dedupe that is killed at any step leaves garbage at worst, and the next run finishes.
 
-The child dies by SIGKILL in front of its k-th change of the disk, whatever it is: Python's audit events tell of each.
+The child dies by SIGKILL in front of its k-th change of the disk, whatever it is; see `tests.crash.tidying`.
 """
 
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,51 +17,15 @@ from modelshelf.store.gc import collect, dedupe
 from modelshelf.store.layout import Base
 from modelshelf.store.repos import scan
 from tests.builders import commit, lay_out, put
+from tests.crash.dying import DIED
 from tests.fakes.clock import Later
+from tests.forked import EARLY, Forked
 from tests.invariants import base_violations, usage_violations
 from tests.store.gc.test_collect import plan
 from tests.store.gc.test_dedupe import twins
 from tests.store.loops import loop_disk
-from tests.world import ROOT, tree
+from tests.world import ROOT, Result, tree
 
-DIE = """
-import os, signal, sys
-left = int(sys.argv[1])
-CHANGES = {f"os.{name}" for name in "remove rename rmdir link symlink chmod chown utime mkdir".split()}
-CHANGES |= {"fcntl.ioctl", "fcntl.flock"}
-WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
-
-def watch(event, arguments):
-    global left
-    if event in CHANGES or (event == "open" and (arguments[2] or 0) & WRITES):
-        left -= 1
-        if left < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-"""
-GC = """
-import pathlib, time
-from modelshelf.domain.gc import Needs
-from modelshelf.services.jobs.progress import Counter
-from modelshelf.store.gc import collect as gc
-from modelshelf.store.layout import Base
-from tests.fakes.clock import Later
-
-base = Base(pathlib.Path(sys.argv[2]))
-plan = gc.plan_gc(base, Needs(), Later().now(), quarantine=True)
-sys.addaudithook(watch)
-gc.execute(base, plan, lambda repo_id: Needs(), Later(), Counter())
-"""
-DEDUPE = """
-import pathlib
-from modelshelf.services.jobs.progress import Counter
-from modelshelf.store.gc import dedupe
-from modelshelf.store.layout import Base
-
-base = Base(pathlib.Path(sys.argv[2]))
-plan = dedupe.plan_dedupe(base)
-sys.addaudithook(watch)
-dedupe.execute(base, plan, {}, Counter())
-"""
 MOST_STEPS = 400
 LOOKS = int(os.environ.get("SHELF_CRASHES", "8"))
 """How many of the steps to die at, spread over all of them."""
@@ -72,32 +33,12 @@ THEIRS = ("meter.json", ".refs")
 """What the meter keeps, and what a killed sweep of huggingface_hub's own leaves."""
 
 
-def die_at(step: int, what: str, base: Base) -> bool:
-    """Run a child that dies before its step-th change; return whether it died."""
-    done = subprocess.run(
-        [sys.executable, "-c", DIE + what, str(step), str(base.path)],
-        cwd=ROOT,
-        env={"PYTHONPATH": f"{ROOT}:{ROOT / 'src'}", "HF_HUB_DISABLE_TELEMETRY": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode in (0, -signal.SIGKILL), done.stderr
-    return done.returncode != 0
-
-
-def steps_of(what: str, base: Base) -> int:
-    """Return at how many steps a run can die."""
-    counting = what + "\nprint(10**6 - left)"
-    done = subprocess.run(
-        [sys.executable, "-c", DIE + counting, str(10**6), str(base.path)],
-        cwd=ROOT,
-        env={"PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return int(done.stdout)
+def tidy(what: str, base: Base, step: int = 10**6) -> Result:
+    """Run a child that dies before its step-th change, counted from 0."""
+    child = Forked("tests.crash.tidying", [what, str(step), str(base.path)], ROOT, EARLY)
+    out, err = child.communicate()
+    assert child.returncode in (0, DIED), err
+    return Result(child.wait(), out, err)
 
 
 def spread(steps: int) -> range:
@@ -151,13 +92,13 @@ def test_a_killed_gc_leaves_nothing_dangling(tmp_path: Path) -> None:
     """After a kill at each step of gc every link resolves, no file is lost, and the next run deletes the rest."""
     whole = draw(tmp_path / "counted")
     expected = snapshots(whole)
-    steps = steps_of(GC, whole)
+    steps = tidy("gc", whole).json
     left = names(whole)
     assert 20 < steps < MOST_STEPS
 
     for step in spread(steps):
         base = draw(tmp_path / str(step))
-        assert die_at(step, GC, base)
+        assert tidy("gc", base, step).code == DIED
         assert base_violations(base) == []
         assert usage_violations(base) == []
         assert snapshots(base) == expected
@@ -180,7 +121,7 @@ def test_a_killed_dedupe_leaves_every_blob_whole(disk: Path) -> None:
     """After a kill at each step of dedupe each name has the right bytes, gc deletes the rest, the next run finishes."""
     twins(Base(disk / "counted"))
     put(Base(disk / "counted").marker, b"{}")
-    steps = steps_of(DEDUPE, Base(disk / "counted"))
+    steps = tidy("dedupe", Base(disk / "counted")).json
     assert 4 < steps < MOST_STEPS
 
     for step in spread(steps):
@@ -188,7 +129,7 @@ def test_a_killed_dedupe_leaves_every_blob_whole(disk: Path) -> None:
         twins(base)
         put(base.marker, b"{}")
         before = snapshots(base)
-        assert die_at(step, DEDUPE, base)
+        assert tidy("dedupe", base, step).code == DIED
         assert base_violations(base) == []
         assert snapshots(base) == before
         collect.execute(base, plan(base), lambda repo_id: Needs(), Later(), Counter())
