@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Any, cast
 
 from anyio import to_thread
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from modelshelf import __version__
 from modelshelf.bootstrap.change_settings import settings_writer
@@ -20,25 +20,22 @@ from modelshelf.domain.uses import USES_DAYS
 from modelshelf.schemas.status import HealthJson, ReadyJson
 from modelshelf.server import errors, pages
 from modelshelf.server.answers import Json
-from modelshelf.server.api import cache, doctor, events, jobs, metrics, models, settings, status, uses, views
-from modelshelf.server.api import engines as engine_routes
+from modelshelf.server.api import metrics as metric_routes
 from modelshelf.server.bodies import BoundedBodies
 from modelshelf.server.doors import PathDoor
-from modelshelf.server.gateway import ollama_routes
 from modelshelf.server.gateway import routes as v1
 from modelshelf.server.gateway.errors import shape_of
 from modelshelf.server.gateway.names import Names
 from modelshelf.server.gateway.ports import Engines, NoEngines
 from modelshelf.server.gateway.relay import Door
-from modelshelf.server.hub import routes
+from modelshelf.server.hub.paths import PREFIX
+from modelshelf.server.late_metrics import LateMetrics
+from modelshelf.server.late_routes import LateRoutes, without_pydantic_v1
 from modelshelf.server.loads import preloading
 from modelshelf.server.log import log_use
-from modelshelf.server.metrics import Meters
-from modelshelf.server.openapi import EVERYWHERE, TAGS, Api, answers, problems
+from modelshelf.server.openapi import TAGS, Api, answers
 from modelshelf.server.security import Gate, needs_key
 from modelshelf.server.sessions import Sessions
-from modelshelf.server.web import routes as web
-from modelshelf.server.web.site import Around, Login, Site
 from modelshelf.services.access.keys import KeyRing
 from modelshelf.services.events.watch import Watcher
 from modelshelf.services.jobs.worker import Worker
@@ -46,6 +43,7 @@ from modelshelf.services.serving.uses import Ledger
 from modelshelf.services.shelf import Shelf
 
 
+@without_pydantic_v1()
 def create_app(
     shelf: Shelf,
     *,
@@ -56,7 +54,7 @@ def create_app(
     engines: Engines | None = None,
     preload: Sequence[str] = (),
     ledger: Ledger | None = None,
-    meters: Meters | None = None,
+    metrics: LateMetrics | None = None,
 ) -> FastAPI:
     """Return the application, which runs the library's jobs while it runs.
 
@@ -69,11 +67,11 @@ def create_app(
         engines: What runs the models; None: nothing does.
         preload: The models to load at once.
         ledger: What notes requests; for a caller that asks it how fast the models answer.
-        meters: What counts requests and loads; for a caller that tells it of loads.
+        metrics: What counts requests and loads; for a caller that tells it of loads.
     """
     watcher = watcher or shelf.services.watcher()
-    meters = meters or Meters()
-    ledger = ledger or Ledger(shelf.services.registry, USES_DAYS, [meters.count, log_use])
+    counted = metrics or LateMetrics(shelf)
+    ledger = ledger or Ledger(shelf.services.registry, USES_DAYS, [counted.count, log_use])
     gateway = Door(engines or NoEngines(), Names(shelf.services.library), ledger, shelf.services.clock)
     app = Api(
         title="modelshelf",
@@ -82,7 +80,6 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         lifespan=_lifespan(shelf, watcher, gateway, preload),
-        responses=problems(*EVERYWHERE),
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.add_middleware(BoundedBodies)
@@ -90,34 +87,63 @@ def create_app(
     app.add_middleware(Gate, host=host, keys=keys, sessions=sessions)
     errors.install(app, shape_of)
     door = PathDoor(shelf, custom_roots)
-    _add_api(app, shelf, door, gateway, meters, watcher)
+    _add_api(app, shelf, door, gateway, counted, watcher)
     _add_health(app, shelf)
-    login = Login(keys, sessions) if needs_key(host, keys) else None
-    doctors = open_doctor, partial(open_doctor, mend=True)
-    around = Around(unadopted_models, *doctors, open_status, partial(settings_writer, shelf), engine_log)
-    figures = ledger.rates, watcher.courses
-    site = Site(shelf, gateway.engines, *figures, around, door, login, shelf.services.clock.now())
-    app.include_router(web.create_router(site))
-    pages.install(app)
+    logged_in = (keys, sessions) if needs_key(host, keys) else None
+    figures, began_s = (ledger.rates, watcher.courses), shelf.services.clock.now()
+    pages.install(app, partial(_make_pages, shelf, gateway.engines, figures, door, logged_in, began_s))
     return app
 
 
-def _add_api(app: FastAPI, shelf: Shelf, door: PathDoor, gateway: Door, meters: Meters, watcher: Watcher) -> None:
+def _make_pages(
+    shelf: Shelf,
+    engines: Engines,
+    figures: tuple[Callable[[], Mapping[str, float]], Callable[[], Mapping[int, Sequence[int]]]],
+    door: PathDoor,
+    logged_in: tuple[KeyRing, Sessions] | None,
+    began_s: float,
+) -> APIRouter:
+    """Return the routes of the pages.
+
+    Args:
+        shelf: The library.
+        engines: What runs the models.
+        figures: What returns how fast models answer, and what returns how fast jobs go.
+        door: Checks the paths in forms.
+        logged_in: The keys, and who logged in, where a key is needed.
+        began_s: When the server began, in seconds since 1970.
+    """
+    from modelshelf.server.web.routes import create_router
+    from modelshelf.server.web.site import Around, Login, Site
+
+    doctors = open_doctor, partial(open_doctor, mend=True)
+    around = Around(unadopted_models, *doctors, open_status, partial(settings_writer, shelf), engine_log)
+    login = Login(*logged_in) if logged_in else None
+    return create_router(Site(shelf, engines, *figures, around, door, login, began_s))
+
+
+def _add_api(app: Api, shelf: Shelf, door: PathDoor, gateway: Door, counted: LateMetrics, watcher: Watcher) -> None:
     """Add the routes that programs use."""
-    app.include_router(v1.create_router(gateway))
-    app.include_router(ollama_routes.create_router(gateway, shelf.services.clock))
-    app.include_router(models.create_router(shelf, door))
-    app.include_router(engine_routes.create_router(shelf.services, gateway.engines, gateway.ledger))
-    app.include_router(uses.create_router(shelf, gateway.ledger))
-    app.include_router(metrics.create_router(shelf, gateway.engines, gateway.ledger, meters))
-    app.include_router(cache.create_router(shelf, door))
-    app.include_router(views.create_router(shelf, door))
-    app.include_router(jobs.create_router(shelf))
-    app.include_router(events.create_router(watcher))
-    app.include_router(doctor.create_router(open_doctor, partial(open_doctor, mend=True)))
-    app.include_router(status.create_router(open_status))
-    app.include_router(settings.create_router(partial(settings_writer, shelf), door))
-    app.include_router(routes.create_router(shelf.services.hub_face()))
+    app.add_routes(v1.create_router(gateway))
+    app.add_routes(metric_routes.create_router(gateway.engines, gateway.ledger, counted))
+    app.router.routes += [
+        LateRoutes(partial(_make_api, shelf, door, gateway, watcher), "/api/"),
+        LateRoutes(partial(_make_hub_face, shelf), PREFIX),
+    ]
+
+
+def _make_api(shelf: Shelf, door: PathDoor, gateway: Door, watcher: Watcher) -> APIRouter:
+    """Return the routes below `/api`."""
+    from modelshelf.server.api.router import create_router
+
+    return create_router(shelf, door, gateway, watcher)
+
+
+def _make_hub_face(shelf: Shelf) -> APIRouter:
+    """Return the routes for clients that speak the Hub's protocol."""
+    from modelshelf.server.hub.routes import create_router
+
+    return create_router(shelf.services.hub_face())
 
 
 def describe() -> dict[str, Any]:

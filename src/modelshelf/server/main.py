@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from modelshelf.bootstrap.engines import make_pool
 from modelshelf.bootstrap.notices import make_notices
@@ -13,17 +14,19 @@ from modelshelf.bootstrap.webhooks import make_couriers
 from modelshelf.domain.jobs import A_REQUEST
 from modelshelf.server.app import create_app
 from modelshelf.server.connections import raise_descriptors
+from modelshelf.server.late_metrics import LateMetrics
 from modelshelf.server.log import log_use, start_logging
-from modelshelf.server.metrics import Meters
 from modelshelf.server.restart import start_anew
 from modelshelf.server.security import check_listening, reached_on
 from modelshelf.server.uvicorn_server import serve as run
-from modelshelf.services.events.courier import Courier
-from modelshelf.services.events.desktop import DesktopNotices
 from modelshelf.services.events.watch import Watcher
 from modelshelf.services.jobs.presence import Presence
 from modelshelf.services.services import Services
 from modelshelf.services.serving.uses import Ledger
+
+if TYPE_CHECKING:
+    from modelshelf.services.events.courier import Courier
+    from modelshelf.services.events.desktop import DesktopNotices
 
 
 def serve(*, host: str | None, port: int | None, announce: Callable[[str], None], preload: Sequence[str] = ()) -> None:
@@ -51,9 +54,9 @@ def serve(*, host: str | None, port: int | None, announce: Callable[[str], None]
     with open_shelf() as shelf:
         for name in preload:
             shelf.services.library.row(name)
-        meters = Meters()
-        engines = make_pool(shelf.services, on_load=meters.load, cause=A_REQUEST)
-        ledger = Ledger(shelf.services.registry, settings.uses_days, [meters.count, log_use])
+        metrics = LateMetrics(shelf)
+        engines = make_pool(shelf.services, on_load=metrics.load, cause=A_REQUEST)
+        ledger = Ledger(shelf.services.registry, settings.uses_days, [metrics.count, log_use])
         watcher = shelf.services.watcher(engines.statuses, ledger.rates)
         app = create_app(
             shelf,
@@ -64,7 +67,7 @@ def serve(*, host: str | None, port: int | None, announce: Callable[[str], None]
             engines=engines,
             preload=preload,
             ledger=ledger,
-            meters=meters,
+            metrics=metrics,
         )
         with _present(shelf.services, watcher) as begin:
 

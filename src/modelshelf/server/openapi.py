@@ -8,14 +8,16 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any, Union, get_args
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from pydantic import TypeAdapter
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 from modelshelf.errors import BadInput, Conflict, Denied, NotFound, OutOfSpace, ShelfError, TooMany, Unavailable
 from modelshelf.schemas.jobs import JobJson
 from modelshelf.schemas.json_object import JsonObject
 from modelshelf.server.errors import Unauthorized
+from modelshelf.server.late_routes import LateRoutes
 from modelshelf.server.request_ids import RequestIds
 
 Responses = dict[int | str, dict[str, Any]]
@@ -129,6 +131,16 @@ class Api(FastAPI):
         """Return the application; the id is outermost, so that the answer to our own failure has it too."""
         return RequestIds(super().build_middleware_stack())
 
+    def add_routes(self, router: APIRouter) -> None:
+        """Add a router's routes as they are; an included router is one that each request goes through, twice."""
+        self.router.routes.extend(router.routes)
+
+    @property
+    def routes(self) -> list[BaseRoute]:
+        """All routes, also those that are made late."""
+        own = self.router.routes
+        return [one for route in own for one in (route.router.routes if isinstance(route, LateRoutes) else (route,))]
+
     def openapi(self) -> dict[str, Any]:
         """Return the description."""
         if self.openapi_schema is not None:
@@ -139,11 +151,16 @@ class Api(FastAPI):
         components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer", "description": "SHELF_API_KEY"}}
         described["security"] = [{}, {"key": []}]
         for operation in _operations(described):
+            operation["responses"] = _everywhere() | operation["responses"]
             summary, _, more = operation.pop("description").partition("\n\n")
             operation["summary"] = summary.removesuffix(".")
             if more:
                 operation["description"] = more
         return described
+
+
+def _everywhere() -> dict[str, Any]:
+    return {str(status): described for status, described in problems(*EVERYWHERE).items()}
 
 
 def _objects_in(described: dict[str, Any]) -> dict[str, Any]:

@@ -153,7 +153,10 @@ def listen(host: str, port: int) -> socket.socket:
     if not 0 <= port <= 0xFFFF:  # getaddrinfo would take it modulo 65536
         raise BadInput(f"{port} isn't a port.", hint="Choose one between 1 and 65535.", host=host, port=port)
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        # a text makes it import the tables of foreign letters, half a megabyte
+        found = socket.getaddrinfo(
+            host.encode() if host.isascii() else host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
         family, address = found[0][0], found[0][4]
         listener = socket.create_server(address, family=family, backlog=_BACKLOG)
     except OSError as err:

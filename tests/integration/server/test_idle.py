@@ -14,6 +14,11 @@ signal.signal(signal.SIGUSR1, tell)
 runpy.run_path(sys.argv[2], run_name="__main__")
 """
 ASKED_FOR = {
+    "modelshelf.server.api.router": "the library's API",
+    "modelshelf.server.hub.routes": "a client of the Hub",
+    "modelshelf.server.web.site": "a page",
+    "prometheus_client": "a request to a model, and a look at the metrics",
+    "pydantic.v1": "nothing of the server's",
     "aiohttp": "a request to an engine",
     "jinja2": "a page",
     "markdown_it": "a model's README",

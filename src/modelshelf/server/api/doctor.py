@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Depends
 
@@ -10,7 +11,9 @@ from modelshelf.schemas.reports import DoctorReportJson
 from modelshelf.server.answers import Json
 from modelshelf.server.bodies import no_body
 from modelshelf.server.openapi import CHANGING, answers, problems
-from modelshelf.services.doctor.doctor import Doctor
+
+if TYPE_CHECKING:
+    from modelshelf.services.doctor.doctor import Doctor
 
 
 def create_router(open_doctor: Callable[[], Doctor], mend_doctor: Callable[[], Doctor]) -> APIRouter:

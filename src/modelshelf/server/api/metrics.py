@@ -8,10 +8,9 @@ from fastapi.responses import Response
 
 from modelshelf.domain.serving import EngineStatus
 from modelshelf.server.gateway.ports import Engines
-from modelshelf.server.metrics import CONTENT_TYPE, Meters, Sights
+from modelshelf.server.late_metrics import LateMetrics
 from modelshelf.server.openapi import Responses
 from modelshelf.services.serving.uses import Ledger
-from modelshelf.services.shelf import Shelf
 
 _TEXT: Responses = {
     200: {
@@ -21,28 +20,28 @@ _TEXT: Responses = {
 }
 
 
-def create_router(shelf: Shelf, engines: Engines, ledger: Ledger, meters: Meters) -> APIRouter:
+def create_router(engines: Engines, ledger: Ledger, metrics: LateMetrics) -> APIRouter:
     """Return the route.
 
     Args:
-        shelf: The library, whose tiers and jobs are told of.
         engines: The engines of this process.
         ledger: What notes the requests; those that just ended are counted first.
-        meters: What counted them.
+        metrics: What counted them.
     """
-    router, sights = APIRouter(tags=["health"]), Sights(shelf)
+    router = APIRouter(tags=["health"])
 
-    def text(told: list[EngineStatus]) -> bytes:
+    def text(told: list[EngineStatus]) -> Response:
         ledger.count()
-        return sights.text(meters, told)
+        said, kind = metrics.text(told)
+        return Response(said, media_type=kind)
 
-    @router.get("/metrics", responses=_TEXT, response_class=Response)
-    async def metrics() -> Response:
+    @router.get("/metrics", responses=_TEXT, response_class=Response, name="metrics")
+    async def tell() -> Response:
         """Return what this server counts and measures, for Prometheus.
 
         Requests, tokens, first tokens and loads since it began; engines, queues, tiers and jobs as they are. A key
         needs the scope `read`.
         """
-        return Response(await to_thread.run_sync(text, await engines.engines()), media_type=CONTENT_TYPE)
+        return await to_thread.run_sync(text, await engines.engines())
 
     return router

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
 
@@ -12,7 +13,9 @@ from modelshelf.server.answers import Json
 from modelshelf.server.api.requests import ChangeSettings
 from modelshelf.server.doors import PathDoor
 from modelshelf.server.openapi import CHANGING, LOOKING, answers, problems
-from modelshelf.services.setup.change_settings import SettingsWriter
+
+if TYPE_CHECKING:
+    from modelshelf.services.setup.change_settings import SettingsWriter
 
 
 def create_router(open_settings: Callable[[], SettingsWriter], door: PathDoor) -> APIRouter:

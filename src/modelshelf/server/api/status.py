@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
 
 from modelshelf.schemas.status import StatusJson
 from modelshelf.server.answers import Json
 from modelshelf.server.openapi import answers
-from modelshelf.services.setup.status import Status
+
+if TYPE_CHECKING:
+    from modelshelf.services.setup.status import Status
 
 
 def create_router(open_status: Callable[[], Status]) -> APIRouter:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import unquote
 
+PREFIX = "/hf"
 _OTHER_TYPES = ("datasets", "spaces", "kernels", "buckets")
 _FILES = ("resolve", "raw")
 _WITH_REVISION = ("tree", "paths-info", "revision", "commits")

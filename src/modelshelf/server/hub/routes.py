@@ -22,7 +22,7 @@ from modelshelf.errors import BadInput, Denied, NotFound, ShelfError, Unavailabl
 from modelshelf.server.errors import header_line, retry_after
 from modelshelf.server.hub import bodies
 from modelshelf.server.hub.following import Following
-from modelshelf.server.hub.paths import HubPath, has_etag, parse_path, parse_range
+from modelshelf.server.hub.paths import PREFIX, HubPath, has_etag, parse_path, parse_range
 from modelshelf.server.hub.sendfile import FileSlice
 from modelshelf.server.security import hub_token
 from modelshelf.services.mirror.contents import Contents, ServedFile
@@ -30,7 +30,6 @@ from modelshelf.services.mirror.face import Face
 from modelshelf.services.mirror.repositories import ResolvedRevision
 from modelshelf.store.unnoticed import open_unnoticed
 
-PREFIX = "/hf"
 _BODY_LIMIT_BYTES = 4 << 20
 _PLAIN_HTTP_LIMIT_BYTES = 50 * 10**9
 _PAGE = 1000

@@ -32,7 +32,4 @@ def create_router(site: Site) -> APIRouter:
     tools_routes.add(router, site)
     upkeep_routes.add(router, site)
     change_routes.add(router, site)
-    every = APIRouter()
-    every.include_router(storage_routes.home(site))
-    every.include_router(router)
-    return every
+    return router

@@ -9,21 +9,17 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from modelshelf import __version__
 from modelshelf.domain.eviction import Candidate, EvictionPlan
 from modelshelf.domain.job_params import GcParams
 from modelshelf.domain.jobs import DONE, JobKind
 from modelshelf.domain.tiers import PRIMARY, SECONDARY, Tier
 from modelshelf.errors import BadInput, Conflict, OutOfSpace, ShelfError
 from modelshelf.schemas.garbage import GcPlanJson
-from modelshelf.schemas.status import IndexJson
 from modelshelf.schemas.tiers import TierJson
-from modelshelf.server.answers import Json
-from modelshelf.server.openapi import answers
 from modelshelf.server.web import render, words
 from modelshelf.server.web.first_run import FirstRun, first_run
 from modelshelf.server.web.room import gc_sheet, room_sheet
-from modelshelf.server.web.site import Fields, HtmlRoute, Site, form, see
+from modelshelf.server.web.site import Fields, Site, form, see
 from modelshelf.server.web.storage import DAYS, is_free, storage_page
 from modelshelf.units import GB, parse_size
 
@@ -39,28 +35,15 @@ _AT_FIRST = 0.15
 """So much of a limit is asked for at first."""
 
 
-def home(site: Site) -> APIRouter:
-    """Return the route of the home page, which also tells programs where things are."""
-    router = APIRouter(route_class=HtmlRoute)
-
-    @router.get("/", tags=["health"], responses=answers(IndexJson, "Where things are."))
-    def index(request: Request) -> Response:
-        """Say what this is and where things are.
-
-        A browser gets the page of the library.
-        """
-        if "text/html" not in request.headers.get("accept", ""):
-            return Json(IndexJson(version=__version__))
-        look = site.look(is_home=True)
-        chosen = request.query_params.get("tier", "")
-        services = site.shelf.services
-        twins = (*_TWINS, ("Measured", f"{words.seconds(site.measured_ago_s)} ago"))
-        past = services.history.of_tiers(DAYS), _evicted(site)
-        page = storage_page(look, chosen, services.library.files, _coldest(site), *past)
-        found = _first_run(site) if page.is_empty else None
-        return render.page("storage.html", site.frame(request, "storage", look, twins), page=page, found=found)
-
-    return router
+def _home(request: Request, site: Site) -> Response:
+    look = site.look(is_home=True)
+    chosen = request.query_params.get("tier", "")
+    services = site.shelf.services
+    twins = (*_TWINS, ("Measured", f"{words.seconds(site.measured_ago_s)} ago"))
+    past = services.history.of_tiers(DAYS), _evicted(site)
+    page = storage_page(look, chosen, services.library.files, _coldest(site), *past)
+    found = _first_run(site) if page.is_empty else None
+    return render.page("storage.html", site.frame(request, "storage", look, twins), page=page, found=found)
 
 
 def _first_run(site: Site) -> FirstRun:
@@ -90,9 +73,14 @@ def _is_enough(known: Sequence[Candidate]) -> bool:
 
 
 def add(router: APIRouter, site: Site) -> None:
-    """Add the routes of the plans that make room, and the one that measures anew."""
+    """Add the home page, the routes of the plans that make room, and the one that measures anew."""
     _add_room(router, site)
     _add_gc(router, site)
+
+    @router.get("/")
+    def home(request: Request) -> Response:
+        """Show the tiers and what is in them."""
+        return _home(request, site)
 
     @router.post("/rescan")
     def rescan(request: Request) -> Response:
