@@ -15,8 +15,8 @@ from modelshelf.domain.tiers import CUSTOM, SCARCE_ENTRIES, Tier
 from modelshelf.domain.verify_report import Fault, Finding
 from modelshelf.units import GB, format_size, limit_gb
 
-LOW_BYTES = GB
-"""A disk with less than this free stops most work."""
+_LOW_BYTES = GB
+"""A disk with less than this free stops most work; a small one with less than a tenth of itself."""
 FIX_TREES = "trees"
 FIX_STRAYS = "strays"
 _ERROR, _WARNING, _INFO, _OK = Severity
@@ -131,7 +131,7 @@ def _room(base: BaseFacts, named: str) -> Iterator[Diagnosis]:
         left, has = format_size(limit - base.usage_bytes), format_size(base.free_bytes)
         detail = f"{named}: its limit leaves room for {left}, but its disk has only {has}."
         yield Diagnosis(_INFO, "base", detail, path=path)
-    if base.free_bytes < LOW_BYTES:
+    if base.free_bytes < (min(_LOW_BYTES, base.disk_bytes // 10) or _LOW_BYTES):
         detail = f"{named}: its disk is almost full: {format_size(base.free_bytes)} left."
         yield Diagnosis(_WARNING, "base", detail, "shelf clean", path)
     if base.free_entries is not None and base.free_entries < SCARCE_ENTRIES:

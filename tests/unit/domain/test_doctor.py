@@ -137,6 +137,13 @@ def test_each_fault_of_a_base_has_its_line(change: dict[str, object], severity: 
     assert command in one.command if command else not one.command
 
 
+@pytest.mark.parametrize(("free_bytes", "is_low"), [(64_000_000, True), (66_000_000, False)])
+def test_a_small_disk_is_almost_full_below_a_tenth(free_bytes: int, is_low: bool) -> None:
+    """A memory stick that is nearly empty isn't called almost full because it is small."""
+    found = of_base(replace(GOOD, disk_bytes=650_000_000, free_bytes=free_bytes))
+    assert any("almost full" in diagnosis.detail for diagnosis in found) is is_low
+
+
 @pytest.mark.parametrize(
     ("facts", "severity", "words"),
     [

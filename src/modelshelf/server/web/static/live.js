@@ -1,5 +1,6 @@
 // Changes of the library: the page is read again and morphed, at most twice a second, and not while nobody looks.
 const EACH_MS = 600;
+const LONGEST_MS = 30000;
 const REST = 4; // times as long as reading took: a large page may cost a fifth of the time
 const main = () => document.getElementById("main");
 const kinds = (main()?.dataset.live || "").split(" ").filter(Boolean);
@@ -48,26 +49,30 @@ async function refresh() {
   asked = false;
   reading = true;
   const began = performance.now();
-  await read(location.href).catch(() => {});
+  const failed = await read(location.href).catch(() => false);
   last = performance.now();
-  rest = Math.max(EACH_MS, REST * (last - began));
+  rest = failed ? Math.min(2 * rest, LONGEST_MS) : Math.max(EACH_MS, REST * (last - began));
+  if (failed) ask();
   reading = false;
 }
 
 /** Read the page again; what is as it was costs no more than that, and what a person changed meanwhile stays.
- *  While the server can't make the page, the one that is there stays, and is read again later. */
+ *  While the server can't make the page, the one that is there stays, and is read again later, ever more seldom.
+ *  Return whether that is so. */
 async function read(address) {
   const answer = await fetch(address, { headers: { Accept: "text/html" } });
   const text = await answer.text();
-  if (answer.status >= 500 || location.href !== address || isBusy()) {
+  if (answer.status >= 500) return true;
+  if (location.href !== address || isBusy()) {
     ask();
-    return;
+    return false;
   }
   const app = text.slice(text.indexOf('id="app"'), text.indexOf('id="sheet"'));
-  if (app === shown) return;
+  if (app === shown) return false;
   shown = app;
   await htmx.swap({ text, sourceElement: document.body, target: "#app", swap: "outerMorph", select: "#app" });
   document.dispatchEvent(new Event("page:morphed"));
+  return false;
 }
 
 document.addEventListener("page:rows", () => (shown = undefined));
