@@ -45,7 +45,7 @@ class FarHome(Home):
 def far_home(root: Path, endpoint: str) -> Iterator[FarHome]:
     """Make a home whose tiers are on two file systems, and delete it at the end."""
     if not MEMORY.is_dir() or MEMORY.stat().st_dev == root.parent.stat().st_dev:
-        pytest.skip(f"{MEMORY} is no file system of its own here")
+        pytest.skip(f"{MEMORY} isn't a file system of its own here")
     far = Path(tempfile.mkdtemp(prefix="modelshelf-", dir=MEMORY))
     home = FarHome(root, endpoint, far=far)
     try:

@@ -123,7 +123,7 @@ def test_keys_alone_do_it_too(library: Server, look: Callable[..., Page]) -> Non
 
 
 def test_a_long_name_stays_in_its_column(home: Home, look: Callable[..., Page]) -> None:
-    """A name without a break is no wider than its column, and the sidebar shows the whole name of each tier."""
+    """A name without a break fits its column, and the sidebar shows the whole name of each tier."""
     with home.open() as shelf:
         shelf.services.registry.add_model(Registration("x" * 77, "org/m", "primary"), str(home.primary))
     (home.secondary / "hub").mkdir(parents=True)

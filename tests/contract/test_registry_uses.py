@@ -82,7 +82,7 @@ def test_pages_go_back_in_time(registry: Registry) -> None:
 
 
 def test_stats_sum_up_each_model(registry: Registry) -> None:
-    """Counts, tokens, percentiles and rates are of one model each, and loads are no requests."""
+    """Counts, tokens, percentiles and rates are of one model each, and loads don't count as requests."""
     row = add(registry, "smol")
     registry.add_use(row.id, "load", 1.0)
     timed = [use(first_token_s=number / 100, prompt_tokens=2, completion_tokens=3) for number in range(1, 101)]

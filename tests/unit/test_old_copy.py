@@ -23,7 +23,7 @@ USED = "The old copy in /fast is used by python (7)."
 def test_every_state_of_the_deletion_has_its_sentence(
     capsys: pytest.CaptureFixture[str], state: str, detail: str, said: str
 ) -> None:
-    """A deletion that another process took up is no half sentence."""
+    """A deletion that another process took up is told in a whole sentence."""
     render.print_old_copy(job("delete_old_copy", state=state, detail=detail))
 
     assert capsys.readouterr().err == said

@@ -59,7 +59,7 @@ def test_an_answer_has_the_name_that_was_asked_for(text: str, model: str) -> Non
 
 
 def test_a_field_that_is_ignored_is_refused_unless_it_asks_for_nothing() -> None:
-    """An empty list of tools is no wish; a tool is."""
+    """An empty list of tools asks for nothing; a tool does."""
     parse_asked(b'{"model": "smol", "tools": []}').refuse_ignored(SERVED)
     with pytest.raises(BadInput, match="smol runs on fake, which ignores tools"):
         parse_asked(b'{"model": "smol", "tools": [{}]}').refuse_ignored(SERVED)

@@ -239,7 +239,7 @@ def _key_and_token(keys: KeyRing, secret: bytes) -> tuple[ApiKey | None, bytes]:
 
 
 def _token_of_hub(keys: KeyRing, headers: Headers) -> str:
-    """Return the token of a request that needs no key; empty for a key of ours, which is no business of the hub."""
+    """Return the token of a request that needs no key; empty for a key of ours, which the hub mustn't see."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
     with contextlib.suppress(Unavailable):
         if scheme.lower() == "bearer":

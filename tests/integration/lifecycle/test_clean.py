@@ -62,7 +62,7 @@ def test_what_is_listed_can_be_deleted(crowded: Home) -> None:
 
 
 def test_what_the_primary_shows_of_another_tier_stays(home: Home, hub: FakeHub) -> None:
-    """The links by which HF_HOME finds a model of the secondary are no revision that nobody needs."""
+    """The links by which HF_HOME finds a model of the secondary aren't taken for a revision that nobody needs."""
     hub.add_repo("org/far", {"config.json": b"{}", "model.safetensors": random_bytes(100_000)})
     home.run("add", "far", "org/far", "--to", "secondary").checked()
 

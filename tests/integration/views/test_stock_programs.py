@@ -108,7 +108,7 @@ def test_code_that_says_cache_dir_finds_the_models(library: Shelf, home: Home, h
 
 
 def test_the_links_of_a_cache_dir_are_known_for_what_they_are(library: Shelf, home: Home) -> None:
-    """Links beside `hub` are no strays to the doctor, no model to adopt, no byte to the meter, and gc leaves them."""
+    """The doctor, adopt and the meter pass over links beside `hub`, and gc leaves them."""
     base = Base(home.primary)
     usage = meter.measure(base)
 
@@ -126,7 +126,7 @@ def test_the_links_of_a_cache_dir_are_known_for_what_they_are(library: Shelf, ho
 
 
 def test_where_no_cache_dir_can_be(library: Shelf, home: Home) -> None:
-    """A folder that is no base can't be such a view, nor one with a store that links couldn't lead to."""
+    """A folder that isn't a base can't be such a view, nor one with a store that links couldn't lead to."""
     home.extra["VIEWS"] = ""
     with home.open() as off:
         off.reconcile()

@@ -186,7 +186,7 @@ def test_another_file_system_gets_copies(source: Path, tmp_path: Path) -> None:
     import tempfile
 
     if not MEMORY.is_dir() or MEMORY.stat().st_dev == tmp_path.stat().st_dev:
-        pytest.skip(f"{MEMORY} is no file system of its own here")
+        pytest.skip(f"{MEMORY} isn't a file system of its own here")
     far = Base(Path(tempfile.mkdtemp(prefix="modelshelf-", dir=MEMORY)))
     try:
         carrying = merge_folder.plan(source, goal(far, source), source.parent)

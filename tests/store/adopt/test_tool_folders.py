@@ -53,7 +53,7 @@ def test_a_name_that_cannot_be_an_id_gets_one(tmp_path: Path) -> None:
 
 
 def test_an_empty_folder_of_models_hides_nothing(tmp_path: Path) -> None:
-    """What lies beside an empty `models` is found, and `models` is no organisation."""
+    """What lies beside an empty `models` is found, and `models` isn't taken for an organisation."""
     put(tmp_path / "models" / "name" / "x.gguf", GGUF)
     put(tmp_path / "TheOrg" / "Tiny" / "tiny.gguf", GGUF)
 

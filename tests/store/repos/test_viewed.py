@@ -147,7 +147,7 @@ def test_its_bytes_count_on_their_own_tier_alone(seen: Base) -> None:
 
 
 def test_dedupe_leaves_it_alone(here: Base, there: Drawn) -> None:
-    """A view's link is no second copy beside a real one in another repository of the base."""
+    """A view's link isn't a second copy beside a real one in another repository of the base."""
     weights = there.digest(REPO, "a", "model.safetensors")
     lay_out(here.path, f"model org/other\n commit b\n  model.safetensors 3000000 as={REPO}/model.safetensors")
 

@@ -63,7 +63,7 @@ def test_what_is_no_proxy_is_refused_unseen(text: str) -> None:
         pytest.param("a.example, 10.0.0.0/8 b.example", "http://10.20.30.40:8000", True, id="a network among others"),
         pytest.param("10.0.0.0/8", "http://11.0.0.1", False, id="another network"),
         pytest.param("10.1.2.3", "http://10.1.2.3", True, id="an address"),
-        pytest.param("hub.example", "http://10.1.2.3", False, id="a name is no address"),
+        pytest.param("hub.example", "http://10.1.2.3", False, id="a name isn't an address"),
         pytest.param("fd00::/8", "http://[fd00::1]:80", True, id="a network of IPv6"),
         pytest.param("[::1]:8000", "http://[::1]:8000", True, id="IPv6 with a port"),
         pytest.param("[::1]", "http://[::1]:8000", True, id="IPv6 in brackets"),

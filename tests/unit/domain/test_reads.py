@@ -73,7 +73,7 @@ def test_a_reading_after_the_arrival_is_a_use() -> None:
     ids=["unread", "no times", "future", "known", "before it came", "leased", "our own"],
 )
 def test_what_is_no_use(one: PlacementReads, why: str) -> None:
-    """What another program didn't do since the last look is no use, with the reason."""
+    """What another program did before the last look isn't counted as a use, with the reason."""
     found = only(one)
 
     assert (found.used_at, found.why) == (None, why)

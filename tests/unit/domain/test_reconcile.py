@@ -137,7 +137,7 @@ def test_a_rename_that_died_half_way_is_one_model() -> None:
 
 
 def test_another_commit_of_a_repository_is_another_model() -> None:
-    """A sidecar without a model is no earlier name of a model that has another commit of the same repository."""
+    """A sidecar without a model isn't taken for an earlier name of a model with another commit of its repository."""
     sidecars = [SidecarSeen(FAST, sidecar_of(), (FAST,)), SidecarSeen(FAST, sidecar_of("old", C2), (FAST,))]
     plan = plan_reconcile(Seen((base_of(FAST, *sidecars),), (seen_row(row_of(), FAST),)))
     assert said(plan) == [("added", "old", FAST)]

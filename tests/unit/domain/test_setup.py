@@ -35,7 +35,7 @@ NVME, HDD = disk("/", 500, 3000, is_home=True), disk("/data", 8000, 200)
         pytest.param([NVME, disk("/nvme2", 4000, 2700)], "/", "/nvme2", id="of two as fast the small one is first"),
         pytest.param([HDD, disk("/fast", 300, 3000)], "/fast", "/data", id="a fast one beside a slow home"),
         pytest.param([NVME, disk("/mnt/nas", 9000, 9999, is_network=True)], "/", "/mnt/nas", id="no share is first"),
-        pytest.param([NVME, disk("/stick", 4, 90)], "/", None, id="what holds no model is no tier"),
+        pytest.param([NVME, disk("/stick", 4, 90)], "/", None, id="a disk without a model isn't a tier"),
         pytest.param([NVME, disk("/full", 9000, 200, free_gb=1)], "/", None, id="nor what is full"),
         pytest.param([disk("/", 90, 9, vanishes=True), disk("/vol", 50, 5)], "/vol", None, id="what vanishes is last"),
         pytest.param([disk("/", 90, 9, vanishes=True)], "/", None, id="better than nothing"),

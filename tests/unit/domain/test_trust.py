@@ -39,7 +39,7 @@ def check(facts: ModelFacts, choice: EngineChoice, takes: set[str], *, allow: bo
     ids=["trusted", "nobody-runs-it", "allowed", "something-safer-beside"],
 )
 def test_what_is_trusted_is_loaded(facts: ModelFacts, choice: EngineChoice, takes: set[str]) -> None:
-    """Code that is trusted, or that nothing would run, and pickles that are allowed, or not loaded, are no obstacle."""
+    """Trusted code, and code that nothing would run, is let through; so are pickles that are allowed, or not loaded."""
     check(facts, choice, takes)
 
 

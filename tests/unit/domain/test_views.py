@@ -359,7 +359,7 @@ def test_only_known_kinds() -> None:
 
 @pytest.mark.parametrize("text", ["x", "/a/../b", "/etc", "/proc/1/x", "/\0", 1, "/" + "x" * 3000])
 def test_a_view_s_folder_is_a_whole_path(text: object) -> None:
-    """A relative path, a system folder and what is no path at all are refused as a view's folder."""
+    """A relative path, a system folder and what isn't a path at all are refused as a view's folder."""
     with pytest.raises(BadInput):
         ViewRoot(text)
 

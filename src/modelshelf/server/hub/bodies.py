@@ -1,7 +1,7 @@
 """The content of the Hub's answers, as its clients read them: JSON bodies and the headers of files.
 
 Nothing here speaks of Xet: a client with hf_xet would ask for tokens and leave the LAN. The one exception is a list
-that may be short: `"xetHash": ""` is no hash, and huggingface_hub 2, which keeps a list for ever, keeps none with such.
+that may be short: `"xetHash": ""` isn't a hash; huggingface_hub 2, which keeps a list for ever, keeps none with one.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def look_at(shelf: Shelf, change_id: int, tiers: Sequence[TierJson], before: Loo
         shelf: The library.
         change_id: Its newest change.
         tiers: Its tiers.
-        before: The library as it was after the newest change. A running job's progress is no change, so its models
+        before: The library as it was after the newest change. A running job's progress isn't a change, so its models
             will do only where none runs, or did.
     """
     services = shelf.services

@@ -237,7 +237,7 @@ _ICONS = {JobKind.PULL: "down", JobKind.UPDATE: "down", JobKind.MOVE: "right", J
 
 
 def _flow(look: Look, job: Job, tier: TierJson) -> Flow | None:
-    """Return a job of a tier's models; None if it is about another tier, or its step is no one's business."""
+    """Return a job of a tier's models; None if it is about another tier, or isn't of a kind that is shown there."""
     if job.kind not in _ICONS:
         return None
     row = next((row for row in look.models if row.id == job.model_id), None)

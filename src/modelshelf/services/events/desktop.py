@@ -24,7 +24,7 @@ class DesktopNotices:
     """The path of `notify-send`."""
     watcher: Watcher
     _told: set[int] = field(default_factory=set)
-    """Jobs that were told: a change of one that is over is no news."""
+    """Jobs that were told: a change of one that is over isn't told again."""
     _held: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     def start(self) -> None:

@@ -74,7 +74,7 @@ class _Prepared:
         )
 
     def end(self) -> None:
-        """Give back what is held; an engine that never answered was no use of the model."""
+        """Give back what is held; a model whose engine never answered wasn't used."""
         if self.was_ready:
             self.held.close()
         else:
