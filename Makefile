@@ -9,7 +9,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check --no-input install --quiet
 LOCKED := --no-deps --require-hashes
-PYTEST_FLAGS ?= -n 2 --dist worksteal --timeout=300
+# Three on two cores: a quarter of the time tests wait for a disk, a poll or another process.
+PYTEST_FLAGS ?= -n 3 --dist worksteal --timeout=300
 LOCK_FLAGS ?=
 
 # The fast tests alone take every branch of domain and store. That is measured where all of them run: neither has one
