@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import sqlite3
 from collections.abc import Iterator
 
 import pytest
 
+from modelshelf.store.layout import Base
 from tests.fakes.hub import FakeHub
 from tests.fakes.receiver import Receiver, receiving
 from tests.world import Home, random_bytes, wait_until
@@ -104,12 +107,12 @@ def test_a_threshold_is_told(hooked: Home, receiver: Receiver) -> None:
 
 def test_a_webhook_that_is_far_behind_is_told_to_read_anew(hooked: Home, receiver: Receiver) -> None:
     """A webhook that missed more than the registry keeps gets one `resync`, and then what comes."""
-    with hooked.serve():
+    with hooked.serve() as first:
         hooked.run("add", "m", REPO, "--no-download").checked()
         wait_until(lambda: "m" in names(receiver), "the model")
-    with hooked.open() as shelf:
-        for _ in range(1200):
-            shelf.services.registry.changes.note("tier", "/nowhere")
+        first.end()
+    with contextlib.closing(sqlite3.connect(Base(hooked.primary).registry)) as registry, registry:
+        registry.executemany("INSERT INTO changes (kind, key, at) VALUES ('tier', '/nowhere', 0)", [()] * 1200)
 
     with hooked.serve():
         wait_until(lambda: receiver.of("resync"), "the event")
