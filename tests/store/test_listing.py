@@ -40,3 +40,28 @@ def test_a_walk_leaves_out_what_is_not_there(tmp_path: Path) -> None:
     assert list(Listing().walk(str(tmp_path / "gone"))) == []
     with pytest.raises(FileNotFoundError):
         Listing().entries(str(tmp_path / "gone"))
+
+
+def test_a_folder_that_can_not_be_listed_is_asked_for_once(tmp_path: Path) -> None:
+    """A folder that comes after somebody asked for it isn't seen by the same look."""
+    listing = Listing()
+    assert listing.readable(str(tmp_path / "late")) == []
+    put(tmp_path / "late/a", b"")
+
+    with pytest.raises(FileNotFoundError):
+        listing.entries(str(tmp_path / "late"))
+
+
+def test_a_folder_is_known_once_what_holds_it_was_listed(tmp_path: Path) -> None:
+    """The entry of a folder is had from the reading of what holds it; a file or a link isn't a folder."""
+    put(tmp_path / "a/b", b"")
+    (tmp_path / "c").symlink_to(tmp_path / "a")
+    listing = Listing()
+    assert listing.folder(str(tmp_path / "a")) is None
+
+    listing.entries(str(tmp_path))
+
+    found = listing.folder(str(tmp_path / "a"))
+    assert found is not None
+    assert found.inode() == (tmp_path / "a").stat().st_ino
+    assert listing.folder(str(tmp_path / "c")) is listing.folder(str(tmp_path / "a/b")) is None

@@ -147,7 +147,9 @@ class Registry(JobTable, UseTable):
         Args:
             understood: The ids of the models that were read.
         """
-        found = []
+        found: list[str] = []
+        if {row[0] for row in self._read("SELECT id FROM models")} <= set(understood):
+            return found
         for row in self._read(f"{fast_read.MODEL_ROWS} ORDER BY m.id"):
             if row[0] in understood:
                 continue
@@ -390,4 +392,4 @@ class Registry(JobTable, UseTable):
 
     def _read(self, statement: str, **parameters: object) -> list[tuple[object, ...]]:
         with self._engine.connect() as connection:
-            return [tuple(row) for row in connection.execute(sa.text(statement), parameters)]
+            return list(map(tuple, connection.execute(sa.text(statement), parameters).all()))  # fetched at once

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterator
 from operator import attrgetter
@@ -14,7 +13,8 @@ class Listing:
     """One reading of a tree. It doesn't notice later changes: a new reading needs a new one."""
 
     def __init__(self) -> None:
-        self._folders: dict[str, list[os.DirEntry[str]]] = {}
+        self._folders: dict[str, list[os.DirEntry[str]] | OSError] = {}
+        self._seen: dict[str, os.DirEntry[str]] = {}
 
     def entries(self, folder: str) -> list[os.DirEntry[str]]:
         """Return a folder's entries by name; an entry keeps its first stat result.
@@ -24,32 +24,49 @@ class Listing:
         """
         found = self._folders.get(folder)
         if found is None:
-            with os.scandir(folder) as entries:
-                found = sorted(entries, key=_NAME)
-            self._folders[folder] = found
+            found = self._read(folder)
+        if isinstance(found, OSError):
+            raise found
         return found
+
+    def readable(self, folder: str) -> list[os.DirEntry[str]]:
+        """Return a folder's entries by name; none if it can't be read."""
+        found = self._folders.get(folder)
+        if found is None:
+            found = self._read(folder)
+        return [] if isinstance(found, OSError) else found
+
+    def folder(self, path: str) -> os.DirEntry[str] | None:
+        """Return the entry of a folder that isn't a link, if the folder in which it lies was listed."""
+        return self._seen.get(path)
 
     def walk(self, folder: str) -> Iterator[os.DirEntry[str]]:
         """Yield everything below a folder, a folder before its content; what can't be read is left out."""
-        open_folders = [iter(self._readable(folder))]
+        open_folders = [iter(self.readable(folder))]
         while open_folders:
             for entry in open_folders[-1]:
                 yield entry
                 if entry.is_dir(follow_symlinks=False):
-                    open_folders.append(iter(self._readable(entry.path)))
+                    open_folders.append(iter(self.readable(entry.path)))
                     break
             else:
                 open_folders.pop()
 
     def folders(self, folder: str) -> Iterator[list[os.DirEntry[str]]]:
         """Yield the entries of a folder, then those of each folder below; what can't be read is left out."""
-        found = self._readable(folder)
-        yield found
-        for entry in found:
-            if entry.is_dir(follow_symlinks=False):
-                yield from self.folders(entry.path)
+        waiting = [folder]
+        while waiting:
+            found = self.readable(waiting.pop())
+            yield found
+            waiting += [entry.path for entry in reversed(found) if entry.is_dir(follow_symlinks=False)]
 
-    def _readable(self, folder: str) -> list[os.DirEntry[str]]:
-        with contextlib.suppress(OSError):
-            return self.entries(folder)
-        return []
+    def _read(self, folder: str) -> list[os.DirEntry[str]] | OSError:
+        found: list[os.DirEntry[str]] | OSError
+        try:
+            with os.scandir(folder) as entries:
+                found = sorted(entries, key=_NAME)
+            self._seen.update((entry.path, entry) for entry in found if entry.is_dir(follow_symlinks=False))
+        except OSError as err:
+            found = err
+        self._folders[folder] = found
+        return found

@@ -11,7 +11,7 @@ import os
 import shlex
 import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from operator import attrgetter
 from pathlib import Path
 
@@ -148,25 +148,25 @@ class _Judge:
 
     def __init__(self, base: Base, root: os.stat_result) -> None:
         self._base, self._root = base, root
-        self._class_bits = 3 if is_shared(root.st_mode) else 6
+        self._class_bits, whose = (3, "st_gid") if is_shared(root.st_mode) else (6, "st_uid")
+        self._kind: Callable[[os.stat_result], tuple[int, int]] = attrgetter("st_mode", whose)
+        """Returns the mode of something and whose it is, by which most of a base is judged."""
+        self._owner = self._kind(root)[1]
         self._own, self._quarantine = f"{base.own}/", f"{base.quarantine}/"
         self._secrets = frozenset(str(base.path / name) for name in _SECRETS)
 
     def unusable(self, listing: Listing) -> Iterator[tuple[str, os.stat_result]]:
         """Yield what lies in the base, has a mode and can't be used in full, with its status."""
-        usual = stat.S_IFREG | 0o6 << self._class_bits  # most of hundreds of thousands
-        mask = stat.S_IFMT(0o177777) | usual
-        whose, theirs = ("st_gid", self._root.st_gid) if self._class_bits == 3 else ("st_uid", self._root.st_uid)
-        owner, gone = attrgetter(whose), contextlib.suppress(OSError)
         for entries in listing.folders(str(self._base.path)):
-            for entry in entries:
-                if entry.is_symlink():
+            with_mode = [entry for entry in entries if not entry.is_symlink()]
+            with contextlib.suppress(OSError):  # all of a folder at once, where nothing is gone: hundreds of thousands
+                kinds = {self._kind(entry.stat(follow_symlinks=False)) for entry in with_mode}
+                if all(owner == self._owner and _allows_all(mode >> self._class_bits, mode) for mode, owner in kinds):
                     continue
-                with gone:
+            for entry in with_mode:
+                with contextlib.suppress(OSError):
                     found = entry.stat(follow_symlinks=False)
-                    is_theirs = owner(found) == theirs
-                    is_usual = is_theirs and found.st_mode & mask == usual
-                    if not (is_usual or self._is_usable(entry.path, found, is_theirs=is_theirs)):
+                    if not self._is_usable(entry.path, found, is_theirs=self._kind(found)[1] == self._owner):
                         yield entry.path, found
 
     def _is_usable(self, path: str, found: os.stat_result, *, is_theirs: bool) -> bool:
@@ -181,6 +181,12 @@ class _Judge:
             return 0o7
         is_written = path.startswith(self._own) and not path.startswith(self._quarantine)
         return 0o6 if is_written or path.rpartition("/")[0].endswith("/refs") else 0o4
+
+
+def _allows_all(bits: int, mode: int) -> bool:
+    """Return whether the bits of one class allow whatever a base needs of something with this mode."""
+    needs = 0o7 if stat.S_ISDIR(mode) else 0o6
+    return bits & needs == needs
 
 
 def _may_write(folder: Path) -> bool:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from modelshelf.domain.tiers import BREAKDOWN, Usage
 from modelshelf.store import fs
 from modelshelf.store.layout import Base
+from modelshelf.store.listing import Listing
 from modelshelf.store.tiers import marker, meter
 from tests.builders import AGED_S, Drawn, age, commit, lay_out, put
 from tests.invariants import du
@@ -398,3 +399,19 @@ def test_one_repository_is_measured_alone(tmp_path: Path) -> None:
     repo = base.repo("org/name")
 
     assert meter.measure_repo(repo).apparent_bytes == du(repo.path)[0]
+
+
+def test_what_others_delete_while_we_walk_is_not_counted(tmp_path: Path) -> None:
+    """A blob and its link that were deleted after their folders were listed count no byte; the others do."""
+    lay_out(tmp_path, "model a/b\n  commit a\n    gone.bin 5000\n    stays.bin 7000")
+    base, listing = Base(tmp_path), Listing()
+    for folder in listing.folders(str(tmp_path)):
+        assert folder
+    link = base.hub / "models--a--b/snapshots" / commit("a") / "gone.bin"
+    link.resolve().unlink()
+    link.unlink()
+
+    found = meter.measure(base, listing=listing)
+
+    assert found == meter.measure(base)
+    assert found.breakdown["orphans"] == 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from modelshelf.store.layout import Base, Repo
 from modelshelf.store.repos import scan
 from modelshelf.store.tiers import marker
 
+Sign = Callable[[Repo, CommitHash], str]
 _MANY = 50
 """From so many models on the files of all are read in one statement."""
 
@@ -44,13 +45,18 @@ class Library:
         """Return models, by default all, by name."""
         return self.at(self.reader.listed(listing))
 
-    def places(self) -> Places:
-        """Return a look at where models are, which asks each base once."""
-        return Places(self.reader, self.tiers, self.known.load() | self.reader.tier_ids(), Manifests(self.reader))
+    def places(self, signature: Sign = scan.signature) -> Places:
+        """Return a look at where models are, which asks each base once.
 
-    def at(self, rows: Sequence[ModelRow]) -> list[Model]:
-        """Return the models of rows that were read already, as they are now."""
-        look = self.places()
+        Args:
+            signature: Returns the signature of a snapshot's folders, or what it was when somebody looked.
+        """
+        ids = self.known.load() | self.reader.tier_ids()
+        return Places(self.reader, self.tiers, ids, Manifests(self.reader), signature)
+
+    def at(self, rows: Sequence[ModelRow], signature: Sign = scan.signature) -> list[Model]:
+        """Return the models of rows that were read already, as they are now; see `places`."""
+        look = self.places(signature)
         return [look.at(row) for row in rows]
 
     def model(self, model_name: str) -> Model:
@@ -216,6 +222,8 @@ class Places:
     tiers: Tiers
     known_ids: Mapping[str, str]
     manifests: Manifests
+    signature: Sign
+    """Returns the signature of a snapshot's folders."""
     bases: dict[str, Base] = field(default_factory=dict)
     offline: dict[tuple[str, bool], str] = field(default_factory=dict)
     """Why a base can't be read, by its path and whether it must have been used."""
@@ -288,7 +296,7 @@ class Places:
 
         If the folders' mtimes match the saved signature, nothing is missing.
         """
-        if row.complete and row.signature and scan.signature(repo, commit_hash) == row.signature:
+        if row.complete and row.signature and self.signature(repo, commit_hash) == row.signature:
             return 0, 1, 0
         files = self.manifests.selected(row)
         missing = scan.missing_files(repo, commit_hash, files)

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelshelf.domain.doctor_bases import BaseFacts, Sized
-from modelshelf.domain.names import BasePath, RepoId
+from modelshelf.domain.names import BasePath, CommitHash, RepoId
 from modelshelf.domain.tiers import CUSTOM, Tier, Tiers
 from modelshelf.domain.verify_report import Fault, Finding
 from modelshelf.errors import ShelfError
 from modelshelf.services.catalog.look import Look
 from modelshelf.store import ownership
 from modelshelf.store.known_bases import KnownBases
-from modelshelf.store.layout import Base
+from modelshelf.store.layout import Base, Repo
 from modelshelf.store.locks import bounded
 from modelshelf.store.mounts import mount_at, mount_of
 from modelshelf.store.probe import is_folder
@@ -47,7 +47,10 @@ class Examination(Look):
     @cached_property
     def models(self) -> list[Model]:
         """The registered models as they are now; none where the library can't be opened."""
-        return self._shelf.services.library.at(self.rows) if self._shelf is not None else []
+        return self._shelf.services.library.at(self.rows, self._signature) if self._shelf is not None else []
+
+    def _signature(self, repo: Repo, commit_hash: CommitHash) -> str:
+        return scan.signature(repo, commit_hash, self.base(Base(repo.root)).listing)
 
 
 def hung_bases(paths: Iterable[str]) -> dict[str, str]:
@@ -134,6 +137,7 @@ class Bases:
         if not exists:
             return facts
         seen, caches = self.look.base(base), (base.xet, base.old_transformers)
+        foreign = ownership.foreign(base, seen.listing)  # first: it looks at everything, which the others then needn't
         strays = {path: Sized(str(path), checkup.tree_bytes(path)) for path in checkup.strays(base)}
         unfinished = tuple(path for path in strays if checkup.is_unfinished(path))
         return replace(
@@ -143,11 +147,11 @@ class Bases:
             free_bytes=marker.free_bytes(base),
             free_entries=marker.free_entries(base),
             disk_bytes=checkup.disk_bytes(base),
-            usage_bytes=meter.measure(base).apparent_bytes,
+            usage_bytes=meter.measure(base, listing=seen.listing).apparent_bytes,
             strays=tuple(stray for path, stray in strays.items() if path not in unfinished),
             unfinished=tuple(strays[path] for path in unfinished),
             spare=tuple(Sized(str(path), checkup.tree_bytes(path)) for path in caches),
-            foreign=ownership.foreign(base, seen.listing),
+            foreign=foreign,
             mend=ownership.fix(base),
             closed_trees=tuple(map(str, checkup.closed_trees(base, seen))),
             faults=tuple(self._faults(base)),

@@ -20,7 +20,6 @@ from modelshelf.services.space.delete_old_copy import leaving
 from modelshelf.services.space.tiers import TierService
 from modelshelf.store.adopt import inventory
 from modelshelf.store.layout import Base
-from modelshelf.store.probe import is_folder
 from modelshelf.store.repos import recorded, scan, trees
 from modelshelf.store.repos.names import RepoNames
 from modelshelf.store.repos.recorded import Recorded
@@ -182,8 +181,8 @@ class _Scan:
     def _holds(self, place: _ScannedBase, sidecar: Sidecar, signature: str = "") -> bool:
         if place.offline or not sidecar.selected:
             return False
-        folder = self._names(place, sidecar.hf_path).repo.snapshot(sidecar.commit_hash)
-        return is_folder(folder) and not self._missing(place, sidecar, signature)
+        has_folder = self._names(place, sidecar.hf_path).has_snapshot(sidecar.commit_hash)
+        return has_folder and not self._missing(place, sidecar, signature)
 
     def _missing(self, place: _ScannedBase, sidecar: Sidecar, signature: str) -> int:
         """Return how many files of a sidecar's model are missing in a base; a file that was counted isn't again."""

@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 
 from modelshelf.domain.gc import GcItem, Needs, any_temporary, is_probe, is_temporary
@@ -20,6 +21,7 @@ from modelshelf.store.listing import Listing
 from modelshelf.store.repos import lost_links, scan
 from modelshelf.units import format_size
 
+_NAME = attrgetter("name")
 _NAMING = frozenset({"snapshots", "refs", "trees", ".no_exist"})
 """What says, or once said, which files a repository's blobs are."""
 
@@ -126,13 +128,16 @@ def is_all_needed(look: BaseState, repo_type: str, repo_id: RepoId, repo: Repo, 
     try:
         for folder in folders:  # grows
             entries = listing.entries(folder)
+            names = list(map(_NAME, entries))
+            if folder == blobs:
+                if not wanted >= set(names):
+                    return False
+                continue
             below = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
-            names = [entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)]
-            folders += below
-            area = folder[len(root) + 1 :].partition("/")[0]
-            is_needed = wanted >= set(names) if folder == blobs else not any_temporary(area, names)
-            if not is_needed or (names and folder == root):
+            area, has_files = folder[len(root) + 1 :].partition("/")[0], len(below) < len(entries)
+            if any_temporary(area, names) or (folder == root and has_files):
                 return False
+            folders += below
     except OSError:
         return False
     return True

@@ -14,6 +14,7 @@ from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import COMMIT_HASH, CommitHash, Digest, RefName, is_digest
 from modelshelf.store.layout import Repo
 from modelshelf.store.listing import Listing
+from modelshelf.store.probe import is_folder
 from modelshelf.store.repos import scan, trees
 
 
@@ -91,6 +92,11 @@ class RepoNames:
     def commits(self) -> list[CommitHash]:
         """The commits that have a snapshot folder."""
         return scan.snapshots(self.repo, self.listing)
+
+    def has_snapshot(self, commit_hash: CommitHash) -> bool:
+        """Return whether a commit has a snapshot folder, or a link to one."""
+        path = f"{self.repo.snapshots}/{commit_hash}"
+        return self.listing.folder(path) is not None or is_folder(Path(path))
 
     @cached_property
     def listed_commits(self) -> list[CommitHash]:

@@ -17,6 +17,7 @@ from modelshelf.store.repos import scan
 from modelshelf.store.repos.names import RepoNames
 
 _DIGEST, _PATH, _NAME = attrgetter("digest"), attrgetter("path"), attrgetter("name")
+_SIZE = attrgetter("st_size")
 
 
 class Recorded(NamedTuple):
@@ -58,7 +59,8 @@ def _is_as_recorded(names: RepoNames, models: Sequence[Recorded]) -> bool:
 def missing_files(names: RepoNames, model: Recorded) -> list[FileEntry]:
     """Return the files whose path in the snapshot doesn't lead to a file of their size, like `scan.missing_files`."""
     if is_as_recorded(names, [model]):
-        sizes = {entry.name: entry.stat().st_size for entry in names.listing.entries(str(names.repo.blobs))}
+        entries = names.listing.entries(str(names.repo.blobs))
+        sizes = dict(zip(map(_NAME, entries), map(_SIZE, map(os.DirEntry.stat, entries)), strict=True))
         return [file for file in model.files if sizes.get(file.digest) != file.size_bytes]
     return scan.missing_files(names.repo, model.commit_hash, model.files)
 

@@ -118,16 +118,27 @@ def missing_files(repo: Repo, commit_hash: CommitHash, files: Iterable[FileEntry
     return missing
 
 
-def signature(repo: Repo, commit_hash: CommitHash) -> str:
+def signature(repo: Repo, commit_hash: CommitHash, listing: Listing | None = None) -> str:
     """Return a token that changes when a name in the snapshot's folder or among the blobs comes or goes.
 
-    With it a listing can trust an earlier full scan; empty if the folders don't exist.
+    With it a list of models can trust an earlier full scan; empty if the folders don't exist.
+
+    Args:
+        repo: The repository.
+        commit_hash: The snapshot's commit.
+        listing: What was seen of it already.
     """
+    paths = f"{repo.snapshots}/{commit_hash}", str(repo.blobs)
     try:
-        snapshot = os.stat(f"{repo.snapshots}/{commit_hash}")  # noqa: PTH116 - asked for each model of a library
-        return signature_of(snapshot, os.stat(repo.blobs))  # noqa: PTH116 - as above
+        snapshot, blobs = (_folder_status(path, listing) for path in paths)
+        return signature_of(snapshot, blobs)
     except OSError:
         return ""
+
+
+def _folder_status(path: str, listing: Listing | None) -> os.stat_result:
+    entry = listing.folder(path) if listing is not None else None
+    return os.stat(path) if entry is None else entry.stat()  # noqa: PTH116 - asked for each model of a library
 
 
 def signature_of(snapshot: os.stat_result, blobs: os.stat_result) -> str:

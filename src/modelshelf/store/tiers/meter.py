@@ -18,9 +18,9 @@ import os
 import stat
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from operator import attrgetter
 
 from modelshelf.domain.names import FilePath, is_digest, looks_like_repo
 from modelshelf.domain.outside import int_of, list_of, object_of, sequence_of, size_of
@@ -28,11 +28,14 @@ from modelshelf.domain.tiers import BREAKDOWN, Usage
 from modelshelf.errors import BadInput, ShelfError
 from modelshelf.store import fs
 from modelshelf.store.layout import Base, Repo
+from modelshelf.store.listing import Listing
 from modelshelf.store.probe import is_there
 from modelshelf.store.small_files import LIST_BYTES, read_small_json
 
 PARTIAL_SUFFIXES = (".incomplete", ".downloadInProgress", ".aim-tmp", fs.TEMPORARY, ".tmp")
 """Suffixes of unfinished files: huggingface_hub's, other tools', and ours."""
+_SIZE, _BLOCKS, _LINKS = attrgetter("st_size"), attrgetter("st_blocks"), attrgetter("st_nlink")
+_WHERE = attrgetter("st_dev", "st_ino", "st_nlink")
 _FORMAT = 2
 _SETTLED_NS = 2 * 10**9
 
@@ -53,14 +56,14 @@ class Subtotal:
     growing: bool = False
     """Whether something in it may grow without a name changing."""
 
-    def add(self, found: os.stat_result, kind: str) -> None:
-        """Count one entry that isn't a folder."""
-        if found.st_nlink > 1:
-            where = (found.st_dev, found.st_ino, found.st_nlink)
-            self.linked.append((*where, found.st_size, found.st_blocks * 512, kind))
-            return
-        self.apparent[kind] = self.apparent.get(kind, 0) + found.st_size
-        self.allocated_bytes += found.st_blocks * 512
+    def add(self, found: Sequence[os.stat_result], kind: str) -> None:
+        """Count entries that aren't folders."""
+        if max(map(_LINKS, found), default=1) > 1:
+            shared = [one for one in found if one.st_nlink > 1]
+            self.linked += [(*_WHERE(one), one.st_size, one.st_blocks * 512, kind) for one in shared]
+            found = [one for one in found if one.st_nlink == 1]
+        self.apparent[kind] = self.apparent.get(kind, 0) + sum(map(_SIZE, found))
+        self.allocated_bytes += sum(map(_BLOCKS, found)) * 512
 
     def add_folder(self, path: str, found: os.stat_result, kind: str) -> None:
         """Count a folder without its content."""
@@ -74,7 +77,12 @@ class Subtotal:
 
 
 def measure(
-    base: Base, *, rescan: bool = False, keep: bool = False, unfinished: Collection[str] = frozenset()
+    base: Base,
+    *,
+    rescan: bool = False,
+    keep: bool = False,
+    unfinished: Collection[str] = frozenset(),
+    listing: Listing | None = None,
 ) -> Usage:
     """Return what is under a base.
 
@@ -84,20 +92,21 @@ def measure(
         keep: Keep the results for the next time, for callers that change the base anyway. Asking writes nothing.
         unfinished: The folders' names of repositories whose files are still coming: there a blob without a link is
             part of a download, and no orphan.
+        listing: What was seen of it already, and is to be seen of it.
     """
     kept = {} if rescan else {name: found for name, found in _load(base).items() if name not in unfinished}
-    fresh: dict[str, Subtotal] = {}
-    parts = list(_measure_base(base, kept, fresh, unfinished))
+    walk = _Walk(base, kept, unfinished, listing)
+    parts = list(walk.parts())
     if kept and _has_unseen_links(parts):
-        return measure(base, rescan=True, keep=keep, unfinished=unfinished)
-    if keep and (fresh.keys() != kept.keys() or any(fresh[name] is not kept[name] for name in fresh)):
-        _save(base, fresh)
+        return measure(base, rescan=True, keep=keep, unfinished=unfinished, listing=listing)
+    if keep and (walk.fresh.keys() != kept.keys() or any(walk.fresh[name] is not kept[name] for name in walk.fresh)):
+        _save(base, walk.fresh)
     return _sum(parts)
 
 
 def measure_repo(repo: Repo) -> Usage:
     """Return what is in one repository's folder."""
-    return _sum([_measure_repo(str(repo.path))])
+    return _sum([_Walk(Base(repo.root), {}).repo(str(repo.path))])
 
 
 def _has_unseen_links(parts: list[Subtotal]) -> bool:
@@ -126,100 +135,140 @@ def _sum(parts: list[Subtotal]) -> Usage:
     return Usage(sum(breakdown.values()), allocated_bytes, breakdown, sum(part.hole_bytes for part in parts))
 
 
-def _measure_base(
-    base: Base, kept: dict[str, Subtotal], fresh: dict[str, Subtotal], unfinished: Collection[str]
-) -> Iterator[Subtotal]:
-    kinds = {base.xet: "xet", base.old_transformers: "transformers", base.own: "other"}
-    rest = Subtotal()
-    _add_folder(rest, str(base.path.resolve()), "other")  # a base may be a link; its content is elsewhere
-    # Our own folder first: a blob that is published meanwhile is then counted twice instead of never.
-    for entry in sorted(_entries(str(base.path)), key=lambda entry: entry.path != str(base.own)):
-        if entry.path == str(base.hub) and entry.is_dir(follow_symlinks=False):
-            yield from _measure_hub(base, entry.path, kept, fresh, unfinished)
-        else:
-            _add(rest, entry, kinds.get(Path(entry.path), "other"), base)
-    yield rest
+class _Walk:
+    """One walk over a base.
+
+    Args:
+        base: The base.
+        kept: What was kept of its repositories, by their folders' names.
+        unfinished: See `measure`.
+        listing: See `measure`; without one every folder is read, and nothing of it is remembered.
+    """
+
+    def __init__(
+        self,
+        base: Base,
+        kept: dict[str, Subtotal],
+        unfinished: Collection[str] = frozenset(),
+        listing: Listing | None = None,
+    ) -> None:
+        self._base, self._kept, self._unfinished, self._listing = base, kept, unfinished, listing
+        self._entries = listing.readable if listing is not None else _read
+        self.fresh: dict[str, Subtotal] = {}
+        """What can be kept of its repositories."""
+
+    def parts(self) -> Iterator[Subtotal]:
+        """Yield a base's repositories, and what else is in it."""
+        base, rest = self._base, Subtotal()
+        kinds = {str(base.xet): "xet", str(base.old_transformers): "transformers", str(base.own): "other"}
+        _add_folder(rest, str(base.path.resolve()), "other")  # a base may be a link; its content is elsewhere
+        # Our own folder first: a blob that is published meanwhile is then counted twice instead of never.
+        for entry in sorted(self._entries(str(base.path)), key=lambda entry: entry.path != str(base.own)):
+            if entry.path == str(base.hub) and entry.is_dir(follow_symlinks=False):
+                yield from self._hub(entry.path)
+            else:
+                self._add(rest, entry, kinds.get(entry.path, "other"))
+        yield rest
+
+    def _hub(self, hub: str) -> Iterator[Subtotal]:
+        rest = Subtotal()
+        before_ns = time.time_ns() - _SETTLED_NS
+        _add_folder(rest, hub, "other")
+        for entry in self._entries(hub):
+            is_folder = entry.is_dir(follow_symlinks=False)
+            if is_folder and looks_like_repo(entry.name):
+                old, is_coming = self._kept.get(entry.name), entry.name in self._unfinished
+                is_as_kept = old is not None and self._is_unchanged(hub, old)
+                subtotal = old if old is not None and is_as_kept else self.repo(entry.path, is_coming)
+                if is_as_kept or (subtotal.settled(before_ns) and not is_coming):
+                    self.fresh[entry.name] = subtotal
+                yield subtotal
+            else:
+                self._add(rest, entry, "shared" if is_folder and entry.name == "blobs" else "other")
+        yield rest
+
+    def repo(self, path: str, is_coming: bool = False) -> Subtotal:
+        """Return what is in a repository's folder."""
+        subtotal, linked_names, blobs = Subtotal(), set[str](), dict[str, os.stat_result]()
+        _add_folder(subtotal, path, "models")
+        waiting = [path]
+        while waiting:
+            folder = waiting.pop()
+            entries = self._entries(folder)
+            below = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
+            if below:
+                entries = [entry for entry in entries if not entry.is_dir(follow_symlinks=False)]
+                waiting += [entry.path for entry in below]
+                for entry, found in _with_status(below):
+                    subtotal.add_folder(entry.path, found, "models")
+            if folder == f"{path}/blobs":
+                blobs = {entry.name: found for entry, found in _with_status(entries)}
+            else:
+                subtotal.add([found for _, found in _with_status(entries)], "models")
+                linked_names.update(_linked_names(entries))
+        _add_blobs(subtotal, blobs, linked_names, "partial" if is_coming else "orphans")
+        above = path.rindex("/") + 1
+        subtotal.folders = {folder[above:]: mtime for folder, mtime in subtotal.folders.items()}
+        return subtotal
+
+    def _add(self, subtotal: Subtotal, entry: os.DirEntry[str], kind: str) -> None:
+        """Count an entry and everything below it as one kind; what is under `incoming` is partial."""
+        found = _lstat(entry)
+        if found is None:
+            return
+        if not stat.S_ISDIR(found.st_mode):
+            subtotal.add([found], kind)
+            if entry.path.endswith(".part") and kind == "partial":
+                subtotal.hole_bytes += max(0, found.st_size - found.st_blocks * 512)
+            return
+        subtotal.add_folder(entry.path, found, kind)
+        kind = "partial" if entry.path == str(self._base.incoming) else kind
+        for child in self._entries(entry.path):
+            self._add(subtotal, child, kind)
+
+    def _is_unchanged(self, hub: str, kept: Subtotal) -> bool:
+        try:
+            return all(self._mtime_ns(f"{hub}/{folder}") == mtime for folder, mtime in kept.folders.items())
+        except OSError:
+            return False
+
+    def _mtime_ns(self, folder: str) -> int:
+        entry = self._listing.folder(folder) if self._listing is not None else None
+        return (entry.stat(follow_symlinks=False) if entry is not None else os.lstat(folder)).st_mtime_ns
 
 
-def _measure_hub(
-    base: Base, hub: str, kept: dict[str, Subtotal], fresh: dict[str, Subtotal], unfinished: Collection[str]
-) -> Iterator[Subtotal]:
-    rest = Subtotal()
-    before_ns = time.time_ns() - _SETTLED_NS
-    _add_folder(rest, hub, "other")
-    for entry in _entries(hub):
-        is_folder = entry.is_dir(follow_symlinks=False)
-        if is_folder and looks_like_repo(entry.name):
-            old, is_coming = kept.get(entry.name), entry.name in unfinished
-            subtotal = old if old is not None and _unchanged(hub, old) else _measure_repo(entry.path, is_coming)
-            if subtotal is old or (subtotal.settled(before_ns) and not is_coming):
-                fresh[entry.name] = subtotal
-            yield subtotal
-        else:
-            _add(rest, entry, "shared" if is_folder and entry.name == "blobs" else "other", base)
-    yield rest
+def _with_status(entries: list[os.DirEntry[str]]) -> list[tuple[os.DirEntry[str], os.stat_result]]:
+    """Return entries with their status, without those that others deleted while we walk."""
+    try:
+        return [(entry, entry.stat(follow_symlinks=False)) for entry in entries]
+    except OSError:
+        return [(entry, found) for entry in entries if (found := _lstat(entry)) is not None]
 
 
-def _measure_repo(path: str, is_coming: bool = False) -> Subtotal:
-    subtotal, unlinked = Subtotal(), "partial" if is_coming else "orphans"
-    _add_folder(subtotal, path, "models")
-    linked_digests: set[str] = set()
-    blobs: list[tuple[str, os.stat_result]] = []
-    for entry in _entries(path):
-        if entry.name == "blobs" and entry.is_dir(follow_symlinks=False):
-            _add_folder(subtotal, entry.path, "models")
-            for blob in _entries(entry.path):
-                found = _lstat(blob)
-                if found is not None and not stat.S_ISDIR(found.st_mode):
-                    blobs.append((blob.name, found))
-                else:
-                    _add_repo_entry(subtotal, blob, linked_digests)
-        else:
-            _add_repo_entry(subtotal, entry, linked_digests)
-    for name, found in blobs:
-        _add_blob(subtotal, name, found, "models" if name in linked_digests else unlinked)
-    above = path.rindex("/") + 1
-    subtotal.folders = {folder[above:]: mtime for folder, mtime in subtotal.folders.items()}
-    return subtotal
+def _linked_names(entries: list[os.DirEntry[str]]) -> list[str]:
+    """Return the names of what the links among entries lead to."""
+    links = [entry.path for entry in entries if entry.is_symlink()]
+    try:
+        return [os.readlink(link).rpartition("/")[2] for link in links]  # noqa: PTH115 - a Path doubles the walk
+    except OSError:
+        return [_text_of(link).rpartition("/")[2] for link in links]
 
 
-def _add_blob(subtotal: Subtotal, name: str, found: os.stat_result, kind: str) -> None:
-    if is_digest(name):
-        subtotal.add(found, kind)
-    else:
+def _text_of(link: str) -> str:
+    try:
+        return os.readlink(link)  # noqa: PTH115 - as above
+    except OSError:
+        return ""
+
+
+def _add_blobs(subtotal: Subtotal, blobs: dict[str, os.stat_result], linked: set[str], unlinked: str) -> None:
+    """Count what is in a folder of blobs: those that a snapshot links to, and the others as `unlinked`."""
+    whole = {name: found for name, found in blobs.items() if is_digest(name)}
+    subtotal.add([found for name, found in whole.items() if name in linked], "models")
+    subtotal.add([found for name, found in whole.items() if name not in linked], unlinked)
+    for name in blobs.keys() - whole.keys():
         subtotal.growing = True
-        subtotal.add(found, "partial" if name.endswith(PARTIAL_SUFFIXES) else "other")
-
-
-def _add_repo_entry(subtotal: Subtotal, entry: os.DirEntry[str], linked_digests: set[str]) -> None:
-    found = _lstat(entry)
-    if found is None:
-        return
-    if stat.S_ISDIR(found.st_mode):
-        subtotal.add_folder(entry.path, found, "models")
-        for child in _entries(entry.path):
-            _add_repo_entry(subtotal, child, linked_digests)
-        return
-    if stat.S_ISLNK(found.st_mode):
-        with contextlib.suppress(OSError):  # others delete while we walk
-            linked_digests.add(os.readlink(entry.path).rpartition("/")[2])  # noqa: PTH115 - a Path doubles the walk
-    subtotal.add(found, "models")
-
-
-def _add(subtotal: Subtotal, entry: os.DirEntry[str], kind: str, base: Base) -> None:
-    """Count an entry and everything below it as one kind; what is under `incoming` is partial."""
-    found = _lstat(entry)
-    if found is None:
-        return
-    if not stat.S_ISDIR(found.st_mode):
-        subtotal.add(found, kind)
-        if entry.path.endswith(".part") and kind == "partial":
-            subtotal.hole_bytes += max(0, found.st_size - found.st_blocks * 512)
-        return
-    subtotal.add_folder(entry.path, found, kind)
-    kind = "partial" if entry.path == str(base.incoming) else kind
-    for child in _entries(entry.path):
-        _add(subtotal, child, kind, base)
+        subtotal.add([blobs[name]], "partial" if name.endswith(PARTIAL_SUFFIXES) else "other")
 
 
 def _add_folder(subtotal: Subtotal, path: str, kind: str) -> None:
@@ -227,7 +276,7 @@ def _add_folder(subtotal: Subtotal, path: str, kind: str) -> None:
         subtotal.add_folder(path, os.lstat(path), kind)
 
 
-def _entries(path: str) -> list[os.DirEntry[str]]:
+def _read(path: str) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(path) as entries:
             return list(entries)
@@ -240,13 +289,6 @@ def _lstat(entry: os.DirEntry[str]) -> os.stat_result | None:
         return entry.stat(follow_symlinks=False)
     except OSError:
         return None
-
-
-def _unchanged(hub: str, kept: Subtotal) -> bool:
-    try:
-        return all(os.lstat(f"{hub}/{folder}").st_mtime_ns == mtime for folder, mtime in kept.folders.items())
-    except OSError:
-        return False
 
 
 def _load(base: Base) -> dict[str, Subtotal]:
