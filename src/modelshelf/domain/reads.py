@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 SLACK_S = 60.0
 """By so much a clock, or the seconds between an opening and its record, may differ."""
@@ -49,8 +50,7 @@ def why_not_kept(options: Collection[str], *, is_network: bool) -> str:
     return "Another machine keeps its access times." if is_network else ""
 
 
-@dataclass(frozen=True, slots=True)
-class FileTimes:
+class FileTimes(NamedTuple):
     """When a blob was last read and written, in seconds since 1970."""
 
     read_at: float

@@ -28,9 +28,11 @@ def of_repo(repo: Repo, commit_hash: CommitHash) -> ReadTimes:
     """Return those of all blobs of a repository that has one model; of its snapshot's files where it has no blobs."""
     found = list[os.stat_result]()
     with contextlib.suppress(OSError), os.scandir(repo.blobs) as entries:
-        for entry in entries:
-            with contextlib.suppress(OSError):  # a link to a drive that isn't mounted
-                found.append(entry.stat())
+        blobs = list(entries)
+        try:
+            found = [blob.stat() for blob in blobs]
+        except OSError:  # a link to a drive that isn't mounted
+            found = _stats(map(Path, blobs))
     return _read_times(found or _stats(path for _, path in scan.snapshot_files(repo, commit_hash)))
 
 
@@ -48,6 +50,6 @@ def _stats(paths: Iterable[Path]) -> list[os.stat_result]:
 
 
 def _read_times(found: Iterable[os.stat_result]) -> ReadTimes:
-    found = list({(one.st_dev, one.st_ino): one for one in found}.values())
-    times = tuple(FileTimes(one.st_atime, one.st_mtime, one.st_size) for one in found)
-    return ReadTimes(times, frozenset((one.st_dev, one.st_ino) for one in found))
+    files = {(one.st_dev, one.st_ino): one for one in found}
+    times = tuple(FileTimes(one.st_atime, one.st_mtime, one.st_size) for one in files.values())
+    return ReadTimes(times, frozenset(files))
