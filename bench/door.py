@@ -3,8 +3,9 @@
     python bench/door.py [--rounds 5] [--requests 1000] [--litellm build/litellm/bin/litellm]
 
 The engine is a program that answers at once from bytes that it has ready. The same client asks it directly, through
-`shelf serve` and, where it is named, LiteLLM's proxy, in turns, over connections that stay open; the first round
-is thrown away. The streams are 16 of 200 events each: paced, an event in 5 ms, and as fast as they go. For the proxy:
+`shelf serve`, a bare door and, where it is named, LiteLLM's proxy, in turns, over connections that stay open; the first
+round is thrown away. The bare door is the bound of ours: uvicorn and aiohttp, as we run them, and nothing between. The
+streams are 16 of 200 events each: paced, an event in 5 ms, and as fast as they go. For the proxy:
 python -m venv build/litellm && build/litellm/bin/pip install 'litellm[proxy]'
 """
 
@@ -14,6 +15,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import socket
 import statistics
 import subprocess
 import sys
@@ -23,6 +25,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+import aiohttp
+import uvicorn
 
 import _measure
 import look
@@ -214,6 +219,35 @@ def serve_engine() -> None:
     asyncio.run(serve())
 
 
+def serve_bare(upstream: str) -> None:
+    """Be a door that only passes bytes on, and print its URL."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sessions: list[aiohttp.ClientSession] = []
+
+    async def door(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        if not sessions:
+            connector = aiohttp.TCPConnector(limit=0)
+            sessions.append(aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()))
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body, more = body + message["body"], message["more_body"]
+        url, head = f"{upstream}{scope['path']}", {"Content-Type": "application/json"}
+        async with sessions[0].post(url, headers=head, data=body) as answer:
+            headers = [(name.lower(), value) for name, value in answer.raw_headers if name != b"Transfer-Encoding"]
+            await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+            async for chunk in answer.content.iter_any():
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
+    config = uvicorn.Config(door, http="httptools", loop="asyncio", lifespan="off", access_log=False, log_level="error")
+    uvicorn.Server(config).run(sockets=[listener])
+
+
 @contextlib.contextmanager
 def running(*command: str, log: Path, **more: str) -> Iterator[Callable[[str], str]]:
     """Run a program until the end; gives what waits for a line of its output that begins so."""
@@ -240,6 +274,13 @@ def running(*command: str, log: Path, **more: str) -> Iterator[Callable[[str], s
 def engine(folder: Path) -> Iterator[str]:
     """Run the engine in a process of its own; gives its URL."""
     with running(sys.executable, __file__, "--serve-engine", log=folder / "engine.log") as line:
+        yield line("http").strip()
+
+
+@contextlib.contextmanager
+def bare(folder: Path, upstream: str) -> Iterator[str]:
+    """Run the bare door; gives its URL."""
+    with running(sys.executable, __file__, "--serve-bare", upstream, log=folder / "bare.log") as line:
         yield line("http").strip()
 
 
@@ -273,13 +314,18 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=1000, help="requests of each kind in a round (1000)")
     parser.add_argument("--litellm", metavar="PROGRAM", help="LiteLLM's proxy, to be measured as well")
     parser.add_argument("--serve-engine", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--serve-bare", metavar="URL", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.serve_bare:
+        serve_bare(args.serve_bare)
+        return
     if args.serve_engine:
         serve_engine()
         return
     with tempfile.TemporaryDirectory(prefix="modelshelf-bench-") as name, contextlib.ExitStack() as stack:
         upstream = stack.enter_context(engine(Path(name)))
         doors = {"shelf serve": stack.enter_context(shelf(Path(name), upstream))}
+        doors["a bare door"] = stack.enter_context(bare(Path(name), upstream))
         if args.litellm:
             doors["LiteLLM's proxy"] = stack.enter_context(litellm(args.litellm, Path(name), upstream))
         print(_measure.machine(Path(name)), flush=True)

@@ -3,8 +3,8 @@
     python bench/serving.py [--rounds 5] [--gguf FILE]
 
 Two models are the same GGUF file in two repositories, and MAX_LOADED is 1, so a request to the other one ends an engine
-and starts one. Beside it: the same request to a model that is loaded. Without --gguf it is the demo's model
-(`make demo` builds it).
+and starts one. Beside it: the same request to a model that is loaded, which has the question in its cache; and
+the bound, the same program started by hand. Without --gguf it is the demo's model (`make demo` builds it).
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ import psutil
 import _measure
 
 ROOT = Path(__file__).parents[1]
+WORKER = ROOT / "src" / "modelshelf" / "engines" / "llama_worker.py"
 BUILT = ROOT / ".demo" / "upstream" / "hub" / "models--HuggingFaceTB--SmolLM2-135M-Instruct-GGUF" / "snapshots"
 MODELS = ("one", "two")
 AIM_START_S, AIM_MEMORY_BYTES, AIM_SWAP_S = 1.0, 80e6, 0.6
@@ -46,7 +47,7 @@ def main() -> None:
         environment = build(Path(name), file.resolve())
         print(_measure.machine(Path(name)), flush=True)
         measure_start(environment, args.rounds)
-        measure_swap(environment, args.rounds)
+        measure_swap(environment, args.rounds, file.resolve())
 
 
 def build(folder: Path, file: Path) -> dict[str, str]:
@@ -113,19 +114,39 @@ def measure_start(environment: Mapping[str, str], rounds: int) -> None:
           f" its own {_judged(held.uss, AIM_MEMORY_BYTES)}")  # fmt: skip
 
 
-def measure_swap(environment: Mapping[str, str], rounds: int) -> None:
+def measure_swap(environment: Mapping[str, str], rounds: int, file: Path) -> None:
     """Print the time from a question to its first token, when the other model is loaded and when this one is."""
-    swaps, warm = [], []
+    swaps, warm, bare = [], [], []
     with serving(environment) as (_, host):
         for number in range(2 * rounds + 2):
             model = MODELS[number % 2]
             swap_s, warm_s = first_token_s(host, model), first_token_s(host, model)
+            bare_s = bare_first_token_s(file)
             if number > 1:
                 swaps.append(swap_s)
                 warm.append(warm_s)
+                bare.append(bare_s)
     middle_s = statistics.median(swaps)
     print(f"first token of the other model: {middle_s:.2f} s ({min(swaps):.2f} to {max(swaps):.2f}); of the same one:"
           f" {statistics.median(warm):.3f} s; aim {AIM_SWAP_S:g} s: {_judged(middle_s, AIM_SWAP_S)}")  # fmt: skip
+    print(f"the bound, llama.cpp started by hand until its first token: {statistics.median(bare):.2f} s"
+          f" ({min(bare):.2f} to {max(bare):.2f})")  # fmt: skip
+
+
+def bare_first_token_s(file: Path) -> float:
+    """Return the seconds from the start of llama.cpp, as a server starts it, to the first token of the question."""
+    words = ["-P", str(WORKER), "--model", str(file), "--ctx-size", "8192", "--parallel", "4", "--kv-unified"]
+    began_s = time.monotonic()
+    with subprocess.Popen(
+        [sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as child:
+        try:
+            assert child.stdout is not None
+            said = next(line for line in child.stdout if "listening on http://" in line)
+            listened_s = time.monotonic() - began_s
+            return listened_s + first_token_s(said.rpartition("http://")[2].strip(), "m")
+        finally:
+            child.kill()
 
 
 def first_token_s(host: str, model: str) -> float:

@@ -87,7 +87,7 @@ class Scheduler:
 
     def due_s(self, now_s: float) -> float | None:
         """Return when to send the next `Tick`; None as long as nothing hangs on time."""
-        times = [engine.leaves_at_s for engine in self.engines.values() if engine.leaves_at_s is not None]
+        times = [at_s for engine in self.engines.values() if (at_s := engine.leaves_at_s) is not None]
         waiting = [engine for engine in self.engines.values() if engine.wants_start]
         if waiting:
             turns = [engine.ready_since_s for engine in self.engines.values() if engine.state is EngineState.READY]

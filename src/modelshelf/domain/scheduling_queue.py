@@ -39,6 +39,8 @@ class FairQueue:
         Args:
             running: The keys of the requests that are answered now.
         """
+        if len(self.asked) == 1:
+            return self.asked.pop()
         answered = Counter(running)
         chosen = min(self.asked, key=lambda each: answered[each.key])
         self.asked.remove(chosen)

@@ -82,13 +82,13 @@ class Asked:
         Args:
             served: The engine.
         """
-        name = json.dumps(served.upstream_model).encode()
         chosen = {} if served.names_tools else _only_the_named_tool(self.fields)
         is_kept = not chosen and not self.fields.keys() & set(_OURS)
         if is_kept and b"\\u" not in self.body:  # which could spell the field otherwise
             places = list(islice(_MODEL.finditer(self.body), 2))
             if len(places) == 1:
                 place = places[0]
+                name = json.dumps(served.upstream_model).encode()
                 return b'%s"model":%s%s' % (self.body[: place.start()], name, self.body[place.end() :])
         kept = {key: value for key, value in self.fields.items() if key not in _OURS}
         return json.dumps(kept | chosen | {"model": served.upstream_model}, separators=(",", ":")).encode()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import Request
-from fastapi.responses import Response
 from fastapi.routing import APIRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from modelshelf.domain.serving import Endpoint
 from modelshelf.errors import ShelfError
@@ -23,19 +23,17 @@ from modelshelf.server.gateway.relay import Door, Relay
 class PlainRoute(APIRoute):
     """A route whose endpoint is handed the request as it is and returns the response."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the endpoint, with errors in the shape of its path."""
-        endpoint = self.endpoint
-
-        async def handle(request: Request) -> Response:
-            try:
-                answer: Response = await endpoint(request)
-            except ShelfError as err:
-                shape = shape_of(request.scope["path"])
-                return Json(shape(err), err.status, headers_of(err)) if shape else problem(err)
-            return answer
-
-        return handle
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request; errors have the shape of its path."""
+        if scope["method"] not in (self.methods or ()):
+            await super().handle(scope, receive, send)
+            return
+        try:
+            answer: ASGIApp = await self.endpoint(Request(scope, receive, send))
+        except ShelfError as err:
+            shape = shape_of(scope["path"])
+            answer = Json(shape(err), err.status, headers_of(err)) if shape else problem(err)
+        await answer(scope, receive, send)
 
 
 def relaying(

@@ -292,12 +292,12 @@ class RunLoop:
         return task
 
     def _set_timer(self, due_s: float | None) -> None:
-        """Let the next tick come when it is due."""
+        """Let the next tick come when it is due, or before: each request puts the end of its engine off."""
+        if due_s is None or (self._timer is not None and self._timer.when() <= due_s):
+            return
         if self._timer is not None:
-            if self._timer.when() == due_s:
-                return
             self._timer.cancel()
-        self._timer = None if due_s is None else self._loop.call_at(due_s, self._tick)
+        self._timer = self._loop.call_at(due_s, self._tick)
 
     def _tick(self) -> None:
         self._timer = None
