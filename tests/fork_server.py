@@ -1,4 +1,4 @@
-"""Runs Python modules in forks of one process that has imported what they need: `python fork_server.py DESCRIPTOR`.
+"""Runs Python code in forks of one process that has imported what it needs: `python fork_server.py DESCRIPTOR`.
 
 A fork is a process of its own, which only hasn't spent its time on imports. `tests/forked.py` asks for it.
 """
@@ -75,7 +75,7 @@ def _tell(descriptor: int, number: int) -> None:
 
 
 def become(wanted: dict[str, Any], descriptors: list[int]) -> None:
-    """Make this process what `python -m MODULE WORD…` would be, and run the module."""
+    """Make this process what `python -m MODULE WORD…` or `python -c CODE WORD…` would be, and run it."""
     for stream, descriptor in enumerate(descriptors[:3]):
         os.dup2(descriptor, stream)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
@@ -85,15 +85,24 @@ def become(wanted: dict[str, Any], descriptors: list[int]) -> None:
     os.environ.update(wanted["environ"])
     time.tzset()
     sys.path[0] = wanted["cwd"]
-    sys.argv = [wanted["module"], *wanted["words"]]
     gc.enable()
     try:
-        runpy.run_module(wanted["module"], run_name="__main__", alter_sys=True)
+        _run(wanted["module"], wanted["words"])
     except SystemExit as end:
         if not isinstance(end.code, int | None):
             raise
         leave(end.code or 0)
     leave(0)
+
+
+def _run(module: str, words: list[str]) -> None:
+    if module == "-c":
+        code, *words = words
+        sys.argv = ["-c", *words]
+        exec(code, {"__name__": "__main__"})
+    else:
+        sys.argv = [module, *words]
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 def leave(code: int) -> None:

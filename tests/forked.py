@@ -43,6 +43,11 @@ def can_fork(environ: Mapping[str, str]) -> bool:
     return {name: value for name, value in environ.items() if is_read_early(name)} == EARLY
 
 
+def option_of(module: str) -> list[str]:
+    """Return how an interpreter is told to run a module, or code."""
+    return ["-c"] if module == "-c" else ["-m", module]
+
+
 @functools.cache
 def _server() -> socket.socket:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -61,7 +66,7 @@ def _umask() -> int:
 
 
 class Forked:
-    """What `subprocess.Popen` would be for `python -m MODULE WORD…`, with text and without a stdin."""
+    """What `subprocess.Popen` would be for `python -m MODULE WORD…` or `-c CODE WORD…`, with text, without a stdin."""
 
     def __init__(
         self, module: str, words: Sequence[str], cwd: Path, environ: Mapping[str, str], output: int | None = None
@@ -69,13 +74,13 @@ class Forked:
         """Start it.
 
         Args:
-            module: The module.
-            words: Its words.
+            module: The module, or `-c`.
+            words: Its words; the first is the code after `-c`.
             cwd: Its working directory.
             environ: Its whole environment, one that `can_fork`.
             output: A descriptor for stdout and stderr; by default each has a pipe.
         """
-        self.args = ["python", "-m", module, *words]
+        self.args = ["python", *option_of(module), *words]
         self.returncode: int | None = None
         self.stdout: IO[str] | None = None
         self.stderr: IO[str] | None = None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.forked import EARLY
+from tests.world import start_module
 
 
 @dataclass
@@ -19,7 +21,7 @@ class StockClient:
     @property
     def env(self) -> dict[str, str]:
         """Its environment, without ours."""
-        return {
+        return EARLY | {
             "HOME": str(self.base.parent),
             "HF_HOME": str(self.base),
             "HF_ENDPOINT": self.url,
@@ -31,15 +33,18 @@ class StockClient:
 
     def hf(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run the `hf` command and return its output."""
-        command = [str(Path(sys.executable).with_name("hf")), *words]
-        return subprocess.run(command, env=self.env, text=True, capture_output=True, timeout=120)
+        return self._run("huggingface_hub.cli.hf", *words)
 
     def run(self, code: str) -> str:
         """Run Python code and return the last line of its output."""
-        command = [sys.executable, "-c", code]
-        done = subprocess.run(command, env=self.env, text=True, capture_output=True, timeout=120)
+        done = self._run("-c", code)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip().splitlines()[-1]
+
+    def _run(self, module: str, *words: str) -> subprocess.CompletedProcess[str]:
+        process = start_module(module, words, Path.cwd(), self.env)
+        out, err = process.communicate(timeout=120)
+        return subprocess.CompletedProcess([module, *words], process.wait(), out, err)
 
     def snapshot(self, repo_id: str, commit: str) -> Path:
         """Return a commit's folder in its cache."""

@@ -21,7 +21,7 @@ from modelshelf.bootstrap.shelf import open_shelf
 from modelshelf.domain.ports import Clock
 from modelshelf.services.shelf import Shelf
 from modelshelf.settings import Settings, load_settings
-from tests.forked import EARLY, Forked, can_fork
+from tests.forked import EARLY, Forked, can_fork, option_of
 
 ROOT = Path(__file__).parents[1]
 MIB = 2**20
@@ -244,8 +244,7 @@ class Home:
 
     def start(self, *words: str, **more: str) -> Child:
         """Start `shelf`."""
-        self.children.append(Child(start_shelf(words, self.work, self.environ(**more))))
-        return self.children[-1]
+        return self.start_module("modelshelf", *words, **more)
 
     def start_interpreted(self, *words: str, **more: str) -> Child:
         """Start `shelf` in an interpreter of its own."""
@@ -257,7 +256,12 @@ class Home:
 
     def start_hf(self, base: Path, *words: str, **more: str) -> Child:
         """Start `hf` on a base."""
-        return self.start_program("hf", *words, HF_HOME=str(base), **more)
+        return self.start_module("huggingface_hub.cli.hf", *words, HF_HOME=str(base), **more)
+
+    def start_module(self, module: str, *words: str, **more: str) -> Child:
+        """Start a module, or code after `-c`; see `start_module`."""
+        self.children.append(Child(start_module(module, words, self.work, self.environ(**more))))
+        return self.children[-1]
 
     def python(self, code: str, *words: str, **more: str) -> Result:
         """Run Python code to its end."""
@@ -295,11 +299,16 @@ class Home:
             process.wait()
 
 
-def start_shelf(words: Sequence[str], cwd: Path, environ: Mapping[str, str]) -> subprocess.Popen[str] | Forked:
-    """Start `shelf`: a fork of a process that has imported it, or where the environment says how, an interpreter."""
+def start_module(
+    module: str, words: Sequence[str], cwd: Path, environ: Mapping[str, str]
+) -> subprocess.Popen[str] | Forked:
+    """Start a module, or code after `-c`: a fork of a process that has imported `shelf` and what `hf` needs.
+
+    Where the environment says how an interpreter starts, it is one.
+    """
     if can_fork(environ):
-        return Forked("modelshelf", words, cwd, environ)
-    return _popen([sys.executable, "-m", "modelshelf", *words], cwd, environ)
+        return Forked(module, words, cwd, environ)
+    return _popen([sys.executable, *option_of(module), *words], cwd, environ)
 
 
 def _popen(command: Sequence[str], cwd: Path, environ: Mapping[str, str]) -> subprocess.Popen[str]:
@@ -327,7 +336,8 @@ print(snapshot_download(sys.argv[1], revision=revision, local_files_only=True))
 
 def load_offline(home: Home, base: Path, repo_id: str, *revision: str) -> Path:
     """Return the folder that the real huggingface_hub finds in a base offline."""
-    found = home.python(OFFLINE, repo_id, *revision, HF_HOME=str(base), HF_HUB_OFFLINE="1").checked()
+    here = {"HF_HOME": str(base), "HF_HUB_OFFLINE": "1"}
+    found = home.start_module("-c", OFFLINE, repo_id, *revision, **here).finish().checked()
     return Path(found.out.strip())
 
 

@@ -121,6 +121,17 @@ def test_an_error_that_nobody_catches_ends_it_with_a_traceback(home: Home, start
     assert done.err.endswith("ZeroDivisionError: division by zero\n")
 
 
+def test_code_is_run_as_after_c(home: Home) -> None:
+    """With `-c` a fork runs code, which finds its words and imports what lies beside, as in an interpreter."""
+    (home.work / "beside.py").write_text("found = 7")
+    code = "import sys, beside; print(sys.argv, sys.path[0] in ('', sys.argv[1]), beside.found, __name__)"
+    words = ("-c", code, str(home.work))
+
+    fork = Child(Forked(words[0], words[1:], home.work, home.environ())).finish().checked()
+
+    assert fork == home.start_program(sys.executable, *words).finish()
+
+
 def test_a_file_takes_what_is_printed(home: Home) -> None:
     """With a descriptor for its output a fork writes both streams there."""
     (home.work / "module.py").write_text("import sys; print('o', flush=True); print('e', file=sys.stderr)")

@@ -9,7 +9,7 @@ import pytest
 
 from modelshelf.errors import BadInput
 from tests.fakes.hub import FakeHub
-from tests.world import Child, Home, Result, random_bytes, start_shelf, tree, wait_until
+from tests.world import Child, Home, Result, random_bytes, start_module, tree, wait_until
 
 FILES = {"config.json": b"{}", "model.safetensors": random_bytes(200_000)}
 
@@ -36,7 +36,7 @@ class Person:
         """Run `shelf` in a folder and return its result."""
         usual = {"PRIMARY_CACHE_PATH", "SECONDARY_CACHE_PATH", "XDG_STATE_HOME", "XDG_CONFIG_HOME"}
         environ = {name: text for name, text in self.home.environ().items() if name not in usual} | more
-        return Child(start_shelf(words, where, environ)).finish()
+        return Child(start_module("modelshelf", words, where, environ)).finish()
 
 
 @pytest.fixture
