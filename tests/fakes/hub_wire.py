@@ -58,7 +58,7 @@ class HubServer(ThreadingHTTPServer):
         self.stopping = threading.Event()
         self._open: set[socket.socket] = set()
         self._closed_one = threading.Condition()
-        self._thread = threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True)
+        self._thread = threading.Thread(target=self.serve_forever, daemon=True)
         self._thread.start()
 
     @property
@@ -90,6 +90,7 @@ class HubServer(ThreadingHTTPServer):
     def stop(self) -> None:
         """Refuse new connections, cut the open ones and wait for their threads."""
         self.stopping.set()
+        self.socket.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits for a connection
         self.shutdown()
         self._thread.join()
         self.server_close()

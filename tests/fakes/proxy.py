@@ -37,13 +37,14 @@ class Proxy:
 
     def __enter__(self) -> Self:
         """Start to listen."""
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop."""
+        self._server.socket.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits for a connection
         self._server.shutdown()
         self._server.server_close()
 

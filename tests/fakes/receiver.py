@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -73,5 +74,6 @@ def receiving(secret: str = "") -> Iterator[Receiver]:
         try:
             yield got
         finally:
+            server.socket.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits for a connection
             server.shutdown()
             thread.join()
