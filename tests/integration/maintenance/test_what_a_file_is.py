@@ -254,9 +254,10 @@ def test_what_may_not_be_read_is_not_said_to_be_gone(shelf: Shelf, closed: str, 
         ollama(folder, ("model", GGUF))
         for path in (folder / "blobs").iterdir() if closed == "blobs/*" else [folder / closed]:
             path.chmod(0o700 if path.is_dir() else 0o600)
+        adopter = shelf.services.adopter  # imported now: that user may not read what Python imports
         with acting_as():
             try:
-                _, found = shelf.services.adopter.look(AdoptRequest(str(folder), AdoptMode.MOVE))
+                _, found = adopter.look(AdoptRequest(str(folder), AdoptMode.MOVE))
                 said = found.models[0].trouble
             except Denied as err:
                 said = err.detail
