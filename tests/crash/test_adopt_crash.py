@@ -20,16 +20,17 @@ from modelshelf.store.layout import Base, CacheDir
 from modelshelf.store.repos import scan
 from tests.builders import lay_out, put
 from tests.crash.dying import DIED, Mortal
-from tests.crash.test_move_crash import CRASHES, home
-from tests.disks import escaping_links
+from tests.crash.test_move_crash import CRASHES
+from tests.disks import escaping_links, far_home
 from tests.fakes.hub import FakeHub
 from tests.integration.legacy import stray
 from tests.invariants import violations
 from tests.world import Home, tree, wait_until
 
-__all__ = ["home"]
-STRIDE = 1 if CRASHES >= 100 else 37
+STRIDE = 1 if CRASHES >= 100 else 61
 """An adoption takes hundreds of steps; `SHELF_CRASHES=300` kills at every one."""
+FIRST = {"move": 1, "link": 1 + STRIDE // 2}
+"""The first step to die at: both ways have most steps in common."""
 MODELS = """
     model org/shared
       commit a main
@@ -49,6 +50,16 @@ STRAY = """
 """
 SNAPSHOTS = [("model", "org/shared", "a"), ("model", "org/shared", "b"), ("model", "org/stray", "a")]
 SNAPSHOTS += [("dataset", "org/rows", "c")]
+
+
+@pytest.fixture(params=["link", "copy"])
+def home(request: pytest.FixtureRequest, tmp_path: Path, hub: FakeHub) -> Iterator[Home]:
+    """A home whose tiers are on one file system, then one where they are on two; the registry is elsewhere."""
+    with contextlib.ExitStack() as held:
+        root = tmp_path / "user"
+        home = held.enter_context(far_home(root, hub.url)) if request.param == "copy" else Home(root, hub.url)
+        home.extra = {"DATABASE_URL": f"sqlite:///{root}/registry.db"}
+        yield home
 
 
 def draw(old: Path) -> dict[tuple[str, str, str], dict[str, bytes]]:
@@ -118,7 +129,7 @@ def begin_again(home: Home, shelf: Shelf, old: Path) -> None:
 @pytest.mark.parametrize("mode", ["move", "link"])
 def test_an_adoption_survives_a_kill_at_every_step(home: Home, shelf: Shelf, mortal: Mortal, mode: str) -> None:
     """After a kill at any step nothing is lost, and the same command again adopts everything."""
-    for at in itertools.count(1, STRIDE):
+    for at in itertools.count(FIRST[mode], STRIDE):
         old = home.root / f"cache-{at}" / "old"
         whole = draw(old)
 

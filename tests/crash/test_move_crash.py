@@ -36,16 +36,14 @@ FILES = {
 OTHERS = {"model.safetensors": random_bytes(8 * MIB, seed=9)}
 
 
-@pytest.fixture(params=["link", "copy"])
-def home(request: pytest.FixtureRequest, tmp_path: Path, hub: FakeHub) -> Iterator[Home]:
-    """A home whose tiers are on one file system, then one where they are on two.
+@pytest.fixture
+def home(tmp_path: Path, hub: FakeHub) -> Iterator[Home]:
+    """A home whose tiers are on two file systems; `tests.crash.test_any_instant` has them on one.
 
     The registry is elsewhere, because its write-ahead log grows with every crash and would count towards the limit.
     """
-    with contextlib.ExitStack() as held:
-        root = tmp_path / "user"
-        home = held.enter_context(far_home(root, hub.url)) if request.param == "copy" else Home(root, hub.url)
-        home.extra = {"DATABASE_URL": f"sqlite:///{root}/registry.db"}
+    with far_home(tmp_path / "user", hub.url) as home:
+        home.extra = {"DATABASE_URL": f"sqlite:///{tmp_path}/registry.db"}
         yield home
 
 

@@ -57,11 +57,16 @@ def two_sides(home: Home, outside: int, inside: int) -> tuple[Side, Side]:
 
 
 @pytest.mark.parametrize(
-    ("outside", "inside"),
-    [(USER, 0), (0, USER), (USER, USER)],
-    ids=["root inside, a user outside", "a user inside, root outside", "the same user"],
+    ("outside", "inside", "inside_first"),
+    [(USER, 0, True), (USER, 0, False), (0, USER, True), (0, USER, False), (USER, USER, True)],
+    ids=[
+        "root inside first, then a user",
+        "a user, then root inside",
+        "a user inside first, then root",
+        "root, then a user inside",
+        "the same user",
+    ],
 )
-@pytest.mark.parametrize("inside_first", [True, False], ids=["inside first", "outside first"])
 def test_both_sides_see_and_change_the_same_library(home: Home, outside: int, inside: int, inside_first: bool) -> None:
     """What host or container downloads, moves or removes is the same for both: names, sizes, tiers and bytes."""
     host, container = two_sides(home, outside, inside)
