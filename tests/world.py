@@ -136,7 +136,8 @@ class Server:
         content = json.dumps(body) if body is not None else None
         if content is not None:
             named.setdefault("Content-Type", "application/json")
-        with httpx2.Client(trust_env=False, timeout=30) as client:
+        # There is no TLS: reading the certificates of the authorities would take twenty times what a request takes.
+        with httpx2.Client(trust_env=False, verify=False, timeout=30) as client:
             answer = client.request(method, self.url + path, content=content, headers=named)
         return Answer(answer.status_code, {n.lower(): v for n, v in answer.headers.items()}, answer.text)
 
