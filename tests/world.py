@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -30,6 +31,7 @@ DEADLINE_S = 60.0
 POLL_S = 0.02
 
 
+@functools.lru_cache(maxsize=16)
 def random_bytes(size_bytes: int, seed: int = 0) -> bytes:
     """Return bytes that can't be compressed or made into holes, the same in every run."""
     return Random(seed * 1_000_003 + size_bytes).randbytes(size_bytes)
