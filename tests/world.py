@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -29,6 +31,7 @@ MIB = 2**20
 DEADLINE_S = 60.0
 """Seconds after which a child counts as stuck; nothing here takes a tenth of it."""
 POLL_S = 0.02
+_PORTS = itertools.count(os.getpid() * 31)
 
 
 @functools.lru_cache(maxsize=16)
@@ -322,11 +325,11 @@ def _popen(command: Sequence[str], cwd: Path, environ: Mapping[str, str]) -> sub
 
 
 def free_port() -> int:
-    """Return a port that is free now."""
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    """Return a port that is free now, below those that the system gives to connections and to others who ask."""
+    while True:
+        port = 20_000 + next(_PORTS) % 12_000
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 OFFLINE = """
