@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from modelshelf.domain.models import ModelRow, Registration
@@ -34,7 +36,7 @@ def test_a_use_by_another_program_is_noted(registry: Registry) -> None:
     assert (found.last_used_at, found.last_used_by, found.uses) == (AT, User.OTHER, 0)
     assert (backed_up.last_used_at, backed_up.last_used_by) == (None, User.NOBODY)
     assert registry.reads.judged() == {smol.id: AT, other.id: AT + 5}
-    assert registry.uses_at(smol.id) == [AT]
+    assert registry.uses_at(replace(smol, arrived_at=0.0)) == [AT]
     assert [(use.kind, use.at, use.status) for use in registry.uses(UseFilter())] == [("read", AT, None)]
 
 

@@ -209,7 +209,8 @@ class EngineStarter(Protocol):
 
         Args:
             wanted: What `look` returned.
-            told: Told of each state on the way: fetching, promoting, starting.
+            told: Told of each state on the way: fetching, promoting, starting; of STOPPED when somebody wants the start
+                ended, which its caller then does.
 
         Raises:
             EngineFailed: It didn't start; says why, with the last lines of its log, and whether memory was short.

@@ -86,10 +86,16 @@ class JobTable(SteeredJobs):
             return Job(*connection.execute(sa.insert(jobs).values(**values).returning(*JOB_COLUMNS)).one())
 
     def end_lost_loads(self, owner: str | None = None) -> None:
-        """Say that loads failed whose process is gone: that of an owner, or with None all that were silent for long."""
+        """Say that loads failed whose process is gone: that of an owner, or with None all that were silent for long.
+
+        A load that goes on is heard of twice a second, whichever process it is in.
+        """
         lost = _is_silent() if owner is None else jobs.c.owner == owner
         which = (jobs.c.kind == JobKind.LOAD) & (jobs.c.state == RUNNING) & lost
-        self._change_job(which, over(FAILED, "The process that loaded it ended.", ""))
+        with self._engine.connect() as connection:
+            found = list(connection.scalars(sa.select(jobs.c.id).where(which)))
+        if found:  # most times there is nothing to write
+            self._change_job(jobs.c.id.in_(found) & which, over(FAILED, "The process that loaded it ended.", ""))
 
     def due(self) -> list[Job]:
         """Return the jobs that any process may claim now, in the order of the queue."""

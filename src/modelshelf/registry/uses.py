@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from modelshelf.domain.models import ModelRow
 from modelshelf.domain.users import User
 from modelshelf.domain.uses import CLIENT_LEFT, DAY_S, ModelStats, Recorded, Use, UseFilter
 from modelshelf.registry.database import check_room, db_now, keep_reserve
@@ -57,11 +58,16 @@ class UseTable:
                 _count(connection, ids[name], [use for use in found if use.model_name == name and use.engine])
         keep_reserve(self._engine)
 
-    def uses_at(self, model_id: int) -> list[float]:
-        """Return when a model was used the last hundred times, in seconds since 1970, oldest first."""
-        query = sa.select(uses.c.at).where(uses.c.model_id == model_id).order_by(uses.c.id.desc()).limit(_MOST_LATELY)
+    def uses_at(self, row: ModelRow) -> list[float]:
+        """Return when a model was used where it is now, the last hundred times, in seconds since 1970, oldest first.
+
+        Those that began before it came there aren't among them, nor what an engine answered that was loaded elsewhere.
+        """
+        is_here = uses.c.cache_location.in_(("", row.cache_location))
+        since = uses.c.at - uses.c.duration_s >= row.arrived_at
+        query = sa.select(uses.c.at).where((uses.c.model_id == row.id) & is_here & since)
         with self._engine.connect() as connection:
-            return sorted(float(at) for at in connection.scalars(query))
+            return sorted(float(at) for at in connection.scalars(query.order_by(uses.c.id.desc()).limit(_MOST_LATELY)))
 
     def uses(self, wanted: UseFilter) -> list[Recorded]:
         """Return rows of the ledger, newest first."""

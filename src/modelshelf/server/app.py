@@ -55,6 +55,7 @@ def create_app(
     preload: Sequence[str] = (),
     ledger: Ledger | None = None,
     metrics: LateMetrics | None = None,
+    check_start: Callable[[], None] = lambda: None,
 ) -> FastAPI:
     """Return the application, which runs the library's jobs while it runs.
 
@@ -68,6 +69,7 @@ def create_app(
         preload: The models to load at once.
         ledger: What notes requests; for a caller that asks it how fast the models answer.
         metrics: What counts requests and loads; for a caller that tells it of loads.
+        check_start: Raises what a new start would raise now.
     """
     watcher = watcher or shelf.services.watcher()
     counted = metrics or LateMetrics(shelf)
@@ -91,7 +93,7 @@ def create_app(
     _add_health(app, shelf)
     logged_in = (keys, sessions) if needs_key(host, keys) else None
     figures, began_s = (ledger.rates, watcher.courses), shelf.services.clock.now()
-    pages.install(app, partial(_make_pages, shelf, gateway.engines, figures, door, logged_in, began_s))
+    pages.install(app, partial(_make_pages, shelf, gateway.engines, figures, door, logged_in, began_s, check_start))
     return app
 
 
@@ -102,6 +104,7 @@ def _make_pages(
     door: PathDoor,
     logged_in: tuple[KeyRing, Sessions] | None,
     began_s: float,
+    check_start: Callable[[], None],
 ) -> APIRouter:
     """Return the routes of the pages.
 
@@ -112,12 +115,13 @@ def _make_pages(
         door: Checks the paths in forms.
         logged_in: The keys, and who logged in, where a key is needed.
         began_s: When the server began, in seconds since 1970.
+        check_start: Raises what a new start would raise now.
     """
     from modelshelf.server.web.routes import create_router
     from modelshelf.server.web.site import Around, Login, Site
 
     doctors = open_doctor, partial(open_doctor, mend=True)
-    around = Around(unadopted_models, *doctors, open_status, partial(settings_writer, shelf), engine_log)
+    around = Around(unadopted_models, *doctors, open_status, partial(settings_writer, shelf), engine_log, check_start)
     login = Login(*logged_in) if logged_in else None
     return create_router(Site(shelf, engines, *figures, around, door, login, began_s))
 

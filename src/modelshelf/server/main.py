@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from modelshelf.bootstrap.engines import make_pool
 from modelshelf.bootstrap.notices import make_notices
-from modelshelf.bootstrap.read_only import server_settings
+from modelshelf.bootstrap.read_only import ServerSettings, server_settings
 from modelshelf.bootstrap.shelf import open_shelf
 from modelshelf.bootstrap.webhooks import make_couriers
 from modelshelf.domain.jobs import A_REQUEST
+from modelshelf.errors import Denied
 from modelshelf.server.app import create_app
 from modelshelf.server.connections import raise_descriptors
 from modelshelf.server.late_metrics import LateMetrics
@@ -24,6 +27,7 @@ from modelshelf.services.events.watch import Watcher
 from modelshelf.services.jobs.presence import Presence
 from modelshelf.services.services import Services
 from modelshelf.services.serving.uses import Ledger
+from modelshelf.services.shelf import Shelf
 
 if TYPE_CHECKING:
     from modelshelf.services.events.courier import Courier
@@ -48,13 +52,13 @@ def serve(*, host: str | None, port: int | None, announce: Callable[[str], None]
     """
     settings = server_settings()
     start_logging(as_json=settings.log_as_json, secrets=settings.secrets)
-    host, port = host or settings.host, settings.port if port is None else port
-    reached = reached_on(host, settings.published_on, settings.api_key)
-    check_listening(reached, lambda: bool(settings.api_key) or _has_keys())
+    reached = _checked(settings, host)
     raise_descriptors()
     with open_shelf() as shelf:
-        for name in preload:
-            shelf.services.library.row(name)
+        check_start = partial(_check_start, shelf, host, preload)
+        check_start()
+        with contextlib.suppress(Denied):  # a registry that can only be read holds nothing of this process
+            shelf.services.registry.give_up_owner(shelf.services.runner.owner)  # what it left before it started anew
         metrics = LateMetrics(shelf)
         engines = make_pool(shelf.services, on_load=metrics.load, cause=A_REQUEST)
         ledger = Ledger(shelf.services.registry, settings.uses_days, [metrics.count, log_use])
@@ -69,17 +73,18 @@ def serve(*, host: str | None, port: int | None, announce: Callable[[str], None]
             preload=preload,
             ledger=ledger,
             metrics=metrics,
+            check_start=check_start,
         )
         with _present(shelf.services, watcher) as begin:
 
             def tell(url: str) -> None:
                 begin(url)
-                gc.freeze()  # a look at all that the start made, for garbage, would hold every stream up for 0.04 s
                 if not settings.log_as_json:
                     announce(url)
                 leave_out_what_stays()
 
-            run(app, host=host, port=port, announce=tell, on_stop=watcher.close)
+            port = settings.port if port is None else port
+            run(app, host=host or settings.host, port=port, announce=tell, on_stop=watcher.close)
     start_anew()
 
 
@@ -87,7 +92,7 @@ def leave_out_what_stays() -> None:
     """Let the collector of cycles never look again at what the server is made of.
 
     A request that makes many objects, such as a list of 50,000 files, has it look at everything a few times: also at
-    modules, classes and routes, which stay until the end.
+    modules, classes and routes, which stay until the end; each such look holds up every stream for 0.04 s.
     """
     gc.collect()
     gc.freeze()
@@ -110,6 +115,28 @@ def _present(services: Services, watcher: Watcher) -> Iterator[Callable[[str], N
         for started in (*tellers, presence):
             started.stop()
         services.registry.webhooks.leave(services.runner.owner)
+
+
+def _check_start(shelf: Shelf, host: str | None, preload: Sequence[str]) -> None:
+    """Raise what a start of this command would raise now; see `serve`."""
+    for name in preload:
+        shelf.services.library.row(name)
+    _checked(server_settings(), host)
+
+
+def _checked(settings: ServerSettings, host: str | None) -> str:
+    """Return the address by which others reach a server with these settings.
+
+    Args:
+        settings: The settings.
+        host: The address to listen on that the command names; None: SHELF_HOST.
+
+    Raises:
+        BadInput: The address needs a key that isn't set.
+    """
+    reached = reached_on(host or settings.host, settings.published_on, settings.api_key)
+    check_listening(reached, lambda: bool(settings.api_key) or _has_keys())
+    return reached
 
 
 def _has_keys() -> bool:

@@ -11,12 +11,26 @@ import sys
 import threading
 
 _asked = threading.Event()
+_told: list[int] = []
+"""The signals that told this process to end."""
 
 
 def restart() -> None:
     """End this server soon, and start it again with the settings as they are then."""
     _asked.set()
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def note_signal(number: int) -> None:
+    """Take note of a signal to end: after a second one, or Ctrl-C, nothing starts again."""
+    _told.append(number)
+    if len(_told) > 1 or number == signal.SIGINT:
+        _asked.clear()
+
+
+def is_asked() -> bool:
+    """Return whether this process starts again once it has ended its work."""
+    return _asked.is_set()
 
 
 def start_anew() -> None:

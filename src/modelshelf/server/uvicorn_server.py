@@ -18,7 +18,7 @@ from uvicorn.config import LOGGING_CONFIG
 
 from modelshelf.errors import BadInput, Conflict, Denied, ShelfError
 from modelshelf.server.connections import GuardedProtocol, Limits, State
-from modelshelf.server.restart import start_anew
+from modelshelf.server.restart import is_asked, note_signal, start_anew
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -31,6 +31,8 @@ _AT_ONCE = 32
 _HEADERS = (("X-Content-Type-Options", "nosniff"), ("Cross-Origin-Resource-Policy", "same-origin"))
 """Headers of every answer: no page of another site shows or runs its content."""
 _ANSWERS_END_WITHIN_S = 3
+_RESTART_WITHIN_S = 25.0
+"""Seconds after somebody asked for a restart: longer than an engine takes to be killed, for nobody supervises that."""
 _STOP_WITHIN_S = 4.5
 """Seconds after a signal; then hanging threads are left: the next process resumes their jobs, as after a power cut."""
 
@@ -90,6 +92,7 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Handle a signal."""
+        note_signal(sig)
         _end_in_time()
         if self._on_stop is not None:
             self._on_stop()
@@ -104,7 +107,7 @@ def _end_in_time() -> None:
         start_anew()
         os._exit(0)
 
-    timer = threading.Timer(_STOP_WITHIN_S, end)
+    timer = threading.Timer(_RESTART_WITHIN_S if is_asked() else _STOP_WITHIN_S, end)
     timer.daemon = True
     timer.start()
 

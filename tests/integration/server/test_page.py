@@ -449,6 +449,15 @@ def test_a_server_starts_anew_with_changed_settings(home: Home) -> None:
         assert server.process.poll() is None
 
 
+def test_a_server_that_could_not_start_anew_goes_on(home: Home) -> None:
+    """Asked to restart with an address that needs a key, it refuses with what to do, and answers on."""
+    with home.serve("env") as server:
+        home.env_file.write_text("SHELF_HOST=0.0.0.0\n")
+        refused = browse(server, "/restart", {})
+        assert (refused.status, "SHELF_API_KEY" in refused.text) == (400, True)
+        assert server.get("/healthz")["status"] == "ok"
+
+
 def test_a_plan_that_went_stale_is_shown_anew(hub: FakeHub, home: Home) -> None:
     """Making room moves what was shown; where the plan is another by now, nothing moves and it is shown again."""
     for name in ("a", "b", "c"):

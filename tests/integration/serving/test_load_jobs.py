@@ -7,14 +7,15 @@ import shlex
 import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import sqlalchemy as sa
 
 from modelshelf.domain.jobs import A_PERSON, Job
-from modelshelf.domain.serving import EngineKind, Wanted
-from modelshelf.errors import Conflict, NotFound
+from modelshelf.domain.serving import EngineKind, EngineState, Wanted
+from modelshelf.errors import Conflict, NotFound, Unavailable
+from modelshelf.registry.registry import Registry
 from modelshelf.registry.tables import jobs
 from modelshelf.services.jobs.process import this_process
 from modelshelf.services.jobs.recovery import recover_dead_owners
@@ -69,7 +70,7 @@ def test_a_shell_cancels_a_load_of_the_server(home: Home, hub: FakeHub) -> None:
         said = waiting.read().decode()
 
         assert cancelled["state"] == "cancelled"
-        assert "was cancelled" in said
+        assert "was unloaded before it was ready" in said
         wait_until(lambda: made.leases() == [], "its engine to be gone")
         assert made.server.ask("GET", f"/api/jobs/{number}").json["state"] == "cancelled"
 
@@ -141,11 +142,14 @@ def test_the_load_of_a_process_that_died_has_failed(shelf: Shelf, one: Wanted) -
     assert state_of(shelf, job) == ("failed", "The process that loaded it ended.")
 
 
+@pytest.mark.parametrize("owner", ["another-boot:pid:[1]:7:1", this_process()], ids=["a container", "this"])
 @pytest.mark.parametrize(("silent_s", "state"), [(0, "running"), (1000, "failed")])
-def test_the_load_of_a_silent_container_has_failed(shelf: Shelf, one: Wanted, silent_s: int, state: str) -> None:
-    """A load of a process that can't be seen from here fails once nothing was heard of it for long."""
+def test_a_load_of_which_nothing_is_heard_has_failed(
+    shelf: Shelf, one: Wanted, owner: str, silent_s: int, state: str
+) -> None:
+    """A load of a process that can't be seen, or that lost it, fails once nothing was heard of it for long."""
     registry = shelf.services.registry
-    job = registry.begin_load(one.model_id, "another-boot:pid:[1]:7:1", A_PERSON)
+    job = registry.begin_load(one.model_id, owner, A_PERSON)
     with registry._engine.begin() as connection:
         connection.execute(sa.update(jobs).values(heartbeat_at=jobs.c.heartbeat_at - silent_s))
     recover_dead_owners(registry)
@@ -214,38 +218,89 @@ def test_a_load_that_breaks_has_failed(shelf: Shelf, one: Wanted) -> None:
 
 
 def test_a_load_that_cannot_be_noted_goes_on(shelf: Shelf, one: Wanted) -> None:
-    """A load whose row can't be written loads all the same; by hand it is refused."""
+    """A load whose row can't be written loads all the same; by hand it is refused, until it can be written again."""
     unknown = replace(one, model_id=999)
     loaded: list[str] = []
-
-    async def load() -> None:
-        await asyncio.sleep(100)
-        loaded.append("by hand")
-
-    async def by_hand() -> None:
-        kept = LoadJobs(shelf.services.registry, this_process())
-        try:
-            await kept.begin(unknown, load, A_PERSON)
-        finally:
-            await kept.close()
 
     async def works(told: Told) -> str:
         return "loaded"
 
+    async def by_hand() -> None:
+        loaded.append("by hand")
+
+    async def main() -> Job:
+        kept, over = LoadJobs(shelf.services.registry, this_process()), asyncio.Event()
+        running = asyncio.create_task(kept.run(unknown, lambda told: over.wait(), lambda state: None, A_PERSON))
+        with pytest.raises(NotFound):
+            await kept.begin(unknown, by_hand, A_PERSON)
+        with pytest.raises(NotFound):
+            await kept.begin(unknown, by_hand, A_PERSON)
+        assert loaded == []
+        over.set()
+        await running
+        job = await kept.begin(one, by_hand, A_PERSON)
+        await kept.close()
+        return job
+
     assert run(shelf, unknown, works) == "loaded"
-    with pytest.raises(NotFound):
-        asyncio.run(by_hand())
-    assert loaded == [job for job in shelf.jobs() if job.kind == "load"] == []
+    job = asyncio.run(main())
+    assert loaded == ["by hand"]
+    assert [(found.id, found.state) for found in shelf.jobs(kind="load")] == [(job.id, "done")]
 
 
-def test_an_engine_that_is_ready_as_its_start_is_ended_is_handed_over(shelf: Shelf, one: Wanted) -> None:
-    """Who ends a load gets what was ready in that very moment, and can end that: nothing is left behind."""
+def test_a_load_after_a_cancel_is_another_job(shelf: Shelf, one: Wanted) -> None:
+    """Who asks again while what was cancelled still ends gets a job of their own, which is done."""
 
-    async def ready(told: Told) -> str:
-        try:
-            await asyncio.sleep(100)
-        except asyncio.CancelledError:
-            return "an engine"
-        return "nobody waits so long"
+    async def main() -> tuple[Job, Job]:
+        kept, ended = LoadJobs(shelf.services.registry, this_process()), asyncio.Event()
 
-    assert end_at_once(shelf, one, ready) == "an engine"
+        async def slow_to_end(told: Told) -> None:
+            await ended.wait()
+
+        running = asyncio.create_task(kept.run(one, slow_to_end, told.append, A_PERSON))
+        (first,) = await asyncio.to_thread(wait_until, lambda: shelf.jobs(kind="load"), "the row")
+        shelf.services.registry.cancel_job(first.id)
+        await asyncio.to_thread(wait_until, lambda: told, "the load to hear of it")
+        second = await kept.begin(one, nothing, A_PERSON)
+        ended.set()
+        await running
+        await kept.close()
+        return first, second
+
+    async def nothing() -> None:
+        pass
+
+    told: list[EngineState] = []
+    first, second = asyncio.run(main())
+    assert told == [EngineState.STOPPED]
+    assert (state_of(shelf, first)[0], state_of(shelf, second)[0]) == ("cancelled", "done")
+
+
+def test_the_end_of_a_load_is_written_once_the_registry_is_back(shelf: Shelf, one: Wanted) -> None:
+    """A registry that is away in the moment in which a load ends is told as soon as it is there again."""
+    registry = shelf.services.registry
+    away = 2
+
+    class Away:
+        """The registry, but that it is away for the first ends."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(registry, name)
+
+        def finish_job(self, *words: Any, **more: Any) -> bool:
+            nonlocal away
+            if away:
+                away -= 1
+                raise Unavailable("The registry is away.")
+            return registry.finish_job(*words, **more)
+
+    async def works(told: Told) -> None:
+        pass
+
+    async def main() -> None:
+        kept = LoadJobs(cast("Registry", Away()), this_process())
+        await kept.run(one, works, lambda state: None, A_PERSON)
+        await asyncio.to_thread(wait_until, lambda: not away and newest(shelf).state == "done", "the end")
+
+    asyncio.run(main())
+    assert (away, newest(shelf).state) == (0, "done")

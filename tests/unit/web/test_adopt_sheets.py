@@ -42,7 +42,8 @@ def test_each_model_says_where_it_goes() -> None:
 
 def test_the_plan_says_what_it_takes_and_what_stays() -> None:
     """The button counts what is taken in; what one copy saves and what stays stands beside it."""
-    plan = AdoptAllPlanJson([place(going("new", Act.BRING, "primary"), trouble="One is damaged.")], 1_000_000, 500_000)
+    models = going("new", Act.BRING, "primary"), going("old", Act.STAY, detail="No tier has room for it.")
+    plan = AdoptAllPlanJson([place(*models, trouble="One is damaged.")], 2_000_000, 500_000)
     sheet = everything_sheet(plan)
 
     assert (sheet.button, sheet.hidden) == ("Take in 1 model", [("all", "1")])

@@ -34,18 +34,19 @@ def register_sheet(plan: AdoptPlanJson) -> Sheet:
 
 def everything_sheet(plan: AdoptAllPlanJson) -> Sheet:
     """Return the plan that takes in what is at every known place of this machine."""
-    taken = sum(_is_taken(model) for place in plan.places for model in place.models)
+    taken = [model for place in plan.places for model in place.models if _is_taken(model)]
+    size = words.size(sum(model.size_bytes for model in taken))
     saves = f" One copy saves {words.size(plan.saved_bytes)}." if plan.saved_bytes else ""
     nothing = [] if plan.places else ["No program keeps models here that aren’t in the library."]
     return Sheet(
         _TITLE,
         "/adopt",
         "/",
-        button=f"Take in {words.many(taken, 'model')}" if taken else "",
+        button=f"Take in {words.many(len(taken), 'model')}" if taken else "",
         hidden=[("all", "1")],
         parts=[Part(f"{place.program}, in {place.path}", _shortened(_steps(place))) for place in plan.places],
         notes=[*_left(plan.places), *nothing],
-        summary=f"{words.size(plan.size_bytes)} in all.{saves} Files that move leave links." if taken else "",
+        summary=f"{size} in all.{saves} Files that move leave links." if taken else "",
         command="shelf adopt --all --dry-run",
     )
 

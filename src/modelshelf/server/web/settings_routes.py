@@ -54,9 +54,8 @@ def add(router: APIRouter, site: Site) -> None:
 
     @router.post("/restart")
     def begin_anew(sent: Annotated[Fields, Depends(form)]) -> Response:
-        """Start the server again, with the settings as they are now."""
-        writer = site.around.open_settings()
-        writer.plan({})  # settings with which it wouldn't start are refused here
+        """Start the server again, with the settings as they are now; those with which it can't start are refused."""
+        site.around.check_start()
         restart()
         return see("/settings")
 

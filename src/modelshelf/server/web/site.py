@@ -67,6 +67,8 @@ class Around:
     open_settings: Callable[[], SettingsWriter]
     engine_log: Callable[[ModelName], LogReader]
     """Returns what reads what the engines of a model wrote."""
+    check_start: Callable[[], None]
+    """Raises what a new start of the server would raise now."""
 
 
 @dataclass(frozen=True, slots=True)

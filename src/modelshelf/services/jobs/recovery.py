@@ -19,5 +19,5 @@ def recover_dead_owners(registry: Registry) -> None:
         for owner in held:
             if is_alive(owner) is False:
                 registry.give_up_owner(owner)
-        if any(job.kind == JobKind.LOAD and is_alive(job.owner) is None for job in unfinished):
+        if any(job.kind == JobKind.LOAD for job in unfinished):
             registry.end_lost_loads()

@@ -71,7 +71,8 @@ class Promoter:
     def decide(self, model: Model, used_at: float | None = None) -> PromotionDecision:
         """Return whether a use would promote a model from the secondary to the primary, and why.
 
-        What was used before it came to the secondary doesn't count: else one use would undo the move of a person.
+        What began before it came to the secondary doesn't count: else one use would undo the move of a person. It came
+        anew with an update and a repair, too.
 
         Args:
             model: The model.
@@ -84,10 +85,9 @@ class Promoter:
         same_disk = marker.device(Base(tiers.path(primary))) == marker.device(Base(tiers.path(secondary)))
         size_bytes, may_evict = model.row.size_bytes, self.room.policy.demote
         coldest = self.room.coldest(primary, size_bytes, room, self.marks, protect) if may_evict else ()
-        since = [at for at in self.registry.uses_at(model.row.id) if at >= model.row.arrived_at]
         return should_promote(
             self.mode,
-            [at for at in since if used_at is None or at < used_at],
+            [at for at in self.registry.uses_at(model.row) if used_at is None or at < used_at],
             self.clock.now(),
             size_bytes,
             room,

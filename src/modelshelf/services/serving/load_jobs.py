@@ -7,9 +7,12 @@ row says so.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import json
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -17,14 +20,17 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from modelshelf.domain.jobs import CANCELLED, DONE, FAILED, Cause, Job
 from modelshelf.domain.serving import EngineState, Wanted
-from modelshelf.errors import ShelfError, Unavailable
+from modelshelf.errors import ShelfError
 from modelshelf.registry.registry import Registry
 from modelshelf.services.jobs.running import TICK_S
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
+_WAITS_FOR_ROOM = "waiting for room"
+_THREADS = 2
+"""They only write rows; a download that a load waits for has a thread of its own."""
 Told = Callable[[EngineState], None]
-"""Is told of each state on the way."""
+"""Is told of each state on the way; of STOPPED if somebody cancelled the job, so that the load is to be ended."""
 
 
 @dataclass(slots=True)
@@ -33,20 +39,24 @@ class _Loading:
 
     wanted: Wanted
     cause: Cause
-    holders: int = 0
-    """How many wait for its end: the start of its engine, and a person who asked for it before that began."""
     phase: str = ""
+    ends: list[Callable[[], object]] = field(default_factory=list)
+    """What ends it: one for the start of its engine, one for each person who asked for it before that was over."""
     error: BaseException | None = None
     """What it ended with; None: it is loaded."""
     job: asyncio.Future[Job] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def has_no_row(self) -> bool:
+        """Whether the registry took no row of it."""
+        return self.job.done() and self.job.exception() is not None
 
 
 class LoadJobs:
     """Keeps a row for each load of this process.
 
-    A registry that is away, or full, holds up no load: that one then has no row.
+    A registry that is away, or full, holds up no load that a request asks for: that one then has no row.
 
     **Concurrency:** one event loop owns it; the registry is asked in threads.
 
@@ -57,9 +67,11 @@ class LoadJobs:
 
     def __init__(self, registry: Registry, owner: str) -> None:
         self._registry, self._owner = registry, owner
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="load-jobs")
         self._open: dict[int, _Loading] = {}
-        """By the ids of their models."""
+        """By the ids of their models; one that was cancelled isn't there any more."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = asyncio.Event()
 
     async def run(
         self, wanted: Wanted, work: Callable[[Told], Coroutine[Any, Any, _T]], told: Told, cause: Cause
@@ -69,11 +81,8 @@ class LoadJobs:
         Args:
             wanted: The model.
             work: Loads it, and tells of each state on the way. Cancelled, it leaves nothing behind.
-            told: Told of each state, too.
+            told: Told of each state, too; see `Told`.
             cause: Why, unless a job for it is open already.
-
-        Raises:
-            Unavailable: Somebody cancelled the job.
         """
         loading = self._begin(wanted, cause)
 
@@ -81,7 +90,8 @@ class LoadJobs:
             loading.phase = state.value
             told(state)
 
-        return await self._hold(loading, work(tell))
+        with self._held(loading, lambda: told(EngineState.STOPPED)):
+            return await work(tell)
 
     async def begin(self, wanted: Wanted, work: Callable[[], Coroutine[Any, Any, object]], cause: Cause) -> Job:
         """Let a load go on by itself, and return its job.
@@ -95,53 +105,61 @@ class LoadJobs:
             ShelfError: The registry takes no job; nothing is loaded.
         """
         loading = self._begin(wanted, cause)
-        going = self._spawn(self._alone(loading, work))
-        try:
-            return await asyncio.shield(loading.job)
-        except (ShelfError, SQLAlchemyError):
-            going.cancel()
-            raise
+        loading.phase = loading.phase or _WAITS_FOR_ROOM
+        self._spawn(self._alone(loading, work))
+        return await asyncio.shield(loading.job)
 
     async def close(self) -> None:
-        """Return once the rows of all loads say how they ended; they have been ended before."""
+        """Return once the rows of all loads say how they ended, or can't; the loads have been ended before."""
+        self._closing.set()
         if self._tasks:
             await asyncio.wait(self._tasks)
+        self._closing.clear()
 
     async def _alone(self, loading: _Loading, work: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        me = asyncio.current_task()
+        assert me is not None
         try:
-            await self._hold(loading, work())
-        except ShelfError as err:
-            _log.error("model_not_loaded", extra={"model": loading.wanted.model_name, "detail": err.detail})
+            with self._held(loading, me.cancel):
+                await asyncio.shield(loading.job)
+                await work()
+        except (ShelfError, SQLAlchemyError) as err:
+            _log.error("model_not_loaded", extra={"model": loading.wanted.model_name, "detail": str(err)})
 
     def _begin(self, wanted: Wanted, cause: Cause) -> _Loading:
         loading = self._open.get(wanted.model_id)
-        if loading is None:
+        if loading is None or loading.has_no_row:
             loading = self._open[wanted.model_id] = _Loading(wanted, cause)
             self._spawn(self._write(loading))
-        loading.holders += 1
         return loading
 
-    async def _hold(self, loading: _Loading, work: Coroutine[Any, Any, _T]) -> _T:
+    @contextlib.contextmanager
+    def _held(self, loading: _Loading, end: Callable[[], object]) -> Iterator[None]:
+        """Take part in a load: the last one to leave says how it ended."""
+        loading.ends.append(end)
         try:
-            result = await _unless(loading, asyncio.get_running_loop().create_task(work))
+            yield
         except BaseException as err:
             loading.error = err
             raise
         else:
             loading.error = None
-            return result
         finally:
-            loading.holders -= 1
-            if not loading.holders:
-                self._open.pop(loading.wanted.model_id, None)
+            loading.ends.remove(end)
+            if not loading.ends:
+                self._forget(loading)
                 loading.over.set()
+
+    def _forget(self, loading: _Loading) -> None:
+        if self._open.get(loading.wanted.model_id) is loading:
+            del self._open[loading.wanted.model_id]
 
     async def _write(self, loading: _Loading) -> None:
         """Keep the row of a load true until it is over."""
         wanted = loading.wanted
         try:
-            job = await asyncio.to_thread(self._registry.begin_load, wanted.model_id, self._owner, loading.cause)
-        except (ShelfError, SQLAlchemyError) as err:
+            job = await self._ask(self._registry.begin_load, wanted.model_id, self._owner, loading.cause)
+        except Exception as err:  # noqa: BLE001 - who waits for the job is told, whatever it is
             _log.warning("load_has_no_job", extra={"model": wanted.model_name, "detail": str(err)})
             loading.job.set_exception(err)
             loading.job.exception()  # whether or not somebody waits for it
@@ -149,25 +167,33 @@ class LoadJobs:
         loading.job.set_result(job)
         while not await _within(TICK_S, loading.over):
             if not await self._tell(job, loading.phase):
-                loading.cancelled.set()
-        await self._finish(job, loading)
+                self._forget(loading)
+                for end in tuple(loading.ends):
+                    end()
+                return
+        while not await self._finish(job, loading.error):
+            if await _within(TICK_S, self._closing):
+                return
 
     async def _tell(self, job: Job, phase: str) -> bool:
         """Write how far a load is; return whether it is still ours, or that can't be told."""
-        values = {"phase": phase}
         try:
-            return await asyncio.to_thread(self._registry.update_job, job.id, values, owner=self._owner)
+            return await self._ask(self._registry.update_job, job.id, {"phase": phase}, owner=self._owner)
         except (ShelfError, SQLAlchemyError):
             return True
 
-    async def _finish(self, job: Job, loading: _Loading) -> None:
-        state, detail, error = _end_of(loading.error)
+    async def _finish(self, job: Job, error: BaseException | None) -> bool:
+        """Write how a load ended; return whether that could be written."""
+        state, detail, problem = _end_of(error)
         try:
-            await asyncio.to_thread(
-                self._registry.finish_job, job.id, state, detail=detail, error=error, owner=self._owner
-            )
+            await self._ask(self._registry.finish_job, job.id, state, detail=detail, error=problem, owner=self._owner)
         except (ShelfError, SQLAlchemyError) as err:
             _log.warning("load_not_ended", extra={"job_id": job.id, "detail": str(err)})
+            return False
+        return True
+
+    async def _ask(self, call: Callable[..., _T], *args: object, **more: object) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, functools.partial(call, *args, **more))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -176,30 +202,9 @@ class LoadJobs:
         return task
 
 
-async def _unless(loading: _Loading, work: asyncio.Task[_T]) -> _T:
-    """Return what a load comes to; once somebody cancels it, it is ended, unless it is ready in that moment."""
-    cancelled = asyncio.ensure_future(loading.cancelled.wait())
-    either: list[asyncio.Future[Any]] = [work, cancelled]
+async def _within(seconds: float, event: asyncio.Event) -> bool:
     try:
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-    except asyncio.CancelledError:
-        work.cancel()
-        await asyncio.wait([work])
-        if work.cancelled() or work.exception() is not None:
-            raise
-    finally:
-        cancelled.cancel()
-    if not work.done():
-        work.cancel()
-        await asyncio.wait([work])
-    if work.cancelled():
-        raise Unavailable(f"The load of {loading.wanted.model_name} was cancelled.", hint="Ask again: it loads anew.")
-    return work.result()
-
-
-async def _within(seconds: float, over: asyncio.Event) -> bool:
-    try:
-        await asyncio.wait_for(over.wait(), seconds)
+        await asyncio.wait_for(event.wait(), seconds)
     except TimeoutError:
         return False
     return True

@@ -34,6 +34,7 @@ from modelshelf.domain.scheduling_events import (
     Stop,
     Stopped,
     Tick,
+    Unload,
     Wake,
     Woke,
 )
@@ -236,7 +237,9 @@ class RunLoop:
         """Return a started engine. An unexpected exception is a failed start: no model is left starting."""
 
         def told(state: EngineState) -> None:
-            self._loop.call_soon_threadsafe(self.tell, Reached(wanted.model_id, state))
+            is_unwanted = state is EngineState.STOPPED
+            event = Unload(wanted.model_id) if is_unwanted else Reached(wanted.model_id, state)
+            self._loop.call_soon_threadsafe(self.tell, event)
 
         starting = asyncio.ensure_future(self._starter.start(wanted, told))
         try:

@@ -151,7 +151,8 @@ class Starter:
 
         Args:
             wanted: What `look` returned.
-            told: Told of each state on the way: fetching, promoting, starting.
+            told: Told of each state on the way: fetching, promoting, starting; of STOPPED when somebody cancelled the
+                job: its caller then ends the start.
 
         Raises:
             EngineFailed: It didn't start; says why, with the last lines of its log, and whether memory was short.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
 
 from modelshelf.domain.jobs import A_PERSON
 from modelshelf.domain.outcomes import Trial
@@ -13,6 +14,8 @@ from modelshelf.engines.ask import ask
 from modelshelf.errors import Unavailable
 from modelshelf.services.serving.load_jobs import LoadJobs, Told
 from modelshelf.services.serving.start import Starter
+
+_T = TypeVar("_T")
 
 
 def try_engine(starter: Starter, wanted: Wanted, question: str) -> Trial:
@@ -26,8 +29,9 @@ def try_engine(starter: Starter, wanted: Wanted, question: str) -> Trial:
     Raises:
         EngineFailed: It didn't start, or doesn't answer.
         BadInput: It is a model that answers no question.
+        Unavailable: Somebody cancelled the job.
     """
-    return asyncio.run(_try(starter, wanted, question))
+    return _unless_cancelled(wanted, _try(starter, wanted, question))
 
 
 def try_program(loads: LoadJobs, wanted: Wanted, command: Sequence[str], environment: Mapping[str, str]) -> bytes:
@@ -42,7 +46,26 @@ def try_program(loads: LoadJobs, wanted: Wanted, command: Sequence[str], environ
     Raises:
         Unavailable: It failed, or somebody cancelled the job.
     """
-    return asyncio.run(_run(loads, wanted, command, environment))
+    return _unless_cancelled(wanted, _run(loads, wanted, command, environment))
+
+
+def _unless_cancelled(wanted: Wanted, work: Coroutine[Any, Any, _T]) -> _T:
+    try:
+        return asyncio.run(work)
+    except asyncio.CancelledError:
+        raise Unavailable(f"The load of {wanted.model_name} was cancelled.", hint="shelf jobs lists it.") from None
+
+
+def _ending_this() -> Told:
+    """Return what ends the task that calls this, once somebody cancelled the job."""
+    me = asyncio.current_task()
+    assert me is not None
+
+    def told(state: EngineState) -> None:
+        if state is EngineState.STOPPED:
+            me.cancel()
+
+    return told
 
 
 async def _run(loads: LoadJobs, wanted: Wanted, command: Sequence[str], environment: Mapping[str, str]) -> bytes:
@@ -63,14 +86,14 @@ async def _run(loads: LoadJobs, wanted: Wanted, command: Sequence[str], environm
         return written
 
     try:
-        return await loads.run(wanted, run, lambda state: None, A_PERSON)
+        return await loads.run(wanted, run, _ending_this(), A_PERSON)
     finally:
         await loads.close()
 
 
 async def _try(starter: Starter, wanted: Wanted, question: str) -> Trial:
     try:
-        engine = await starter.start(wanted, lambda _: None)
+        engine = await starter.start(wanted, _ending_this())
     finally:
         await starter.loads.close()
     try:

@@ -24,23 +24,23 @@ document.addEventListener("submit", (event) => {
   if (button && event.target.method === "post") setTimeout(() => button.setAttribute("aria-busy", "true"));
 });
 
-// The server starts again: this page stays until the new one answers.
+// The server restarts: this page stays until the new one answers. A refusal takes the page's place.
 document.addEventListener("submit", async (event) => {
   if (!event.target.matches("[data-restart]")) return;
   event.preventDefault();
-  const answer = await fetch(event.target.action, { method: "POST", redirect: "manual", headers: { "Content-Type": "application/x-www-form-urlencoded" } });
-  if (answer.type !== "opaqueredirect") {
-    location.reload();
+  const answer = await fetch(event.target.action, { method: "POST", redirect: "manual", headers: { Accept: "text/html", "Content-Type": "application/x-www-form-urlencoded" } }).catch(() => undefined);
+  if (answer && answer.type !== "opaqueredirect") {
+    await htmx.swap({ text: await answer.text(), sourceElement: document.body, target: "#app", swap: "outerMorph", select: "#app" });
     return;
   }
-  tell("The server starts again.");
+  tell("The server is restarting.");
   for (let tries = 0, gone = false; tries < 240; tries++) {
     await new Promise((rest) => setTimeout(rest, 250));
     const isThere = await fetch("/healthz").then((found) => found.ok, () => false);
-    if (isThere && (gone || tries > 40)) break;
+    if (isThere && (gone || tries > 120)) return location.reload();
     gone ||= !isThere;
   }
-  location.reload();
+  tell("The server hasn’t come back. Its log says why.");
 });
 addEventListener("pageshow", () => {
   for (const busy of document.querySelectorAll("[aria-busy]")) busy.removeAttribute("aria-busy");
