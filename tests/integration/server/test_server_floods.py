@@ -318,4 +318,4 @@ def test_a_disk_that_hangs_takes_a_few_threads_only(home: Home, tmp_path: Path) 
                 os.kill(mounted.pid, signal.SIGCONT)
             assert {answer.status for answer in answers} == {200}
             assert all("does not answer" in answer.json[1]["detail"] for answer in answers)
-            assert server.get("/api/cache")[1]["online"]
+            wait_until(lambda: server.get("/api/cache")[1]["online"], "the disk to count as back")
