@@ -77,7 +77,10 @@ def test_a_shell_cancels_a_load_of_the_server(home: Home, hub: FakeHub) -> None:
 
 def test_a_load_that_waits_for_room_is_cancelled(home: Home, hub: FakeHub) -> None:
     """A load by hand whose model waits for one that is busy can be cancelled before anything started."""
-    with served(home, hub, "--token-s", "100", MAX_LOADED="1") as made, asked(made, "one", stream=True) as busy:
+    with (
+        served(home, hub, "--tokens", "100000", "--token-s", "0.1", MAX_LOADED="1") as made,
+        asked(made, "one", stream=True) as busy,
+    ):
         assert busy.readline()
         job = made.post("two/load").json
         assert made.server.ask("POST", f"/api/jobs/{job['id']}/cancel").json["state"] == "cancelled"
