@@ -424,7 +424,11 @@ def test_the_first_run_takes_in_what_other_programs_keep(home: Home) -> None:
         assert 'href="/adopt?all=1"' in browse(server, "/").text
         plan = browse(server, "/adopt?all=1").text
         assert ("Take in 1 model" in plan, file.is_symlink(), server.get("/api/models")) == (True, False, [])
-        assert browse(server, "/adopt", {"all": "1"}).status == 303
+        stale = browse(server, "/adopt", {"all": "1", "seen": "another plan"})
+        assert (stale.status, "changed meanwhile" in stale.text, server.get("/api/jobs")) == (409, True, [])
+        seen = re.search(r'name="seen" value="(\w+)"', plan)
+        assert seen
+        assert browse(server, "/adopt", {"all": "1", "seen": seen[1]}).status == 303
         (model,) = wait_until(lambda: server.get("/api/models"), "the model to be registered")
         wait_until(lambda: server.get("/api/jobs")[0]["state"] == "done", "the job to be done")
     assert (model["hf_path"], file.is_symlink(), file.read_bytes() == before) == ("TheOrg/Tiny-GGUF", True, True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from modelshelf.domain.adopt import Act, AdoptMode
 from modelshelf.schemas.adopt import AdoptAllPlanJson, GoingJson, PlacePlanJson, UnreadJson
-from modelshelf.server.web.adopt_sheets import everything_sheet
+from modelshelf.server.web.adopt_sheets import everything_sheet, mark_of
 
 NBSP = "\N{NO-BREAK SPACE}"
 
@@ -46,7 +46,7 @@ def test_the_plan_says_what_it_takes_and_what_stays() -> None:
     plan = AdoptAllPlanJson([place(*models, trouble="One is damaged.")], 2_000_000, 500_000)
     sheet = everything_sheet(plan)
 
-    assert (sheet.button, sheet.hidden) == ("Take in 1 model", [("all", "1")])
+    assert (sheet.button, sheet.hidden) == ("Take in 1 model", [("all", "1"), ("seen", mark_of(plan))])
     assert sheet.summary == f"1.0{NBSP}MB in all. One copy saves 500.0{NBSP}kB. Files that move leave links."
     assert sheet.notes == ["/there: One is damaged.", "Stays: /there/odd.bin (No reader knows it.)"]
 
@@ -58,3 +58,16 @@ def test_without_anything_to_take_in_there_is_no_button() -> None:
 
     assert (stays.button, stays.summary) == ("", "")
     assert (nothing.button, len(nothing.notes)) == ("", 1)
+
+
+def test_a_plan_has_another_mark_once_it_takes_something_else_in() -> None:
+    """What stays may change; another model to take in, or another tier, is another plan."""
+
+    def mark(*models: GoingJson) -> str:
+        return mark_of(AdoptAllPlanJson([place(*models)], 0, 0))
+
+    new = going("new", Act.BRING, "primary")
+    marks = [mark(new), mark(new, going("more", Act.BRING, "primary")), mark(going("new", Act.BRING, "secondary"))]
+
+    assert len(set(marks)) == 3
+    assert mark(new, going("stays", Act.STAY)) == mark(new)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 from modelshelf.domain.adopt import Act, AdoptMode
@@ -43,12 +44,23 @@ def everything_sheet(plan: AdoptAllPlanJson) -> Sheet:
         "/adopt",
         "/",
         button=f"Take in {words.many(len(taken), 'model')}" if taken else "",
-        hidden=[("all", "1")],
+        hidden=[("all", "1"), ("seen", mark_of(plan))],
         parts=[Part(f"{place.program}, in {place.path}", _shortened(_steps(place))) for place in plan.places],
         notes=[*_left(plan.places), *nothing],
         summary=f"{size} in all.{saves} Files that move leave links." if taken else "",
         command="shelf adopt --all --dry-run",
     )
+
+
+def mark_of(plan: AdoptAllPlanJson) -> str:
+    """Return a text that is another one as soon as something else would be taken in, or goes elsewhere."""
+    taken = [
+        f"{place.path}\0{model.from_path}\0{model.hf_path}\0{model.action}\0{model.cache_location}"
+        for place in plan.places
+        for model in place.models
+        if _is_taken(model)
+    ]
+    return hashlib.sha256("\n".join(sorted(taken)).encode(errors="surrogatepass")).hexdigest()
 
 
 def _is_taken(model: GoingJson) -> bool:

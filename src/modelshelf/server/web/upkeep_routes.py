@@ -11,8 +11,9 @@ from modelshelf.domain.adopt import DEFAULT_PATH, AdoptMode, AdoptRequest
 from modelshelf.schemas.adopt import AdoptAllPlanJson, AdoptPlanJson
 from modelshelf.schemas.reports import DoctorReportJson
 from modelshelf.server.web import render
-from modelshelf.server.web.adopt_sheets import everything_sheet, register_sheet
+from modelshelf.server.web.adopt_sheets import everything_sheet, mark_of, register_sheet
 from modelshelf.server.web.doctor_page import fix_sheet
+from modelshelf.server.web.sheet import Sheet
 from modelshelf.server.web.site import Fields, Site, form, see
 from modelshelf.services.adopt.folder import folder_of
 
@@ -60,20 +61,30 @@ def _add_adopt(router: APIRouter, site: Site) -> None:
     @router.get("/adopt")
     def show_adopt(request: Request, *, everything: Annotated[bool, Query(alias="all")] = False) -> Response:
         """Show what of other tools would be registered where it is, or taken in from every known place."""
-        services = site.shelf.services
         if everything:
-            sheet = everything_sheet(AdoptAllPlanJson.of(services.everything.plan()))
-        else:
-            sheet = register_sheet(AdoptPlanJson.of(services.adopter.plan(_request())))
-        frame = site.frame(request, "storage", site.look(), title=sheet.title)
-        return render.page("sheet.html", frame, sheet=sheet, stale="", tabs=())
+            return _show(site, request, everything_sheet(_plan_of_all(site)))
+        return _show(site, request, register_sheet(AdoptPlanJson.of(site.shelf.services.adopter.plan(_request()))))
 
     @router.post("/adopt")
-    def adopt(sent: Annotated[Fields, Depends(form)]) -> Response:
-        """Do it."""
+    def adopt(request: Request, sent: Annotated[Fields, Depends(form)]) -> Response:
+        """Do it; where other files would be taken in than were shown, they are shown first."""
         services = site.shelf.services
-        services.everything.enqueue() if sent.one("all") else services.adopter.enqueue(_request())
+        if not sent.one("all"):
+            services.adopter.enqueue(_request())
+        elif mark_of(plan := _plan_of_all(site)) == sent.one("seen"):
+            services.everything.enqueue()
+        else:
+            return _show(site, request, everything_sheet(plan), "What is here changed meanwhile. Look at it again.")
         return see("/activity")
+
+
+def _plan_of_all(site: Site) -> AdoptAllPlanJson:
+    return AdoptAllPlanJson.of(site.shelf.services.everything.plan())
+
+
+def _show(site: Site, request: Request, sheet: Sheet, stale: str = "") -> Response:
+    frame = site.frame(request, "storage", site.look(), title=sheet.title)
+    return render.page("sheet.html", frame, 409 if stale else 200, sheet=sheet, stale=stale, tabs=())
 
 
 def _request() -> AdoptRequest:
