@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -556,6 +557,32 @@ def test_a_busy_engine_of_an_updated_model_answers_to_the_end() -> None:
             await pool.look_at_all()
             assert not starter.engines[0].gone.done()
         await starter.engines[0].gone
+
+    run(starter, story)
+
+
+def test_one_request_looks_a_served_model_up_for_all() -> None:
+    """Of many requests for a model that runs one finds out what its name means by now; the others don't wait for it."""
+    answered = threading.Event()
+
+    class Slow(FakeStarter):
+        def look(self, model: str | int) -> Wanted:
+            if self.looks:
+                assert answered.wait(60)
+            return super().look(model)
+
+    starter = Slow(A)
+
+    async def story(pool: EnginePool) -> None:
+        await use(pool, "a")
+        await asyncio.sleep(1.1)  # longer than the pool believes what a name means
+        first = asyncio.create_task(use(pool, "a"))
+        await asyncio.sleep(0)
+        await asyncio.gather(*(use(pool, "a") for _ in range(20)))
+        assert not first.done()
+        answered.set()
+        await first
+        assert starter.looks == 2
 
     run(starter, story)
 

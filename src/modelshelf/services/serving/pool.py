@@ -157,7 +157,8 @@ class EnginePool:
         seen_s, model_id = self._names.get(model_name, (0.0, 0))
         if model_id not in self._run.running:
             return await self._look_up(model_name)
-        if asyncio.get_running_loop().time() - seen_s >= _FRESH_S:
+        if (now_s := asyncio.get_running_loop().time()) - seen_s >= _FRESH_S:
+            self._names[model_name] = now_s, model_id  # one looks; those who ask meanwhile don't wait for that
             with contextlib.suppress(Unavailable):
                 return await self._look_up(model_name)
         return self._models[model_id]
