@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import importlib.util
 import platform
@@ -112,6 +113,19 @@ def _folder_of(package: str) -> str:
 
 
 def _version_of(package: str) -> str:
+    """Return a package's version; empty where it isn't installed."""
+    if not (folder := _folder_of(package)):
+        return ""
+    try:
+        changed_ns = Path(folder).stat().st_mtime_ns
+    except OSError:  # it is within an archive
+        changed_ns = 0
+    return _version(package, changed_ns)
+
+
+@functools.lru_cache(maxsize=16)
+def _version(package: str, changed_ns: int) -> str:
+    """Return the version of a package whose folder changed then: a server asks once a second for each model in use."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
