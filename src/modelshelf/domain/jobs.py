@@ -108,7 +108,7 @@ def can_be_cancelled(job: Job) -> bool:
 
 
 def can_be_paused(job: Job) -> bool:
-    """Return whether a person may pause a job: a paused load would hold its memory and answer nobody."""
+    """Return whether a person may pause a job: a paused load would keep its memory without answering."""
     return job.kind != JobKind.LOAD
 
 
@@ -150,7 +150,7 @@ class Cause:
 
 A_PERSON = Cause()
 A_REQUEST = Cause("A request asks for it.")
-"""Why a model is loaded for which nobody asked but a client of the server."""
+"""Why a server loads a model by itself: a client sent a request for an answer."""
 
 
 @dataclass(frozen=True, slots=True)

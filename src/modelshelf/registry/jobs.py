@@ -75,7 +75,7 @@ class JobTable(SteeredJobs):
             cause: Why.
 
         Raises:
-            NotFound: There is no such model any more.
+            NotFound: The model isn't registered any more.
         """
         with self._engine.begin() as connection:
             which = sa.select(models.c.model_name, models.c.cache_location).where(models.c.id == model_id)

@@ -30,6 +30,8 @@ from modelshelf.services.serving.uses import Ledger
 from modelshelf.services.shelf import Shelf
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
+
     from modelshelf.services.events.courier import Courier
     from modelshelf.services.events.desktop import DesktopNotices
 
@@ -59,36 +61,44 @@ def serve(*, host: str | None, port: int | None, announce: Callable[[str], None]
         check_start()
         with contextlib.suppress(Denied):  # a registry that can only be read holds nothing of this process
             shelf.services.registry.give_up_owner(shelf.services.runner.owner)  # what it left before it started anew
-        metrics = LateMetrics(shelf)
-        engines = make_pool(shelf.services, on_load=metrics.load, cause=A_REQUEST)
-        ledger = Ledger(shelf.services.registry, settings.uses_days, [metrics.count, log_use])
-        watcher = shelf.services.watcher(engines.statuses, ledger.rates)
-        app = create_app(
-            shelf,
-            host=reached,
-            api_key=settings.api_key,
-            custom_roots=settings.custom_roots,
-            watcher=watcher,
-            engines=engines,
-            preload=preload,
-            ledger=ledger,
-            metrics=metrics,
-            check_start=check_start,
-        )
+        app, watcher = _make_app(shelf, settings, reached, preload, check_start)
         with _present(shelf.services, watcher) as begin:
 
             def tell(url: str) -> None:
                 begin(url)
                 if not settings.log_as_json:
                     announce(url)
-                leave_out_what_stays()
+                _leave_out_what_stays()
 
             port = settings.port if port is None else port
             run(app, host=host or settings.host, port=port, announce=tell, on_stop=watcher.close)
     start_anew()
 
 
-def leave_out_what_stays() -> None:
+def _make_app(
+    shelf: Shelf, settings: ServerSettings, reached: str, preload: Sequence[str], check_start: Callable[[], None]
+) -> tuple[FastAPI, Watcher]:
+    """Return the application with engines, and what tells its listeners of changes."""
+    metrics = LateMetrics(shelf)
+    engines = make_pool(shelf.services, on_load=metrics.load, cause=A_REQUEST)
+    ledger = Ledger(shelf.services.registry, settings.uses_days, [metrics.count, log_use])
+    watcher = shelf.services.watcher(engines.statuses, ledger.rates)
+    app = create_app(
+        shelf,
+        host=reached,
+        api_key=settings.api_key,
+        custom_roots=settings.custom_roots,
+        watcher=watcher,
+        engines=engines,
+        preload=preload,
+        ledger=ledger,
+        metrics=metrics,
+        check_start=check_start,
+    )
+    return app, watcher
+
+
+def _leave_out_what_stays() -> None:
     """Let the collector of cycles never look again at what the server is made of.
 
     A request that makes many objects, such as a list of 50,000 files, has it look at everything a few times: also at

@@ -1,6 +1,6 @@
 """Starting anew: a server that is asked to ends as by SIGTERM, and its process then starts the same command again.
 
-It keeps its number, so whoever supervises it (a shell, systemd, a container) sees one process that goes on.
+The process keeps its PID. A shell, systemd or a container that supervises it sees one process that goes on.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ _HEADERS = (("X-Content-Type-Options", "nosniff"), ("Cross-Origin-Resource-Polic
 """Headers of every answer: no page of another site shows or runs its content."""
 _ANSWERS_END_WITHIN_S = 3
 _RESTART_WITHIN_S = 25.0
-"""Seconds after somebody asked for a restart: longer than an engine takes to be killed, for nobody supervises that."""
+"""Seconds until a restart is forced: no supervisor hurries it, and an engine may take ten seconds to end."""
 _STOP_WITHIN_S = 4.5
 """Seconds after a signal; then hanging threads are left: the next process resumes their jobs, as after a power cut."""
 

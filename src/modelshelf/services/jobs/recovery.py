@@ -15,7 +15,7 @@ def recover_dead_owners(registry: Registry) -> None:
     unfinished = registry.jobs(state=UNFINISHED)
     held = {reservation.owner for reservation in registry.reservations.all()}
     held |= {job.owner for job in unfinished if job.owner}
-    with contextlib.suppress(Denied):  # nobody waits for what they hold in a registry that is read-only
+    with contextlib.suppress(Denied):  # a read-only registry keeps what they hold, and it holds up no one there
         for owner in held:
             if is_alive(owner) is False:
                 registry.give_up_owner(owner)

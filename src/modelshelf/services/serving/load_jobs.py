@@ -38,13 +38,13 @@ class _Loading:
     """A load that goes on."""
 
     wanted: Wanted
-    cause: Cause
+    job: asyncio.Task[Job]
+    """Writes its row, and has that."""
     phase: str = ""
     ends: list[Callable[[], object]] = field(default_factory=list)
     """What ends it: one for the start of its engine, one for each person who asked for it before that was over."""
     error: BaseException | None = None
     """What it ended with; None: it is loaded."""
-    job: asyncio.Future[Job] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -70,7 +70,7 @@ class LoadJobs:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="load-jobs")
         self._open: dict[int, _Loading] = {}
         """By the ids of their models; one that was cancelled isn't there any more."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._closing = asyncio.Event()
 
     async def run(
@@ -129,7 +129,8 @@ class LoadJobs:
     def _begin(self, wanted: Wanted, cause: Cause) -> _Loading:
         loading = self._open.get(wanted.model_id)
         if loading is None or loading.has_no_row:
-            loading = self._open[wanted.model_id] = _Loading(wanted, cause)
+            job = self._spawn(self._ask(self._registry.begin_load, wanted.model_id, self._owner, cause))
+            loading = self._open[wanted.model_id] = _Loading(wanted, job)
             self._spawn(self._write(loading))
         return loading
 
@@ -156,15 +157,11 @@ class LoadJobs:
 
     async def _write(self, loading: _Loading) -> None:
         """Keep the row of a load true until it is over."""
-        wanted = loading.wanted
         try:
-            job = await self._ask(self._registry.begin_load, wanted.model_id, self._owner, loading.cause)
-        except Exception as err:  # noqa: BLE001 - who waits for the job is told, whatever it is
-            _log.warning("load_has_no_job", extra={"model": wanted.model_name, "detail": str(err)})
-            loading.job.set_exception(err)
-            loading.job.exception()  # whether or not somebody waits for it
+            job = await asyncio.shield(loading.job)
+        except (ShelfError, SQLAlchemyError) as err:
+            _log.warning("load_has_no_job", extra={"model": loading.wanted.model_name, "detail": str(err)})
             return
-        loading.job.set_result(job)
         while not await _within(TICK_S, loading.over):
             if not await self._tell(job, loading.phase):
                 self._forget(loading)
@@ -195,7 +192,7 @@ class LoadJobs:
     async def _ask(self, call: Callable[..., _T], *args: object, **more: object) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, functools.partial(call, *args, **more))
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _spawn(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
