@@ -68,7 +68,7 @@ def test_long_downloads_and_full_tiers_are_told(hub: FakeHub, home: Home, shelf:
 def test_a_server_outside_a_session_tells_nobody(hub: FakeHub, home: Home, said: Path) -> None:
     """Without a session bus, as on a machine that nobody sits at, `notify-send` is never run."""
     hub.add_repo(REPO, {"model.safetensors": random_bytes(4_000_000)})
-    limits = {"PRIMARY_CACHE_LIMIT_GB": "0.005", "CACHE_WARNING_THRESHOLD": "0.5"}
+    limits = {"PRIMARY_CACHE_LIMIT_GB": "0.01", "CACHE_WARNING_THRESHOLD": "0.3"}
     with home.serve(**path_to(said), DBUS_SESSION_BUS_ADDRESS="", **limits) as server:
         home.run("add", "m", REPO).checked()
         wait_until(lambda: "tier_over_threshold" in server.log.read_text(), "the warning")
