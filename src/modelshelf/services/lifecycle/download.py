@@ -10,9 +10,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from modelshelf.domain.jobs import backoff_s
@@ -21,8 +20,9 @@ from modelshelf.domain.plans import MOST_RUN_SEGMENTS, SEGMENT_BYTES, BlobNeed, 
 from modelshelf.domain.ports import ByteStream, Clock, Hub, Progress
 from modelshelf.errors import Cancelled, Corrupt, Unavailable
 from modelshelf.services.lifecycle.download_tasks import Download, Task, is_large
-from modelshelf.services.lifecycle.line import STALL_S, Line
+from modelshelf.services.lifecycle.line import Line
 from modelshelf.services.lifecycle.open_hours import OpenHours
+from modelshelf.services.lifecycle.open_streams import OpenStreams
 from modelshelf.services.lifecycle.rate_limit import Throttle
 from modelshelf.services.lifecycle.sources import Sources
 from modelshelf.store.blobs.partial import PIECE_BYTES, IncomingBlob, Run
@@ -76,18 +76,15 @@ class Fetcher:
     _good_at: float | None = None
     """When a segment last arrived."""
     _failed_digests: set[str] = field(default_factory=set)
-    _streams: set[ByteStream] = field(default_factory=set)
-    _reading: dict[ByteStream, float] = field(default_factory=dict)
-    """Streams that wait for their next bytes, and since when."""
     _working: set[threading.Thread] = field(default_factory=set)
-    _asking: set[threading.Thread] = field(default_factory=set)
-    """Threads that wait for an answer's head, which nothing can interrupt; they hold no file."""
     _error: BaseException | None = None
     _changed: threading.Condition = field(default_factory=threading.Condition)
+    _streams: OpenStreams = field(init=False)
 
     def __post_init__(self) -> None:
         """Start with every LAN hub."""
         self._sources = Sources(self.hub, self.peers)
+        self._streams = OpenStreams(self._changed)
 
     def run(self) -> None:
         """Fetch everything.
@@ -125,18 +122,12 @@ class Fetcher:
         except (Cancelled, KeyboardInterrupt, Unavailable) as err:
             self._fail(err)
         self.progress.note("")
-        while self._wait_while(lambda: bool(self._working - self._asking)):
-            with self._changed:
-                for stream in self._streams:
-                    stream.abort()
+        while self._wait_while(lambda: bool(self._working - self._streams.asking)):
+            self._streams.abort()
 
     def _look_after_streams(self) -> None:
         """Drop connections that bring nothing, or all after the machine slept, and report the state of the line."""
-        woke, now_s = self._line.woke(), time.monotonic()
-        with self._changed:
-            for stream, since_s in self._reading.items():
-                if woke or now_s - since_s >= STALL_S:
-                    stream.abort()
+        self._streams.abort_silent(woke=self._line.woke())
         self._look_at_line()
         self.progress.note(self._line.silence())
 
@@ -161,6 +152,9 @@ class Fetcher:
     def _check(self) -> None:
         """Raise if the work was stopped or has failed in another thread."""
         self.progress.check()
+        self._check_failed()
+
+    def _check_failed(self) -> None:
         if self._error is not None:
             raise Cancelled
 
@@ -281,7 +275,9 @@ class Fetcher:
         What the answer's head says about ranges is recorded before its body can break.
         """
         need = task.download.need
-        with self._stream(need, run.at, run.stop) as stream:
+        plan = self.plan
+        answer = self._sources.open_range(plan.repo_id, plan.commit_hash, need, run.at, run.stop)
+        with self._streams.opening(answer, self._check_failed) as stream:
             if task.opens and stream.ranged:
                 self._spread(task)
             elif task.opens:
@@ -294,28 +290,6 @@ class Fetcher:
                 self._skip(need, next_run.at - at, stream, buffer)
                 self._take(task.download, next_run, stream, buffer)
                 at = next_run.stop
-
-    @contextlib.contextmanager
-    def _stream(self, need: BlobNeed, start: int, stop: int) -> Iterator[ByteStream]:
-        me = threading.current_thread()
-        with self._changed:
-            self._asking.add(me)
-        try:
-            with self._sources.open_range(self.plan.repo_id, self.plan.commit_hash, need, start, stop) as stream:
-                with self._changed:
-                    self._asking.discard(me)
-                    if self._error is not None:
-                        raise Cancelled
-                    self._streams.add(stream)
-                try:
-                    yield stream
-                finally:
-                    with self._changed:
-                        self._streams.discard(stream)
-        finally:
-            with self._changed:
-                self._asking.discard(me)
-                self._changed.notify_all()
 
     def _spread(self, task: Task) -> None:
         """Give the rest of a blob to the other streams."""
@@ -352,13 +326,7 @@ class Fetcher:
     def _read(self, need: BlobNeed, view: memoryview, stream: ByteStream) -> int:
         """Read the next bytes of an answer; return how many."""
         self._check()
-        with self._changed:
-            self._reading[stream] = time.monotonic()
-        try:
-            got = stream.read_into(view)
-        finally:
-            with self._changed:
-                del self._reading[stream]
+        got = self._streams.read_into(view, stream)
         if not got:
             raise Unavailable(f"The hub's answer for {need.path} ended early.", endpoint=self.hub.endpoint)
         self._line.came(got)
