@@ -58,6 +58,15 @@ def format_count(count: int) -> str:
     return f"{value:.1f} T"
 
 
+def many(count: int, one: str, several: str = "") -> str:
+    """Return a count with its noun, `several` where that isn't `one` with an s.
+
+    >>> many(1, "model"), many(1200, "model"), many(0, "copy", "copies")
+    ('1 model', '1,200 models', '0 copies')
+    """
+    return f"{count:,} {one if count == 1 else several or f'{one}s'}"
+
+
 def parse_duration(text: str) -> float:
     """Return the seconds that `text` means.
 

@@ -10,7 +10,7 @@ from modelshelf.cli import output
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson
 from modelshelf.errors import Unavailable
-from modelshelf.units import format_size
+from modelshelf.units import format_size, many
 
 if TYPE_CHECKING:
     from modelshelf.schemas.reports import DoctorReportJson
@@ -57,5 +57,5 @@ def _show(report: DoctorReportJson) -> None:
             output.line(f"{'':{_INDENT}}  → {found.command}")
     fixable = sum(found.fixable for found in report.findings)
     numbers = ((report.errors, "error"), (report.warnings, "warning"))
-    counts = ", ".join(f"{number} {what}{'s' if number != 1 else ''}" for number, what in numbers)
+    counts = ", ".join(many(number, what) for number, what in numbers)
     output.note(f"{counts}; shelf doctor --fix fixes {fixable}." if fixable else f"{counts}.")

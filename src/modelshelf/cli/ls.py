@@ -17,7 +17,7 @@ from modelshelf.domain.jobs import PAUSED
 from modelshelf.domain.listing import Listing, Order, UnregisteredRepo, order_of
 from modelshelf.domain.models import Model, State
 from modelshelf.domain.tiers import CUSTOM
-from modelshelf.units import format_size
+from modelshelf.units import format_size, many
 
 if TYPE_CHECKING:
     from modelshelf.services.catalog.models import Library
@@ -102,7 +102,7 @@ def _show(found: Sequence[Model], listing: Listing, now_s: float) -> None:
     header = ["NAME", "REPO", "FORMAT", "TIER", "SIZE", "STATE", "LAST USE"]
     output.table(header, rows, frozenset({4}), whole=frozenset({5, 6}), spare=frozenset({1}))
     if sys.stdout.isatty():  # a program counts rows
-        output.line(f"{len(found)} model{'s' if len(found) != 1 else ''}, {format_size(_size_bytes(found))}")
+        output.line(f"{many(len(found), 'model')}, {format_size(_size_bytes(found))}")
 
 
 def _show_strays(strays: Sequence[UnregisteredRepo]) -> None:
@@ -119,7 +119,7 @@ def _show_strays(strays: Sequence[UnregisteredRepo]) -> None:
         for stray in strays
     ]
     output.table(["NOT REGISTERED", "TIER", "SIZE"], rows, frozenset({2}))
-    have = "1 repository has" if len(strays) == 1 else f"{len(strays)} repositories have"
+    have = f"{many(len(strays), 'repository', 'repositories')} {'has' if len(strays) == 1 else 'have'}"
     output.note(f"{have} no name, {format_size(sum(stray.size_bytes for stray in strays))}. To register:")
     for base in dict.fromkeys(stray.cache_path for stray in strays):
         output.note(f"  shelf adopt {shlex.quote(base)} --leave")

@@ -16,7 +16,7 @@ from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, DryRun, SomeNames, Yes
 from modelshelf.domain.jobs import JobKind
 from modelshelf.errors import BadInput, NotFound, ShelfError
-from modelshelf.units import format_size
+from modelshelf.units import format_size, many
 
 if TYPE_CHECKING:
     from modelshelf.domain.names import RepoId
@@ -134,9 +134,8 @@ def _unneeded(shelf: Shelf, repo_id: str) -> list[UnneededSnapshot]:
 
 
 def _line(found: UnneededSnapshot) -> str:
-    count = len(found.files)
     where = f"{found.commit_hash[:12]} in {found.tier.base}"
-    size = f"{count} file{'' if count == 1 else 's'}, {format_size(found.free_bytes)}"
+    size = f"{many(len(found.files), 'file')}, {format_size(found.free_bytes)}"
     return f"{found.repo_id} at {where}: {size}"
 
 

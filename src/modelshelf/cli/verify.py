@@ -12,7 +12,7 @@ from modelshelf.cli.bars import job_progress
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, Names
 from modelshelf.errors import BadInput, Corrupt
-from modelshelf.units import format_size, parse_duration, parse_size
+from modelshelf.units import format_size, many, parse_duration, parse_size
 
 
 def verify(
@@ -72,7 +72,7 @@ def _limits(max_age: str | None, rate: str | None) -> tuple[float | None, int | 
 
 def _show(view: dict[str, Any]) -> None:
     """Print what a verification found, and what to do about it."""
-    checked = f"Read {view['checked_blobs']} blobs, {format_size(view['checked_bytes'])}"
+    checked = f"Read {many(view['checked_blobs'], 'blob')}, {format_size(view['checked_bytes'])}"
     skipped = f"; skipped {view['skipped_blobs']} verified recently" if view["skipped_blobs"] else ""
     for base in view["offline"]:
         output.note(f"{base} isn't mounted: its files were not verified.")
@@ -80,7 +80,7 @@ def _show(view: dict[str, Any]) -> None:
     if not found:
         output.line(f"{checked}{skipped}. Everything is intact.")
         return
-    output.line(f"{checked}{skipped}. Found {len(found)} problems, {view['wrong']} not repaired.")
+    output.line(f"{checked}{skipped}. Found {many(len(found), 'problem')}, {view['wrong']} not repaired.")
     rows = [[f["kind"], _outcome(f), f["model_name"] or f["repo_id"], f["file"], f["detail"], f["path"]] for f in found]
     output.table(["PROBLEM", "NOW", "MODEL", "FILE", "DETAIL", "WHERE"], rows, sentences=frozenset({4, 5}))
     for hint in dict.fromkeys(f["hint"] for f in found if f["hint"]):

@@ -14,6 +14,7 @@ from modelshelf.domain.models import ModelRow
 from modelshelf.domain.names import COMMIT_HASH, CommitHash, RepoId
 from modelshelf.domain.plans import UnneededSnapshot
 from modelshelf.errors import BadInput
+from modelshelf.units import many
 
 UNUSED_S = 90 * 86400.0
 """By default a model is proposed if nobody used it for so long, in seconds."""
@@ -87,7 +88,7 @@ def propose(
     for row in rows:
         idle_s = now_s - max(row.last_used_at or 0, row.arrived_at)
         if wish.unused_s is not None and idle_s >= wish.unused_s:
-            _add(found, row, CleanKind.UNUSED, f"Nobody used it for {int(idle_s // 86400)} days.")
+            _add(found, row, CleanKind.UNUSED, f"Nobody used it for {many(int(idle_s // 86400), 'day')}.")
     if wish.older:
         for row, newer in _replaced(rows):
             _add(found, row, CleanKind.OLDER, f"{newer.model_name} has a newer commit of the same files.")

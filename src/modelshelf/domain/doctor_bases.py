@@ -9,11 +9,11 @@ from itertools import groupby
 from pathlib import PurePath
 
 from modelshelf.domain.disks import Capabilities, Mount
-from modelshelf.domain.doctor_report import DOCTOR_FIX, Diagnosis, Severity, many
+from modelshelf.domain.doctor_report import DOCTOR_FIX, Diagnosis, Severity
 from modelshelf.domain.permissions import Foreign
 from modelshelf.domain.tiers import CUSTOM, SCARCE_ENTRIES, Tier
 from modelshelf.domain.verify_report import Fault, Finding
-from modelshelf.units import GB, format_size, limit_gb
+from modelshelf.units import GB, format_size, limit_gb, many
 
 _LOW_BYTES = GB
 """A disk with less than this free stops most work; a small one with less than a tenth of itself."""
@@ -135,7 +135,7 @@ def _room(base: BaseFacts, named: str) -> Iterator[Diagnosis]:
         detail = f"{named}: its disk is almost full: {format_size(base.free_bytes)} left."
         yield Diagnosis(_WARNING, "base", detail, "shelf clean", path)
     if base.free_entries is not None and base.free_entries < SCARCE_ENTRIES:
-        detail = f"{named}: its disk has room for only {base.free_entries} more files (inodes)."
+        detail = f"{named}: its disk has room for only {many(base.free_entries, 'more file')} (inodes)."
         yield Diagnosis(_WARNING, "base", detail, "shelf clean", path)
 
 

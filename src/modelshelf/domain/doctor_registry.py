@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from modelshelf.domain.disks import Mount
-from modelshelf.domain.doctor_report import DOCTOR_FIX, Diagnosis, Severity, many
+from modelshelf.domain.doctor_report import DOCTOR_FIX, Diagnosis, Severity
+from modelshelf.units import many
 
 FIX_REFS, FIX_LEFTOVERS = "refs", "leftovers"
 _ERROR, _WARNING, _INFO, _OK = Severity

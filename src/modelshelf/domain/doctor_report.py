@@ -70,12 +70,3 @@ def ordered(found: Sequence[Diagnosis]) -> tuple[Diagnosis, ...]:
     """Return findings, the worst first and otherwise in the order found."""
     ranks = {severity: rank for rank, severity in enumerate(Severity)}
     return tuple(sorted(found, key=lambda diagnosis: ranks[diagnosis.severity]))
-
-
-def many(count: int, one: str, several: str = "") -> str:
-    """Return a count with its noun.
-
-    >>> many(1, "file"), many(2, "file"), many(0, "stale lock or folder", "stale locks and folders")
-    ('1 file', '2 files', '0 stale locks and folders')
-    """
-    return f"{count} {one if count == 1 else several or f'{one}s'}"

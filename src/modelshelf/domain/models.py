@@ -16,7 +16,7 @@ from modelshelf.domain.outside import sizes_of
 from modelshelf.domain.patterns import FilePattern, Selection
 from modelshelf.domain.users import User
 from modelshelf.errors import BadInput
-from modelshelf.units import format_size
+from modelshelf.units import format_size, many
 
 
 class State(enum.StrEnum):
@@ -292,7 +292,7 @@ def state_of(
     if row.job_state == "failed" and row.job_kind == JobKind.PULL and not row.complete:
         return State.FAILED, row.job_detail
     if linkable:
-        what = f"{linkable} of {files} files lost their links"
+        what = f"{linkable} of {many(files, 'file')} lost their links"
         return State.PARTIAL, f"{what}; shelf verify {row.model_name} --repair restores them, offline."
     return _state_of_leftovers(row, missing_files, files)
 
@@ -310,13 +310,22 @@ def _state_of_leftovers(row: ModelRow, missing_files: int, files: int) -> tuple[
     """Return the state of an incomplete model that no job works on."""
     pull = f"shelf pull {row.model_name} downloads"
     if is_made_up(row.commit_hash):
-        what = f"{missing_files} of its {files} files are missing, and no hub has them"
+        what = f"{missing_of(missing_files, files)}, and no hub has them"
         return State.MISSING if missing_files == files else State.PARTIAL, f"{what}: adopt the folder they came from."
     was_whole = row.complete or bool(row.signature)
     if was_whole and missing_files == files:
-        return State.MISSING, f"None of its {files} files is on the disk; {pull} them."
+        return State.MISSING, f"None of its {many(files, 'file')} is on the disk; {pull} them."
     if files and not missing_files:
         return State.PARTIAL, f"Its files are there but not verified; shelf pull {row.model_name} verifies them."
     if was_whole or (files and missing_files < files):
-        return State.PARTIAL, f"{missing_files} of {files} files are missing; {pull} them."
+        return State.PARTIAL, f"{missing_of(missing_files, files)}; {pull} them."
     return State.REGISTERED, f"Not downloaded yet; {pull} it."
+
+
+def missing_of(missing: int, files: int) -> str:
+    """Return how many of a model's files are missing, as a clause.
+
+    >>> missing_of(1, 3), missing_of(1200, 1200)
+    ('1 of 3 files is missing', '1,200 of 1,200 files are missing')
+    """
+    return f"{missing:,} of {many(files, 'file')} {'is' if missing == 1 else 'are'} missing"

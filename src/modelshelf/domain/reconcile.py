@@ -11,7 +11,7 @@ import enum
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from modelshelf.domain.models import ModelRow
+from modelshelf.domain.models import ModelRow, missing_of
 from modelshelf.domain.names import COMMIT_HASH, ModelName, RefName, RepoId, with_number
 from modelshelf.domain.reconcile_input import RowSeen, Seen, SidecarSeen, Unregistered
 from modelshelf.domain.sidecars import Sidecar
@@ -196,7 +196,7 @@ class _Deciding:
             step = Step(Action.PLACE, target, row.model_name, why, location, wanted, row, complete)
             self._steps.append(step)
         elif row.complete and not complete:
-            why = f"{seen.missing_files} of {len(wanted.selected)} files are missing: shelf pull {row.model_name}"
+            why = f"{missing_of(seen.missing_files, len(wanted.selected))}: shelf pull {row.model_name}"
             self._steps.append(Step(Action.LOSE, target, row.model_name, why, location, row=row))
 
     def _why_place(self, seen: RowSeen, wanted: Sidecar, target: str, *, complete: bool) -> str:

@@ -40,7 +40,7 @@ from modelshelf.domain.scheduling_room import Room, RoomPlan
 from modelshelf.domain.scheduling_rules import Rules
 from modelshelf.domain.serving import DeviceMemory, EngineState, Wanted
 from modelshelf.errors import EngineFailed, ShelfError, TooMany, Unavailable
-from modelshelf.units import format_size
+from modelshelf.units import format_size, many
 
 
 class Scheduler:
@@ -341,8 +341,9 @@ class Scheduler:
 
 
 def _too_many(engine: Engine) -> TooMany:
-    detail = f"{len(engine.queue)} requests wait for {engine.wanted.model_name} already."
-    return TooMany(detail, hint="Ask again later; QUEUE_LIMIT lets more wait.", queued=len(engine.queue))
+    queued = len(engine.queue)
+    detail = f"{many(queued, 'request')} {'waits' if queued == 1 else 'wait'} for {engine.wanted.model_name} already."
+    return TooMany(detail, hint="Ask again later; QUEUE_LIMIT lets more wait.", queued=queued)
 
 
 def _larger_than_machine(wanted: Wanted, there: DeviceMemory) -> ShelfError:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from modelshelf.errors import BadInput
+from modelshelf.units import many
 
 _MOST = 4096
 
@@ -190,7 +191,7 @@ def moved_base(location: str, old: str, new: str, models: int, size: str) -> str
     >>> moved_base("secondary", "/a", "/b", 0, "0 B")
     'No model is in /a.'
     """
-    stay = f"{models} models ({size}) stay" if models != 1 else f"1 model ({size}) stays"
+    stay = f"{many(models, 'model')} ({size}) {'stays' if models == 1 else 'stay'}"
     if location == "primary":
         left = f"{stay} in {old}; to take them in: shelf adopt {old} --move. " if models else ""
         return f"{left}The registry in {old} stays there: a library begins in {new}, or the one that is there goes on."

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
-from modelshelf.units import format_size
+from modelshelf.units import format_size, many
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,8 @@ class Unadopted:
         >>> Unadopted("/x y", 1, 1000, is_default=False).where
         '1 model (1.0 kB) is in /x y'
         """
-        number = "1 model" if self.models == 1 else f"{self.models} models"
-        return f"{number} ({format_size(self.size_bytes)}) {'is' if self.models == 1 else 'are'} in {self.path}"
+        verb = "is" if self.models == 1 else "are"
+        return f"{many(self.models, 'model')} ({format_size(self.size_bytes)}) {verb} in {self.path}"
 
     @property
     def command(self) -> str:

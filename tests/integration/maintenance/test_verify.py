@@ -462,6 +462,8 @@ def test_what_was_verified_lately_is_left_out_unless_it_was_written(home: Home, 
 
     found = result(home, "m", "--max-age", "1h", code=0)
     assert (found["checked_blobs"], found["checked_bytes"]) == (1, len(WEIGHTS))
+    os.utime(blob(home), (2, 2))
+    assert home.run("verify", "m", "--max-age", "1h").checked().out.startswith("Read 1 blob, ")
     assert result(home, "m", code=0)["checked_blobs"] == len(FILES)
 
 

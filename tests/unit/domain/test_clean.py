@@ -124,7 +124,7 @@ def test_a_model_is_named_once_and_a_snapshot_by_its_model() -> None:
     found = propose(rows, [snapshot("org/M"), snapshot("org/stranger")], CleanWish(), NOW_S)
 
     assert [(item.kind, item.model_name, item.why) for item in found] == [
-        (CleanKind.UNUSED, "old", "Nobody used it for 1000 days."),
+        (CleanKind.UNUSED, "old", "Nobody used it for 1,000 days."),
         (CleanKind.REVISION, "", "new doesn't need it."),
     ]
     assert propose(rows, [snapshot("org/m")], CleanWish(None, revisions=False, older=False), NOW_S) == []

@@ -18,6 +18,7 @@ from modelshelf.domain.models import (
     State,
     blob_sizes,
     file_entries,
+    missing_of,
     select_files,
     state_of,
     total_size,
@@ -75,8 +76,8 @@ def test_a_digest_of_two_paths_counts_once() -> None:
             State.MISSING,
             "None of its 3 files is on the disk; shelf pull qwen downloads them.",
         ),
-        ({"complete": True}, "", 1, State.PARTIAL, "1 of 3 files are missing; shelf pull qwen downloads them."),
-        ({}, "", 1, State.PARTIAL, "1 of 3 files are missing; shelf pull qwen downloads them."),
+        ({"complete": True}, "", 1, State.PARTIAL, "1 of 3 files is missing; shelf pull qwen downloads them."),
+        ({}, "", 1, State.PARTIAL, "1 of 3 files is missing; shelf pull qwen downloads them."),
         ({}, "", 3, State.REGISTERED, "Not downloaded yet; shelf pull qwen downloads it."),
         (PULL | {"job_state": "queued"}, "", 3, State.DOWNLOADING, ""),
         (PULL | {"job_state": "running"}, "", 3, State.DOWNLOADING, ""),
@@ -92,7 +93,7 @@ def test_a_digest_of_two_paths_counts_once() -> None:
         (MOVE | {"job_state": "running", "job_detail": "To usb."}, "", 0, State.MOVING, "To usb."),
         (MOVE | {"job_state": "waiting"}, "", 0, State.MOVING, ""),
         (MOVE | {"job_state": "done"}, "", 0, State.READY, ""),
-        (MOVE | {"job_state": "running"}, "", 1, State.PARTIAL, "1 of 3 files are missing;"),
+        (MOVE | {"job_state": "running"}, "", 1, State.PARTIAL, "1 of 3 files is missing;"),
         (PULL | {"job_state": "failed", "job_detail": "No such file."}, "", 3, State.FAILED, "No such file."),
         (
             {"job_kind": "verify", "job_state": "failed", "job_detail": "x"},
@@ -104,8 +105,8 @@ def test_a_digest_of_two_paths_counts_once() -> None:
         ({"job_kind": "update", "job_state": "running", "complete": True}, "", 1, State.DOWNLOADING, ""),
         ({"signature": "1:2"}, "", 3, State.MISSING, "None of its 3 files is on the disk;"),
         ({}, "", 0, State.PARTIAL, "Its files are there but not verified; shelf pull qwen verifies them."),
-        ({"signature": "1:2"}, "", 1, State.PARTIAL, "1 of 3 files are missing; shelf pull qwen downloads them."),
-        ({"complete": True, "job_state": "failed"}, "", 1, State.PARTIAL, "1 of 3 files are missing;"),
+        ({"signature": "1:2"}, "", 1, State.PARTIAL, "1 of 3 files is missing; shelf pull qwen downloads them."),
+        ({"complete": True, "job_state": "failed"}, "", 1, State.PARTIAL, "1 of 3 files is missing;"),
         ({"complete": True}, "not mounted", 0, State.OFFLINE, "not mounted"),
         (PULL | {"job_state": "running"}, "not mounted", 3, State.OFFLINE, "not mounted"),
     ],
@@ -165,7 +166,7 @@ def test_the_files_of_a_made_up_commit_are_fetched_from_no_hub(missing: int, sta
 
     assert (found, why) == (
         state,
-        f"{missing} of its 3 files are missing, and no hub has them: adopt the folder they came from.",
+        f"{missing_of(missing, 3)}, and no hub has them: adopt the folder they came from.",
     )
 
 

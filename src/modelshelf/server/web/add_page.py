@@ -16,7 +16,7 @@ from modelshelf.schemas.plans import AddPlanJson
 from modelshelf.server.web import words
 from modelshelf.server.web.look import Look
 from modelshelf.server.web.sheet import Change, Step, change_of
-from modelshelf.units import format_count
+from modelshelf.units import format_count, many
 
 ALL = "all files"
 """The choice that takes the whole repository."""
@@ -152,7 +152,7 @@ def _holder(choice: Choice, rows: Sequence[ModelRow]) -> ModelRow | None:
 def _pick(text: str, choice: Choice, holder: ModelRow | None, *, is_chosen: bool) -> Pick:
     fit = choice.fit
     assert fit is not None
-    location, behind = fit.cache_location, f"evicts {words.many(len(fit.evicts), 'model')}" if fit.evicts else ""
+    location, behind = fit.cache_location, f"evicts {many(len(fit.evicts), 'model')}" if fit.evicts else ""
     if holder is not None:
         location, behind = holder.cache_location, "is here already"
     return Pick(
@@ -196,7 +196,7 @@ def chosen_of(
     ]
     steps.append(Step("down", "Download", told.model_name, "", words.size(told.fetch_bytes)))
     difference = {told.cache_path: told.fetch_bytes - sum(one.free_bytes for one in told.makes_room)}
-    moves = f" and move {words.many(len(told.makes_room), 'model')}" if told.makes_room else ""
+    moves = f" and move {many(len(told.makes_room), 'model')}" if told.makes_room else ""
     return replace(
         chosen,
         size=words.size(told.size_bytes),

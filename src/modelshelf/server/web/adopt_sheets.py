@@ -9,6 +9,7 @@ from modelshelf.domain.adopt import Act, AdoptMode
 from modelshelf.schemas.adopt import AdoptAllPlanJson, AdoptPlanJson, GoingJson, PlacePlanJson
 from modelshelf.server.web import words
 from modelshelf.server.web.sheet import Part, Sheet, Step
+from modelshelf.units import many
 
 _TITLE = "Adopt what’s here"
 _SHOWN = 12
@@ -25,7 +26,7 @@ def register_sheet(plan: AdoptPlanJson) -> Sheet:
         _TITLE,
         "/adopt",
         "/",
-        button=f"Register {words.many(len(steps), 'model')}" if steps else "",
+        button=f"Register {many(len(steps), 'model')}" if steps else "",
         parts=[Part(f"In {plan.path}", _shortened(steps))] if steps else [],
         notes=[*plan.notes[:_SHOWN], *([] if steps else [f"No model is in {plan.path}."])],
         summary=f"{total} stay where they are; nothing is copied." if steps else "",
@@ -43,7 +44,7 @@ def everything_sheet(plan: AdoptAllPlanJson) -> Sheet:
         _TITLE,
         "/adopt",
         "/",
-        button=f"Take in {words.many(len(taken), 'model')}" if taken else "",
+        button=f"Take in {many(len(taken), 'model')}" if taken else "",
         hidden=[("all", "1"), ("seen", mark_of(plan))],
         parts=[Part(f"{place.program}, in {place.path}", _shortened(_steps(place))) for place in plan.places],
         notes=[*_left(plan.places), *nothing],

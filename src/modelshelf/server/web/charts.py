@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from modelshelf.domain.usage_history import HOUR_S, TierHistory
 from modelshelf.server.web import words
+from modelshelf.units import many
 
 DAY_S = 86400
 _TOP, _HIGH, _WIDE = 14, 160, 1000
@@ -106,8 +107,8 @@ def usage_chart(
     line = f"M{x_of(points[0][0]) * _WIDE:.1f} {y_of(before[-1])}{steps}H{_WIDE}"
     days = max(1, round((now_s - begin_s) / DAY_S))
     return UsageChart(
-        title=f"{name} usage, {words.many(days, 'day')}",
-        label=f"{name}: {words.size(before[-1])} {words.many(days, 'day')} ago, {words.size(points[-1][1])} now",
+        title=f"{name} usage, {many(days, 'day')}",
+        label=f"{name}: {words.size(before[-1])} {many(days, 'day')} ago, {words.size(points[-1][1])} now",
         css=css,
         line=line,
         area=f"{line}V{_HIGH}H{x_of(points[0][0]) * _WIDE:.1f}Z",
@@ -173,15 +174,15 @@ def uses_chart(by_day: Mapping[int, int], now_s: float, days: int) -> UsesChart 
             width=round(each * 0.72, 2),
             y=round(_TOP + _BARS * (1 - count / most), 1),
             height=round(_BARS * count / most, 1),
-            title=f"{_day(day * DAY_S)}: {words.many(count, 'use')}",
+            title=f"{_day(day * DAY_S)}: {many(count, 'use')}",
         )
         for day, count in sorted(counts.items())
     ]
     total = sum(counts.values())
     dates = [Label(0, 116, _day(first * DAY_S)), Label(100, 116, "today", "end")]
     return UsesChart(
-        label=f"{words.many(total, 'use')} in {days} days, {most} on one day at most",
-        about=f"{days} days, {words.many(total, 'use')}",
+        label=f"{many(total, 'use')} in {days} days, {most} on one day at most",
+        about=f"{days} days, {many(total, 'use')}",
         bars=bars,
         most=f"{most:,} a day",
         dates=dates,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from modelshelf.schemas.reports import DoctorReportJson
 from modelshelf.server.web import words
 from modelshelf.server.web.sheet import Part, Sheet, Step
+from modelshelf.units import many
 
 
 def fix_sheet(report: DoctorReportJson) -> Sheet:
@@ -18,7 +19,7 @@ def fix_sheet(report: DoctorReportJson) -> Sheet:
         "Fix what is safe to fix",
         "/doctor",
         "/doctor",
-        button=f"Fix {words.many(len(steps), 'finding')}" if steps else "",
+        button=f"Fix {many(len(steps), 'finding')}" if steps else "",
         parts=[Part("What is mended", steps)] if steps else [],
         notes=[] if steps else ["Nothing here can be fixed automatically."],
         summary="No byte of a model is touched." if steps else "",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from modelshelf.domain.adopt_all import PlaceHeld
 from modelshelf.domain.unadopted import Unadopted
 from modelshelf.server.web import words
+from modelshelf.units import many
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,4 +49,4 @@ def first_run(usual: Unadopted, places: Sequence[PlaceHeld], *, is_place: bool) 
 
 
 def _held(place: PlaceHeld) -> str:
-    return f"{words.many(place.models, 'model')}, {words.size(place.size_bytes)}"
+    return f"{many(place.models, 'model')}, {words.size(place.size_bytes)}"

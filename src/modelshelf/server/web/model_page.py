@@ -18,7 +18,7 @@ from modelshelf.server.web import words
 from modelshelf.server.web.charts import UsesChart, uses_chart
 from modelshelf.server.web.states import Shown
 from modelshelf.server.web.tools_page import name_of
-from modelshelf.units import format_count
+from modelshelf.units import format_count, many
 
 _CONTEXTS = (4096, 8192, 16384, 32768, 65536, 131072)
 _END = 96.0
@@ -167,11 +167,11 @@ def _facts(model: ModelWithFilesJson, now_s: float, used_at: float | None) -> li
     parts = [f"{format_count(facts.parameters)} parameters"] if facts.parameters else []
     parts += [f"{facts.experts_per_token} of {facts.experts} experts"] if facts.experts_per_token else []
     never = "never used" if used_at is None else "never through shelf"
-    uses = words.many(model.uses, "use") if model.uses else never
+    uses = many(model.uses, "use") if model.uses else never
     runs = ", ".join(facts.runs_with) if facts.runs_with else "no known program"
     context = f"{facts.context_length:,} tokens of context" if facts.context_length else "context unknown"
     return [
-        Fact("Size", words.size(model.size_bytes), f"{words.many(len(files), 'file')}, {model.size_bytes:,} bytes"),
+        Fact("Size", words.size(model.size_bytes), f"{many(len(files), 'file')}, {model.size_bytes:,} bytes"),
         Fact("Format", form or "unknown", ", ".join(parts) or "parameters unknown"),
         Fact("Last use", words.used(used_at, model.last_used_by, now_s), uses),
         Fact("Runs with", runs, context),

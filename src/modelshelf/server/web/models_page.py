@@ -13,6 +13,7 @@ from modelshelf.domain.serving import EngineStatus
 from modelshelf.server.web import states, words
 from modelshelf.server.web.look import Look
 from modelshelf.server.web.states import Shown
+from modelshelf.units import many
 
 PAGE = 40
 """So many rows at first: more than fit a window, and few enough for a browser to lay out at once."""
@@ -191,7 +192,7 @@ def _order(look: Look, row: ModelRow, sort: str) -> tuple[Any, ...]:
 def _summary(look: Look) -> str:
     here = sum(row.size_bytes for row in look.models if group_of(look, row) == "here")
     away = sum(row.size_bytes for row in look.models if group_of(look, row) == "offline")
-    parts = [words.many(len(look.models), "model"), f"{words.size(here)} on disk"]
+    parts = [many(len(look.models), "model"), f"{words.size(here)} on disk"]
     if away:
         parts.append(f"{words.size(away)} on a drive that isn’t plugged in")
     return " · ".join(parts)

@@ -12,6 +12,7 @@ from modelshelf.schemas.plans import MovePlanJson, UpdatePlanJson
 from modelshelf.server.web import words
 from modelshelf.server.web.look import Look
 from modelshelf.server.web.sheet import Change, Option, Part, Sheet, Step, change_of
+from modelshelf.units import many
 
 _TYPED_FOR_MANY = "delete"
 
@@ -41,7 +42,7 @@ class Removing:
 
 
 def _names(rows: Sequence[ModelRow]) -> str:
-    return rows[0].model_name if len(rows) == 1 else words.many(len(rows), "model")
+    return rows[0].model_name if len(rows) == 1 else many(len(rows), "model")
 
 
 def _hidden(rows: Sequence[ModelRow]) -> list[tuple[str, str]]:
@@ -174,7 +175,7 @@ def simple_sheet(verb: str, rows: Sequence[ModelRow]) -> Sheet:
         f"{verb.capitalize()} {_names(rows)}?",
         f"/{verb}",
         "/models",
-        button=f"{verb.capitalize()} {words.many(len(rows), 'model')}",
+        button=f"{verb.capitalize()} {many(len(rows), 'model')}",
         hidden=[*_hidden(rows), *pinned],
         parts=_named(rows),
         notes=[f"{total}. {said[verb]}"],

@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse
 
 from modelshelf.server.web import assets, words
 from modelshelf.server.web.frame import Frame
+from modelshelf.units import many
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -43,6 +44,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.globals["words"] = words
+    made.globals["many"] = many
     made.filters["size"] = words.size
     made.filters["seconds"] = words.seconds
     return made

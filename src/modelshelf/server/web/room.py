@@ -12,6 +12,7 @@ from modelshelf.schemas.tiers import TierJson
 from modelshelf.server.web import words
 from modelshelf.server.web.look import Look
 from modelshelf.server.web.sheet import Ask, Part, Sheet, Step, change_of
+from modelshelf.units import many
 
 _STAYING = 3
 _ITEMS = 8
@@ -53,7 +54,7 @@ def room_sheet(look: Look, tier: TierJson, wanted: str, plan: EvictionPlan | She
         empty.title,
         path,
         "/",
-        button=f"Move {words.many(len(steps), 'model')}, {words.size(plan.free_bytes)}",
+        button=f"Move {many(len(steps), 'model')}, {words.size(plan.free_bytes)}",
         hidden=hidden,
         parts=parts,
         changes=changes,

@@ -17,6 +17,7 @@ from modelshelf.server.web.charts import UsageChart, usage_chart
 from modelshelf.server.web.jobs_words import doing
 from modelshelf.server.web.look import Look
 from modelshelf.server.web.treemap_page import Map, map_of
+from modelshelf.units import many
 
 DAYS = 90
 """So far back goes the chart."""
@@ -146,9 +147,9 @@ def _summary(look: Look) -> str:
     online = [tier for tier in look.tiers if tier.online]
     away = len(look.tiers) - len(online)
     used = words.size(sum(tier.usage_bytes for tier in online))
-    parts = [words.many(len(look.models), "model"), f"{used} on {words.many(len(online), 'tier')}"]
+    parts = [many(len(look.models), "model"), f"{used} on {many(len(online), 'tier')}"]
     if away:
-        parts.append(f"{words.many(away, 'tier')} {'is' if away == 1 else 'are'} offline")
+        parts.append(f"{many(away, 'tier')} {'is' if away == 1 else 'are'} offline")
     return " · ".join(parts)
 
 
@@ -199,7 +200,7 @@ def _pinned_bytes(models: Sequence[ModelRow]) -> int:
 def _gone(models: Sequence[ModelRow]) -> str:
     if not models:
         return ""
-    stay = f"{words.many(len(models), 'model')} ({words.size(sum(row.size_bytes for row in models))})"
+    stay = f"{many(len(models), 'model')} ({words.size(sum(row.size_bytes for row in models))})"
     verbs = ("stays", "works") if len(models) == 1 else ("stay", "work")
     return f"{stay} {verbs[0]} registered and {verbs[1]} again once it’s back"
 

@@ -8,8 +8,8 @@ from urllib.parse import urlencode
 
 from modelshelf.domain.views import USUAL_ROOTS, ViewKind, ViewState, ViewStatus
 from modelshelf.errors import ShelfError
-from modelshelf.server.web import words
 from modelshelf.server.web.sheet import Part, Sheet, Step
+from modelshelf.units import many
 
 _SHOWN = 12
 PROGRAMS: Mapping[ViewKind, str] = {
@@ -83,8 +83,8 @@ def view_row(status: ViewStatus) -> ViewRow:
     """Return a view as a row."""
     view = status.view
     icon, css, said = _STATES[status.state]
-    held = "all models" if view.models is None else words.many(len(view.models), "model")
-    links = words.many(len(view.made), "link")
+    held = "all models" if view.models is None else many(len(view.models), "model")
+    links = many(len(view.made), "link")
     kept = ", kept by VIEWS in the settings" if view.by_settings else ""
     unlink = f"To give the program its files back: shelf adopt --unlink {view.root}"
     stays = view.by_settings or view.kind is ViewKind.ADOPTED
@@ -126,11 +126,11 @@ def add_sheet(kind: ViewKind, root: str, model: str, plan: ViewStatus | ShelfErr
         title,
         "/views/add",
         "/tools",
-        button=f"Link {words.many(len(held), 'model')}" if held else "Add the view",
+        button=f"Link {many(len(held), 'model')}" if held else "Add the view",
         hidden=[("kind", kind), ("root", root), ("model", model)],
         parts=parts,
         notes=notes,
-        summary=f"{words.many(len(plan.view.made), 'link')}; no byte is copied.{later}",
+        summary=f"{many(len(plan.view.made), 'link')}; no byte is copied.{later}",
         command=command,
         trouble=trouble,
         hint="They get their links as soon as it can." if trouble else "",
@@ -149,7 +149,7 @@ def remove_sheet(status: ViewStatus) -> Sheet:
         f"Remove the view for {_NAMES[view.kind]}?",
         "/views/remove",
         "/tools",
-        button=f"Remove {words.many(len(view.made), 'link')}",
+        button=f"Remove {many(len(view.made), 'link')}",
         button_css="bad",
         hidden=[("kind", view.kind), ("root", view.root)],
         notes=[f"In {view.root}. Every model stays, and so does what other programs put there."],

@@ -121,15 +121,6 @@ def last_use(used_at: float | None, arrived_at: float, now_s: float) -> str:
     return f"never used, came {ago(arrived_at, now_s)}" if used_at is None else f"used {ago(used_at, now_s)}"
 
 
-def many(count: int, one: str, several: str = "") -> str:
-    """Return a count with its noun.
-
-    >>> many(1, "model"), many(1200, "model"), many(0, "copy", "copies")
-    ('1 model', '1,200 models', '0 copies')
-    """
-    return f"{count:,} {one if count == 1 else several or one + 's'}"
-
-
 def tier_name(location: str, base: str) -> str:
     """Return what a tier is called: a custom one by the last part of its path.
 

@@ -42,6 +42,7 @@ from modelshelf.store.layout import Base
 from modelshelf.store.locks import bounded
 from modelshelf.store.repos import scan, snapshot
 from modelshelf.store.tiers import checkup, sidecars, strange
+from modelshelf.units import many
 
 if TYPE_CHECKING:
     from modelshelf.services.shelf import Shelf
@@ -133,7 +134,7 @@ class Doctor:
             else [sidecar for base in self.bases.online() for sidecar in sidecars.read_all(base)]
         )
         if lost:
-            detail = f"The registry {facts.path} is gone; the sidecars of {len(lost)} models hold what it knew."
+            detail = f"The registry {facts.path} is gone; the sidecars of {many(len(lost), 'model')} hold what it knew."
             yield Diagnosis(Severity.ERROR, "registry", detail, "shelf doctor --fix", facts.path, fix="registry")
         else:
             yield from of_registry(facts)

@@ -36,6 +36,7 @@ from modelshelf.store.repos.materialize import lay_out, list_commit
 from modelshelf.store.tiers import sidecars
 from modelshelf.store.tiers.marker import is_writable
 from modelshelf.store.tiers.sidecars import Sidecar
+from modelshelf.units import many
 
 _log = logging.getLogger(__name__)
 
@@ -251,7 +252,7 @@ class Puller:
     def _check_all_there(self, row: ModelRow, missing: Sequence[BlobNeed | FileEntry]) -> None:
         if missing:
             raise Unavailable(
-                f"{len(missing)} files of {row.model_name} vanished while its snapshot was made"
+                f"{many(len(missing), 'file')} of {row.model_name} vanished while its snapshot was made"
                 f" (first: {missing[0].path}).",
                 hint="Another program deletes files in this folder; the pull runs again.",
             )

@@ -17,6 +17,7 @@ from modelshelf.registry.registry import Registry
 from modelshelf.store.known_bases import KnownBases, KnownLibraries
 from modelshelf.store.layout import Base
 from modelshelf.store.tiers import governor, marker
+from modelshelf.units import many
 
 
 def base_at(text: str) -> Base:
@@ -136,7 +137,7 @@ class Forgetter:
         if rows and not models:
             names = ", ".join(row.model_name for row in rows)
             raise Conflict(
-                f"{path} has {len(rows)} registered model{'s' if len(rows) > 1 else ''}: {names}.",
+                f"{path} has {many(len(rows), 'registered model')}: {names}.",
                 hint=f"Move them first; or forget them too, and leave their files: shelf forget {path} --models",
                 cache_path=path,
                 models=[row.model_name for row in rows],

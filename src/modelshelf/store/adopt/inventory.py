@@ -37,6 +37,7 @@ from modelshelf.store.repos import judge, lost_links, scan
 from modelshelf.store.repos.names import RepoNames, SnapshotFile
 from modelshelf.store.tiers import marker
 from modelshelf.store.tiers.seen import SeenBase
+from modelshelf.units import many
 
 _FLAT = re.compile(r"[0-9a-f]{64}(\.[0-9a-f]{64})?(\.h5)?(\.json|\.lock)?")
 """A file of the flat cache of huggingface_hub before 0.8 and of transformers before 4.22: hash of url and etag."""
@@ -354,10 +355,9 @@ def _why_no_files(repo: Repo, repo_id: str) -> str:
     count = len(scan.blob_sizes(repo))
     if not count:
         return ""
-    blobs = f"{count} blob{'s' * (count > 1)}"
     return (
-        f"The links to its {blobs} were lost, and no list here says which file each one is. The hub knows, and nothing "
-        f"that is here is downloaded again: shelf add NAME {repo_id}"
+        f"The links to its {many(count, 'blob')} were lost, and no list here says which file each one is. The hub"
+        f" knows, and nothing that is here is downloaded again: shelf add NAME {repo_id}"
     )
 
 

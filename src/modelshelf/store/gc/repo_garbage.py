@@ -19,7 +19,7 @@ from modelshelf.store.blobs import shared_store
 from modelshelf.store.layout import Base, Repo
 from modelshelf.store.listing import Listing
 from modelshelf.store.repos import lost_links, scan
-from modelshelf.units import format_size
+from modelshelf.units import format_size, many
 
 _NAME = attrgetter("name")
 _NAMING = frozenset({"snapshots", "refs", "trees", ".no_exist"})
@@ -246,7 +246,7 @@ def _lost(look: BaseState, walked: Walked, loose: Sequence[tuple[str, os.stat_re
 
 def _why_lost(look: BaseState, walked: Walked, lost: Mapping[str, int]) -> str:
     """Return what to say about blobs that may only have lost their links, in a sentence."""
-    what = f"{len(lost)} blob{'s' * (len(lost) > 1)} of {walked.repo_id} ({format_size(sum(lost.values()))})"
+    what = f"{many(len(lost), 'blob')} of {walked.repo_id} ({format_size(sum(lost.values()))})"
     return (
         f"{what} may only have lost their links, so they stay. shelf adopt {look.base.path} restores what it can. "
         f"If nobody needs the rest, delete it by hand: {walked.repo.blobs}"
