@@ -14,7 +14,7 @@ from modelshelf.domain.plans import SEGMENT_BYTES
 from modelshelf.errors import Unavailable
 from modelshelf.hub import ranges
 from modelshelf.services.jobs.worker import Worker
-from modelshelf.services.lifecycle import download, line
+from modelshelf.services.lifecycle import line, open_streams
 from modelshelf.services.lifecycle.rate_limit import part_of_limit
 from modelshelf.services.shelf import Shelf
 from tests.disks import kept_segments
@@ -81,7 +81,7 @@ def test_a_stalled_connection_is_left_for_another_address(
     hub: FakeHub, shelf: Shelf, monkeypatch: pytest.MonkeyPatch, stall_after_bytes: int
 ) -> None:
     """A stalled connection is dropped, and the hub is asked for the file's address again for the missing bytes."""
-    monkeypatch.setattr(download, "STALL_S", 0.5)
+    monkeypatch.setattr(open_streams, "STALL_S", 0.5)
     monkeypatch.setattr(ranges, "_HEAD_S", 2.0)
     hub.add_repo(REPO, FILES)
     with line_to(hub.url, Faults(stall_after_bytes=stall_after_bytes, stalls=99)) as stalls:
@@ -99,7 +99,7 @@ def test_a_stalled_connection_is_left_for_another_address(
 def test_a_stall_is_shown(hub: FakeHub, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stalled job's row says for how long nothing arrived, until it goes on."""
     monkeypatch.setattr(line, "_SILENCE_S", 0.1)
-    monkeypatch.setattr(download, "STALL_S", 4.0)
+    monkeypatch.setattr(open_streams, "STALL_S", 4.0)
     hub.add_repo(REPO, FILES)
     faults = Faults(stall_after_bytes=MIB, stalls=99)
     with line_to(hub.url, faults) as stalls, home.open(HF_ENDPOINT=stalls.url) as shelf:
