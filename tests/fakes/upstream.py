@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import json
 import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from aiohttp import web
 
 from modelshelf.domain.names import ModelName
 from modelshelf.domain.serving import Endpoint, EngineKind, EngineState, EngineStatus, Served
-from modelshelf.errors import NotFound, ShelfError
+from modelshelf.errors import NotFound
 
 KEY = "the-engine's-own-key"
 NAME = "/disk/snapshots/model.gguf"
@@ -144,7 +144,7 @@ class OneEngine:
     names: frozenset[str] = frozenset({"smol"})
     ignores: frozenset[str] = frozenset()
     takes_tools: bool = True
-    error: ShelfError | None = None
+    error: Exception | None = None
     """Why a model can't be used; None: it can."""
     ready: threading.Event = field(default_factory=threading.Event)
     waiting: int = 0
@@ -154,7 +154,6 @@ class OneEngine:
     loaded: list[tuple[str, float | None]] = field(default_factory=list)
     """What was loaded by hand, and for how long."""
 
-    @asynccontextmanager
     async def use(
         self,
         model_name: str,
@@ -163,7 +162,7 @@ class OneEngine:
         key: str = "",
         *,
         patient: bool = False,
-    ) -> AsyncIterator[Served]:
+    ) -> AbstractContextManager[Served]:
         """Give the engine."""
         self.uses.append((model_name, endpoint, keep_alive_s, key, patient))
         if model_name not in self.names:
@@ -176,9 +175,15 @@ class OneEngine:
             self.waiting -= 1
         if self.error is not None:
             raise self.error
+        return self._used(
+            Served(ModelName(model_name), "fake", self.url, NAME, KEY, self.ignores, "primary", self.takes_tools)
+        )
+
+    @contextmanager
+    def _used(self, served: Served) -> Iterator[Served]:
         self.in_use += 1
         try:
-            yield Served(ModelName(model_name), "fake", self.url, NAME, KEY, self.ignores, "primary", self.takes_tools)
+            yield served
         finally:
             self.in_use -= 1
 

@@ -103,7 +103,7 @@ def _own_engine(services: Services, settings: Settings, model_name: str) -> Iter
     async def hold() -> None:
         await pool.start()
         try:
-            async with pool.use(model_name, Endpoint.CHAT, patient=True) as served:
+            with await pool.use(model_name, Endpoint.CHAT, patient=True) as served:
                 ready.set_result(served)
                 await sleep_forever()
         finally:

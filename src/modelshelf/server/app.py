@@ -26,6 +26,7 @@ from modelshelf.server.doors import PathDoor
 from modelshelf.server.gateway import routes as v1
 from modelshelf.server.gateway.errors import shape_of
 from modelshelf.server.gateway.names import Names
+from modelshelf.server.gateway.plain_route import StraightWay
 from modelshelf.server.gateway.ports import Engines, NoEngines
 from modelshelf.server.gateway.relay import Door
 from modelshelf.server.hub.paths import PREFIX
@@ -84,6 +85,7 @@ def create_app(
         lifespan=_lifespan(shelf, watcher, gateway, preload),
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    app.add_middleware(StraightWay, routes=app.router.routes)
     app.add_middleware(BoundedBodies)
     keys, sessions = KeyRing(shelf.services.registry.keys, api_key), Sessions()
     app.add_middleware(Gate, host=host, keys=keys, sessions=sessions)

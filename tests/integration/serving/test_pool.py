@@ -49,7 +49,7 @@ def run(starter: FakeStarter, story: Story, rules: Rules | None = None) -> None:
 
 async def use(pool: EnginePool, name: str, *, keep_alive_s: float | None = None, key: str = "") -> Served:
     """Use a model for an instant."""
-    async with pool.use(name, CHAT, keep_alive_s, key) as served:
+    with await pool.use(name, CHAT, keep_alive_s, key) as served:
         return served
 
 
@@ -59,7 +59,7 @@ async def in_use(pool: EnginePool, name: str) -> AsyncIterator[asyncio.Task[None
     held = asyncio.Event()
 
     async def hold() -> None:
-        async with pool.use(name, CHAT, patient=True):
+        with await pool.use(name, CHAT, patient=True):
             held.set()
             await asyncio.Event().wait()
 
@@ -318,7 +318,7 @@ def test_200_clients_on_three_models_with_room_for_one(busy_turns: int) -> None:
     answered: list[str] = []
 
     async def client(pool: EnginePool, name: str, number: int) -> None:
-        async with pool.use(name, CHAT, key=str(number % 7), patient=True) as served:
+        with await pool.use(name, CHAT, key=str(number % 7), patient=True) as served:
             assert len(starter.live) == 1
             assert served.model_name == name
             for _ in range(busy_turns):
@@ -344,7 +344,7 @@ def test_a_model_under_constant_load_lets_others_in() -> None:
 
         async def client() -> None:
             while not over.is_set():
-                async with pool.use("a", CHAT, patient=True):
+                with await pool.use("a", CHAT, patient=True):
                     await asyncio.sleep(0)
 
         async with asyncio.TaskGroup() as clients:
@@ -381,7 +381,7 @@ def test_who_has_no_patience_hears_when_to_ask_again() -> None:
             await use(pool, "a")
         assert caught.value.retry_after_s == 5
         starter.engines[0].become_ready()
-        async with pool.use("a", CHAT, patient=True) as served:
+        with await pool.use("a", CHAT, patient=True) as served:
             assert served.model_name == "a"
 
     run(starter, story, Rules(load_wait_s=0.01))
@@ -490,7 +490,7 @@ def test_the_end_ends_everything() -> None:
         await holder
 
     async def hold(pool: EnginePool) -> None:
-        async with pool.use("a", CHAT):
+        with await pool.use("a", CHAT):
             await starter.engines[0].died()
 
     asyncio.run(story())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 from starlette.types import Receive, Send
@@ -113,30 +113,39 @@ class Client:
             await asyncio.sleep(_NEXT_WORD_S)
 
 
-@contextlib.asynccontextmanager
-async def while_there(receive: Receive) -> AsyncIterator[None]:
-    """Cancel the block when the client disconnects; nothing is raised then.
+class WhileThere:
+    """A context that is cancelled when the client disconnects; nothing is raised then.
 
     A short answer doesn't pay for a task that watches the client.
+
+    Args:
+        receive: ASGI's.
     """
-    work, has_left = asyncio.current_task(), False
-    watching: list[asyncio.Task[None]] = []
 
-    async def watch() -> None:
-        nonlocal has_left
-        while (await receive())["type"] != "http.disconnect":
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._work = asyncio.current_task()
+        self._watching: asyncio.Task[None] | None = None
+        self._has_left = False
+
+    def __enter__(self) -> None:
+        """Begin to watch, in a moment."""
+        self._begin = asyncio.get_running_loop().call_later(_LOOK_AFTER_S, self._start)
+
+    def __exit__(self, kind: object, err: BaseException | None, traceback: object) -> bool:
+        """Watch no longer; take the cancellation that the client's leaving was."""
+        self._begin.cancel()
+        if self._watching is not None:
+            self._watching.cancel()
+        is_ours = isinstance(err, asyncio.CancelledError) and self._has_left
+        return is_ours and not (self._work is not None and self._work.uncancel())
+
+    def _start(self) -> None:
+        self._watching = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
             pass
-        has_left = True
-        if work is not None:
-            work.cancel()
-
-    begin = asyncio.get_running_loop().call_later(_LOOK_AFTER_S, lambda: watching.append(asyncio.create_task(watch())))
-    try:
-        yield
-    except asyncio.CancelledError:
-        if not has_left or (work is not None and work.uncancel()):
-            raise
-    finally:
-        begin.cancel()
-        for task in watching:
-            task.cancel()
+        self._has_left = True
+        if self._work is not None:
+            self._work.cancel()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from fastapi import Request
 from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from modelshelf.domain.serving import Endpoint
@@ -34,6 +35,25 @@ class PlainRoute(APIRoute):
             shape = shape_of(scope["path"])
             answer = Json(shape(err), err.status, headers_of(err)) if shape else problem(err)
         await answer(scope, receive, send)
+
+
+class StraightWay:
+    """ASGI middleware that answers requests to models past what other routes need: a router, handlers of exceptions.
+
+    Args:
+        app: The application.
+        routes: Routes; the plain ones that take POST are those of models.
+    """
+
+    def __init__(self, app: ASGIApp, *, routes: Iterable[BaseRoute]) -> None:
+        self._app = app
+        plain = [route for route in routes if isinstance(route, PlainRoute)]
+        self._models = {route.path: route for route in plain if "POST" in (route.methods or ())}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        route = self._models.get(scope["path"]) if scope.get("method") == "POST" else None
+        await (route.handle if route is not None else self._app)(scope, receive, send)
 
 
 def relaying(

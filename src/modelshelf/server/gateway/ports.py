@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from modelshelf.domain.serving import Endpoint, EngineStatus, Served, Wanted
@@ -13,7 +12,7 @@ from modelshelf.errors import Unavailable
 class Engines(Protocol):
     """Every engine of this process: `services.serving.pool.EnginePool`, or a fake one."""
 
-    def use(
+    async def use(
         self,
         model_name: str,
         endpoint: Endpoint,
@@ -21,7 +20,7 @@ class Engines(Protocol):
         key: str = "",
         *,
         patient: bool = False,
-    ) -> AbstractAsyncContextManager[Served]:
+    ) -> AbstractContextManager[Served]:
         """Wait until a model answers, and say where; see `EnginePool.use`."""
 
     async def look(self, model_name: str) -> Wanted:
@@ -51,7 +50,6 @@ class Engines(Protocol):
 class NoEngines:
     """Stands where there is no pool of engines: every use is refused."""
 
-    @asynccontextmanager
     async def use(
         self,
         model_name: str,
@@ -60,14 +58,13 @@ class NoEngines:
         key: str = "",
         *,
         patient: bool = False,
-    ) -> AsyncIterator[Served]:
+    ) -> AbstractContextManager[Served]:
         """Refuse.
 
         Raises:
             Unavailable: Always.
         """
         raise _none()
-        yield
 
     async def look(self, model_name: str) -> Wanted:
         """Refuse.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -19,11 +19,12 @@ from modelshelf.domain.ports import Clock
 from modelshelf.domain.serving import Endpoint, Served
 from modelshelf.errors import BadInput, EngineFailed, NotFound, ShelfError, TooMany
 from modelshelf.server.gateway.asked import Asked
-from modelshelf.server.gateway.client import Client, Shape, while_there
+from modelshelf.server.gateway.client import Client, Shape, WhileThere
 from modelshelf.server.gateway.entry import Entry
 from modelshelf.server.gateway.names import Names
 from modelshelf.server.gateway.ports import Engines
 from modelshelf.services.serving.uses import Ledger
+from modelshelf.store.os_errors import of_os_error
 from modelshelf.units import format_size
 
 if TYPE_CHECKING:
@@ -89,9 +90,9 @@ class Door:
         Raises:
             BadInput: It can't be understood; the ledger knows.
         """
-        body = await request.body()
+        message = await request.receive()  # with the whole body: `BoundedBodies` saw to it
         try:
-            return parse(body)
+            return parse(message["body"])
         except BadInput as err:
             entry = self.entry(request.scope, endpoint, "")
             entry.failed(err)
@@ -118,35 +119,21 @@ class Relay:
         """Answer it; when the client leaves, the engine's connection is closed and the use of the engine ends."""
         client, entry = Client(send, self.shape), self.door.entry(scope, self.endpoint, self.asked.model)
         try:
-            async with while_there(receive):
+            with WhileThere(receive):
                 try:
-                    await self._carry(client, entry)
+                    with await self._used(client, entry) as served:
+                        entry.meet(served)
+                        await self._carry(client, entry, served)
                     entry.answered()
-                except ShelfError as err:
+                except (ShelfError, OSError) as fault:
+                    err = fault if isinstance(fault, ShelfError) else of_os_error(fault)
                     entry.failed(err)
                     await client.fail(err)
             entry.left()
         finally:
             self.door.ledger.add(entry.end().use)
 
-    async def _carry(self, client: Client, entry: Entry) -> None:
-        async with AsyncExitStack() as stack:
-            served = await self._served(client, entry, stack)
-            self.asked.refuse_ignored(served)
-            self.asked.refuse_addresses()
-            session = await self.door.session()
-            with _engine_faults(served):
-                upstream = await stack.enter_async_context(self._ask(session, served))
-                if upstream.status >= 300:
-                    raise _refusal(served, upstream.status, await _read(upstream, _MOST_ERROR_BYTES))
-                if self.asked.stream:
-                    await self._stream(client, entry, upstream)
-                else:
-                    body = await _read(upstream, _MOST_WHOLE_BYTES)
-                    entry.see_whole(body)
-                    await client.whole(200, self._translated(served, body), {})
-
-    async def _served(self, client: Client, entry: Entry, stack: AsyncExitStack) -> Served:
+    async def _used(self, client: Client, entry: Entry) -> AbstractContextManager[Served]:
         """Wait until the model answers; a client that streams waits as long as it takes, and is told what it waits for.
 
         Raises:
@@ -155,12 +142,9 @@ class Relay:
         names, asked, streams = self.door.names, self.asked, self.asked.stream
         model_name = names.meant(asked.model)
 
-        async def use(name: str) -> Served:
+        def use(name: str) -> Awaitable[AbstractContextManager[Served]]:
             entry.model_name = name
-            using = self.door.engines.use(name, self.endpoint, asked.keep_alive_s, self.key, patient=streams)
-            served = await stack.enter_async_context(using)
-            entry.meet(served)
-            return served
+            return self.door.engines.use(name, self.endpoint, asked.keep_alive_s, self.key, patient=streams)
 
         with client.told(lambda: self._progress(model_name or asked.model)) if streams else contextlib.nullcontext():
             if model_name is not None:
@@ -168,6 +152,33 @@ class Relay:
                     return await use(model_name)
             model_name = await names.find(asked.model)
             return await use(model_name)
+
+    async def _carry(self, client: Client, entry: Entry, served: Served) -> None:
+        """Ask the engine, and hand its answer on; the connection of an answer that wasn't read to its end is closed."""
+        self.asked.refuse_ignored(served)
+        self.asked.refuse_addresses()
+        try:
+            upstream = await self._ask(served)
+            try:
+                await self._answer(client, entry, served, upstream)
+            finally:
+                if upstream.content.at_eof():
+                    upstream.release()
+                else:
+                    upstream.close()
+        except _engine_faults() as err:
+            detail = f"{served.backend} broke off its answer for {served.model_name} ({type(err).__name__})."
+            raise EngineFailed(detail, hint="Ask again: it is started anew.") from err
+
+    async def _answer(self, client: Client, entry: Entry, served: Served, upstream: aiohttp.ClientResponse) -> None:
+        if upstream.status >= 300:
+            raise _refusal(served, upstream.status, await _read(upstream, _MOST_ERROR_BYTES))
+        if self.asked.stream:
+            await self._stream(client, entry, upstream)
+        else:
+            body = await _read(upstream, _MOST_WHOLE_BYTES)
+            entry.see_whole(body)
+            await client.whole(200, self._translated(served, body), {})
 
     def _progress(self, model_name: str) -> str:
         status = self.door.engines.status_of(model_name)
@@ -180,9 +191,8 @@ class Relay:
             detail = f"The answer of {served.backend} for {served.model_name} can't be understood."
             raise EngineFailed(detail, hint="See its log.") from err
 
-    @contextlib.asynccontextmanager
-    async def _ask(self, session: aiohttp.ClientSession, served: Served) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send the request to the engine; the connection of an answer that wasn't read to its end is closed."""
+    async def _ask(self, served: Served) -> aiohttp.ClientResponse:
+        """Send the request to the engine, and return the head of its answer."""
         url = served.url + _PATHS.get(self.endpoint, f"/v1/{self.endpoint.value}")
         headers = {"Content-Type": "application/json", "Accept": "*/*"}
         if served.key:
@@ -190,15 +200,9 @@ class Relay:
         if self.asked.stream:  # llama.cpp closes the connection behind a stream though it says that it stays open
             headers["Connection"] = "close"
         body = self.asked.body_for(served)
+        session = await self.door.session()
         # Never sent twice: the engine may have begun to answer, and nobody tells whether it has.
-        upstream = await session.post(url, headers=headers, allow_redirects=False, data=_payload(body))
-        try:
-            yield upstream
-        finally:
-            if upstream.content.at_eof():
-                upstream.release()
-            else:
-                upstream.close()
+        return await session.post(url, headers=headers, allow_redirects=False, data=_payload(body))
 
     async def _stream(self, client: Client, entry: Entry, upstream: aiohttp.ClientResponse) -> None:
         await client.begin_stream()
@@ -248,13 +252,8 @@ async def _read(upstream: aiohttp.ClientResponse, most_bytes: int) -> bytes:
     return bytes(body)
 
 
-@contextlib.contextmanager
-def _engine_faults(served: Served) -> Iterator[None]:
-    """Let what goes wrong with an engine's connection be the engine's failure."""
+def _engine_faults() -> tuple[type[Exception], ...]:
+    """Return what may go wrong with an engine's connection."""
     import aiohttp
 
-    try:
-        yield
-    except (aiohttp.ClientError, ConnectionError) as err:
-        detail = f"{served.backend} broke off its answer for {served.model_name} ({type(err).__name__})."
-        raise EngineFailed(detail, hint="Ask again: it is started anew.") from err
+    return aiohttp.ClientError, ConnectionError

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from modelshelf.domain.ports import EngineStarter
 from modelshelf.domain.scheduling_engine import Engine
@@ -47,7 +47,6 @@ class EnginePool:
         """What models were when they were last looked up."""
         self._looking: asyncio.Task[None] | None = None
 
-    @asynccontextmanager
     async def use(
         self,
         model_name: str,
@@ -56,8 +55,8 @@ class EnginePool:
         key: str = "",
         *,
         patient: bool = False,
-    ) -> AsyncIterator[Served]:
-        """Give where a model answers, once it is ready and has a free slot; the slot is held until the end.
+    ) -> AbstractContextManager[Served]:
+        """Wait until a model is ready and has a free slot; the context holds the slot, and says where to ask.
 
         Args:
             model_name: The model.
@@ -77,8 +76,7 @@ class EnginePool:
         if endpoint not in wanted.endpoints:
             raise BadInput(f"{wanted.model_name} doesn't answer {endpoint.value}: {wanted.backend} runs it.")
         wait_s = None if patient else self._rules.load_wait_s
-        async with self._run.slot(wanted, key=key, keep_alive_s=keep_alive_s, wait_s=wait_s) as served:
-            yield served
+        return await self._run.slot(wanted, key=key, keep_alive_s=keep_alive_s, wait_s=wait_s)
 
     async def engines(self) -> list[EngineStatus]:
         """Return the engines and the models that are asked for, by name, with the memory that they hold."""
@@ -113,7 +111,7 @@ class EnginePool:
         """
         wanted = await self.look(model_name)
         wait_s = None if patient else self._rules.load_wait_s
-        async with self._run.slot(wanted, keep_alive_s=keep_alive_s, pin=pinned, by_hand=True, wait_s=wait_s):
+        with await self._run.slot(wanted, keep_alive_s=keep_alive_s, pin=pinned, by_hand=True, wait_s=wait_s):
             return self._status(self._run.scheduler.engines[wanted.model_id])
 
     async def unload(self, model_name: str) -> None:

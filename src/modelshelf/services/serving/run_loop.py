@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import copy
 import itertools
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from modelshelf.domain.ports import EngineStarter, RunningEngine
@@ -58,6 +58,22 @@ class _Waiter:
 
     model_id: int
     granted: asyncio.Future[Served]
+
+
+@dataclass(slots=True)
+class Slot:
+    """A slot of a model's engine, held until the end of a `with`."""
+
+    served: Served
+    give_back: Callable[[], None]
+
+    def __enter__(self) -> Served:
+        """Give where the model answers."""
+        return self.served
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Give the slot back."""
+        self.give_back()
 
 
 class RunLoop:
@@ -124,7 +140,6 @@ class RunLoop:
             raise Unavailable("The server stops.", retry_after_s=RETRY_AFTER_S)
         return await self._loop.run_in_executor(self._threads, call, *args)
 
-    @contextlib.asynccontextmanager
     async def slot(
         self,
         wanted: Wanted,
@@ -134,8 +149,8 @@ class RunLoop:
         pin: bool = False,
         by_hand: bool = False,
         wait_s: float | None = None,
-    ) -> AsyncIterator[Served]:
-        """Hold a slot of a model's engine; see `EnginePool.use`.
+    ) -> Slot:
+        """Wait for a slot of a model's engine; see `EnginePool.use`.
 
         Raises:
             ShelfError: It can't be had, or not within `wait_s`.
@@ -148,12 +163,13 @@ class RunLoop:
                 await asyncio.wait([granted], timeout=wait_s)
             if not granted.done():
                 raise self._not_yet(wanted)
-            yield granted.result()
-        finally:
+            return Slot(granted.result(), partial(self.tell, Done(ticket)))
+        except BaseException:
             self._waiters.pop(ticket, None)
             if not granted.cancel() and not granted.cancelled():
                 granted.exception()  # a client who left as it was refused never hears of it
             self.tell(Done(ticket))
+            raise
 
     async def gone(self, model_id: int) -> None:
         """Wait until the engine that a model has now is gone."""

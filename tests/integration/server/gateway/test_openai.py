@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import socket
 import struct
@@ -14,7 +15,7 @@ import aiohttp
 import pytest
 
 from modelshelf.domain.serving import Endpoint
-from modelshelf.errors import BadInput, EngineFailed, ShelfError, TooMany, Unavailable
+from modelshelf.errors import BadInput, EngineFailed, TooMany, Unavailable
 from modelshelf.services.shelf import Shelf
 from tests.fakes.upstream import KEY, NAME, OneEngine, Upstream
 from tests.serving import Reply, Serving, parse, read_all, serving
@@ -242,15 +243,16 @@ FAILURES = [
     (TooMany("Too many."), 429, "rate_limit_error", "1"),
     (Unavailable("It loads.", retry_after_s=7), 503, "server_error", "7"),
     (EngineFailed("It died.", tail=("a", "out of tune")), 503, "server_error", None),
+    (OSError(errno.EIO, "It broke."), 503, "server_error", None),
 ]
 
 
 @pytest.mark.parametrize(("error", "status", "kind", "after"), FAILURES, ids=lambda value: str(value)[:12])
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
 def test_what_the_pool_refuses_has_openais_shape(
-    door: Serving, engines: OneEngine, stream: bool, error: ShelfError, status: int, kind: str, after: str | None
+    door: Serving, engines: OneEngine, stream: bool, error: Exception, status: int, kind: str, after: str | None
 ) -> None:
-    """Status, type, when to ask again and an engine's last lines reach the client, whatever it asked for."""
+    """Status, type, when to ask again and an engine's last lines reach the client, also where a disk fails."""
     engines.error = error
 
     reply = ask(door, chat(stream=stream))

@@ -88,7 +88,7 @@ def test_a_failure_is_written_down(
     door: Serving, engines: OneEngine, body: Any, error: Exception | None, status: int, kind: str, model_name: str
 ) -> None:
     """A request that fails has its status and the kind of its error, and not the sentence, which may repeat it."""
-    engines.error = error  # type: ignore[assignment]
+    engines.error = error
 
     assert ask(door, body).status == status
 
