@@ -283,9 +283,9 @@ def test_a_base_is_remembered_with_its_id(library: tuple[Registry, Reader]) -> N
     """A base's id is stored with its path, so a drive that is mounted elsewhere keeps its id."""
     registry, reader = library
 
-    registry.remember_tier("id-1", "primary", "/mnt/fast")
-    registry.remember_tier("id-2", "custom", "/mnt/usb")
-    registry.remember_tier("id-2", "custom", "/media/usb")
+    registry.bases.remember("id-1", "primary", "/mnt/fast")
+    registry.bases.remember("id-2", "custom", "/mnt/usb")
+    registry.bases.remember("id-2", "custom", "/media/usb")
 
     assert reader.tier_ids() == {"/mnt/fast": "id-1", "/media/usb": "id-2"}
 
@@ -301,10 +301,10 @@ def test_damage_is_read_as_it_was_noted(library: tuple[Registry, Reader]) -> Non
 def test_a_base_that_was_started_afresh_has_one_id(registry: Registry) -> None:
     """A base that was reset has only its new id; reservations on the old one are deleted, others stay."""
     for tier_id, base in (("old", "/mnt/fast"), ("other", "/mnt/slow")):
-        registry.remember_tier(tier_id, "primary", base)
+        registry.bases.remember(tier_id, "primary", base)
         registry.reservations.add(tier_id, "disk", "me", lambda _: 5)
 
-    registry.remember_tier("new", "primary", "/mnt/fast")
+    registry.bases.remember("new", "primary", "/mnt/fast")
 
     assert registry.tier_ids() == {"/mnt/fast": "new", "/mnt/slow": "other"}
     assert [reservation.tier_id for reservation in registry.reservations.all()] == ["other"]

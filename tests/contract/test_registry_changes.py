@@ -38,7 +38,7 @@ def row(registry: Registry) -> ModelRow:
     registry.set_manifest(row, "c" * 40, [FileEntry("w.bin", 1, "d" * 64)])
     registry.enqueue("pull", row)
     registry.leases.take(row.id, "/mnt/fast", kind="run", holder="me", owner="me", ttl_s=60)
-    registry.remember_tier("t" * 32, "primary", "/mnt/fast")
+    registry.bases.remember("t" * 32, "primary", "/mnt/fast")
     return row
 
 
@@ -99,7 +99,7 @@ def test_what_a_registry_does_is_noted_by_name_or_id(registry: Registry, row: Mo
     assert noted(registry, lambda: registry.claim("me", job.id)) == [("job", str(job.id)), ("model", "n")]
     assert noted(registry, lambda: registry.finish_job(job.id, "done")) == [("job", str(job.id)), ("model", "n")]
     assert noted(registry, lambda: registry.add_use(row.id, "run", 1.0)) == [("model", "n")]
-    assert noted(registry, lambda: registry.forget_tier("/mnt/fast")) == [("tier", "/mnt/fast")]
+    assert noted(registry, lambda: registry.bases.forget("/mnt/fast")) == [("tier", "/mnt/fast")]
     [lease] = registry.leases.all()
     assert noted(registry, lambda: registry.leases.release(lease.id)) == [("lease", str(lease.id))]
 

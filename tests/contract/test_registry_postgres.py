@@ -43,7 +43,7 @@ def test_two_first_uses_of_a_tier_at_once_agree(url: str, registry: Registry, ro
         with contextlib.closing(Registry(url)) as mine:
             both.wait()
             try:
-                mine.remember_tier(f"{round_}" * 32, "primary", "/mnt/fast")
+                mine.bases.remember(f"{round_}" * 32, "primary", "/mnt/fast")
             except Exception as err:  # noqa: BLE001 - a thread's own failure is asserted below
                 failed.append(err)
 
@@ -76,7 +76,7 @@ def test_a_connection_that_is_cut_in_a_transaction_is_a_plain_error(
     registry: Registry, postgres: tuple[str, sa.Engine]
 ) -> None:
     """A connection that is cut in a transaction is a plain error; the transaction is undone, the next one works."""
-    registry.remember_tier("t" * 32, "primary", "/mnt/fast")
+    registry.bases.remember("t" * 32, "primary", "/mnt/fast")
 
     def cut(reservations: object) -> int:
         with postgres[1].connect() as other:

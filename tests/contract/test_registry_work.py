@@ -40,7 +40,7 @@ def row(registry: Registry) -> ModelRow:
 @pytest.fixture
 def tier(registry: Registry) -> str:
     """A known tier's id."""
-    registry.remember_tier("tier-1", "primary", "/mnt/fast")
+    registry.bases.remember("tier-1", "primary", "/mnt/fast")
     return "tier-1"
 
 

@@ -210,7 +210,7 @@ def reset_marker(path: str) -> None:
     tier_id = marker.reset_marker(base)
     known.remember(base, tier_id)
     registry = Registry(database_url(settings))
-    registry.remember_tier(tier_id, locations.get(base_path, CUSTOM), base_path)
+    registry.bases.remember(tier_id, locations.get(base_path, CUSTOM), base_path)
     registry.close()
 
 
@@ -222,6 +222,6 @@ def _registered_bases(settings: Settings) -> set[str]:
         registry = Registry(database_url(settings))
     except ShelfError:
         return set()
-    found = {*registry.custom_bases()} | set(registry.tier_ids())
+    found = {*registry.bases.custom()} | set(registry.tier_ids())
     registry.close()
     return found

@@ -20,10 +20,10 @@ from modelshelf.domain.jobs import DONE, Cause, Job, JobKind, Moved
 from modelshelf.domain.listing import Listing
 from modelshelf.domain.models import FileEntry, ModelRow, Registration, select_files, total_size
 from modelshelf.domain.names import RepoId
-from modelshelf.domain.tiers import CUSTOM
 from modelshelf.domain.weight_files import WeightFormat, format_by_names
 from modelshelf.errors import BadInput, Conflict, OutOfSpace, ShelfError, Unavailable
 from modelshelf.registry import fast_read
+from modelshelf.registry.bases import Bases
 from modelshelf.registry.changes import Changes
 from modelshelf.registry.database import db_now, is_missing, keep_reserve, make_engine, migrate
 from modelshelf.registry.jobs import JobTable
@@ -34,16 +34,11 @@ from modelshelf.registry.reads import Reads
 from modelshelf.registry.reservations import Reservations
 from modelshelf.registry.rows import JOB_COLUMNS, columns_of, drop_manifests, new_deletion, new_job
 from modelshelf.registry.servers import Servers
-from modelshelf.registry.tables import checks, damage, files, jobs, models, reservations, tiers
+from modelshelf.registry.tables import files, jobs, models
 from modelshelf.registry.usage_history import UsageHistory
 from modelshelf.registry.uses import UseTable
 from modelshelf.registry.verified_blobs import VerifiedBlobs
 from modelshelf.registry.webhooks import Webhooks
-
-_REMEMBER_TIER = """
-INSERT INTO tiers (id, cache_location, cache_path, admissions) VALUES (:id, :location, :base, 0)
-ON CONFLICT (id) DO UPDATE SET cache_location = excluded.cache_location, cache_path = excluded.cache_path
-"""
 
 
 class Registry(JobTable, UseTable):
@@ -61,6 +56,7 @@ class Registry(JobTable, UseTable):
     def __init__(self, url: str, *, read_only: bool = False) -> None:
         self.url = url
         self._engine = make_engine("sqlite://" if read_only and is_missing(url) else url)
+        self.bases = Bases(self._engine)
         self.leases = Leases(self._engine)
         self.changes = Changes(self._engine)
         self.verified = VerifiedBlobs(self._engine)
@@ -350,45 +346,13 @@ class Registry(JobTable, UseTable):
 
     # --- tiers ---
 
-    def custom_bases(self) -> list[str]:
-        """Return the bases of custom tiers that models lie on."""
-        here = sa.select(models.c.cache_path).where(models.c.cache_location == CUSTOM).distinct()
-        with self._engine.connect() as connection:
-            return list(connection.scalars(here.order_by(models.c.cache_path)))
-
     def tier_ids(self) -> dict[str, str]:
         """Return the used bases, path to tier id."""
-        with self._engine.connect() as connection:
-            return {path: tier_id for tier_id, path in connection.execute(sa.select(tiers.c.id, tiers.c.cache_path))}
+        return self.bases.ids()
 
     def damage(self) -> dict[tuple[str, str], str]:
         """Return the stamps of damaged blobs by tier id and digest."""
         return self.verified.damage()
-
-    def remember_tier(self, tier_id: str, cache_location: str, base: str) -> None:
-        """Store a used base; a drive that is mounted elsewhere now keeps its id.
-
-        Another tier that was there before is forgotten, with its reservations.
-        """
-        known = sa.select(tiers.c.id, tiers.c.cache_location).where(tiers.c.cache_path == base)
-        with self._engine.connect() as connection:
-            if connection.execute(known).all() == [(tier_id, cache_location)]:
-                return  # nothing to write, perhaps on a disk where nothing can be written
-        with self._engine.begin() as connection:
-            gone = sa.select(tiers.c.id).where(tiers.c.cache_path == base, tiers.c.id != tier_id)
-            connection.execute(sa.delete(reservations).where(reservations.c.tier_id.in_(gone)))
-            connection.execute(sa.delete(tiers).where(tiers.c.cache_path == base, tiers.c.id != tier_id))
-            values = {"id": tier_id, "location": cache_location, "base": base}
-            connection.execute(sa.text(_REMEMBER_TIER), values)
-
-    def forget_tier(self, base: str) -> None:
-        """Forget a base, with its reservations and findings."""
-        with self._engine.begin() as connection:
-            gone = sa.select(tiers.c.id).where(tiers.c.cache_path == base)
-            connection.execute(sa.delete(reservations).where(reservations.c.tier_id.in_(gone)))
-            for table in (checks, damage):
-                connection.execute(sa.delete(table).where(table.c.tier_id.in_(gone)))
-            connection.execute(sa.delete(tiers).where(tiers.c.cache_path == base))
 
     def _read(self, statement: str, **parameters: object) -> list[tuple[object, ...]]:
         with self._engine.connect() as connection:

@@ -35,7 +35,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
             registry = shelf.services.registry
             for name, tier, base in (("qwen", "primary", home.primary), ("quark", "secondary", home.secondary)):
                 registry.add_model(Registration(ModelName(name), RepoId("org/name"), tier), str(base))
-            registry.remember_tier("a" * 32, "custom", str(home.custom))
+            registry.bases.remember("a" * 32, "custom", str(home.custom))
             registry.add_job("verify", "quark", {})
             registry.finish_job(registry.add_job("gc", "", {}).id, "done")
         yield home

@@ -93,7 +93,7 @@ class Reconciler:
         known = self.registry.tier_ids()
         for base in seen.bases:
             if not base.offline and known.get(base.path) != base.tier_id:
-                self.registry.remember_tier(base.tier_id, base.location, base.path)
+                self.registry.bases.remember(base.tier_id, base.location, base.path)
         plan = plan_reconcile(seen)
         plan = replace(plan, steps=tuple(step for step in plan.steps if step.action in only))
         skipped = tuple(step for step in plan.steps if not self.carry_out(step))
@@ -132,7 +132,7 @@ class Reconciler:
         if step.action is Action.RETAG:
             tier_id = marker.give_new_id(base)
             self.tiers.known.remember(base, tier_id)
-            self.registry.remember_tier(tier_id, step.location, step.base)
+            self.registry.bases.remember(tier_id, step.location, step.base)
             return True
         if step.action is Action.LOSE:
             assert step.row is not None

@@ -100,7 +100,7 @@ class Forgetter:
             for row in self._rows(plan.cache_path):
                 if row.model_name in plan.models:
                     self.registry.delete_model(row.id)
-            self.registry.forget_tier(plan.cache_path)
+            self.registry.bases.forget(plan.cache_path)
         self.known.forget(base)
         self.libraries.forget(base)
         named = governor.read(base)

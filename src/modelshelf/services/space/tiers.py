@@ -65,7 +65,7 @@ class TierService:
         tier_id = marker.open_tier(base, self.known, self.registry.tier_ids().get(tier.base))
         governor.claim(base, self.registry.id, self.registry.url)
         capabilities.probe(base)
-        self.registry.remember_tier(tier_id, tier.location, tier.base)
+        self.registry.bases.remember(tier_id, tier.location, tier.base)
         return tier_id
 
     def open_to_write(self, tier: Tier) -> str:
@@ -166,7 +166,7 @@ class TierService:
         A base whose last model was removed still holds its files, until `shelf forget`.
         """
         found = {tier.base: tier for tier in self.configured()}
-        with_models = self.registry.custom_bases()
+        with_models = self.registry.bases.custom()
         for path in (*with_models, *self.registry.tier_ids()):
             with contextlib.suppress(BadInput):  # the settings now call that base a tier of their own
                 tier = self.settings.resolve(CUSTOM, path)
