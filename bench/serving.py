@@ -1,10 +1,11 @@
 """How soon a server answers, what it holds idle, and how long it takes from one model to another, first token included.
 
-    python bench/serving.py [--rounds 5] [--gguf FILE]
+    python bench/serving.py [--rounds 5] [--gguf FILE] [--llama-server PROGRAM]
 
 Two models are the same GGUF file in two repositories, and MAX_LOADED is 1, so a request to the other one ends an engine
 and starts one. Beside it: the same request to a model that is loaded, which has the question in its cache; and
-the bound, the same program started by hand. Without --gguf it is the demo's model (`make demo` builds it).
+the bound, the same program started by hand. Without --gguf it is the demo's model (`make demo` builds it). With
+--llama-server the same swap is taken with that program as the engine, in turns with its own router.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -30,6 +32,7 @@ ROOT = Path(__file__).parents[1]
 WORKER = ROOT / "src" / "modelshelf" / "engines" / "llama_worker.py"
 BUILT = ROOT / ".demo" / "upstream" / "hub" / "models--HuggingFaceTB--SmolLM2-135M-Instruct-GGUF" / "snapshots"
 MODELS = ("one", "two")
+SIZES = ("--ctx-size", "8192", "--parallel", "4", "--kv-unified")
 AIM_START_S, AIM_MEMORY_BYTES, AIM_SWAP_S = 1.0, 80e6, 0.6
 IDLE_S = 5.0
 
@@ -39,6 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="rounds that count (5)")
     parser.add_argument("--gguf", type=Path, help="the model file")
+    parser.add_argument("--llama-server", type=Path, help="a llama-server, to compare with its router")
     args = parser.parse_args()
     file = args.gguf or next(BUILT.glob("*/*.gguf"), None)
     if file is None:
@@ -48,6 +52,8 @@ def main() -> None:
         print(_measure.machine(Path(name)), flush=True)
         measure_start(environment, args.rounds)
         measure_swap(environment, args.rounds, file.resolve())
+        if args.llama_server:
+            measure_router(environment, args.rounds, file.resolve(), args.llama_server)
 
 
 def build(folder: Path, file: Path) -> dict[str, str]:
@@ -133,20 +139,50 @@ def measure_swap(environment: Mapping[str, str], rounds: int, file: Path) -> Non
           f" ({min(bare):.2f} to {max(bare):.2f})")  # fmt: skip
 
 
-def bare_first_token_s(file: Path) -> float:
-    """Return the seconds from the start of llama.cpp, as a server starts it, to the first token of the question."""
-    words = ["-P", str(WORKER), "--model", str(file), "--ctx-size", "8192", "--parallel", "4", "--kv-unified"]
-    began_s = time.monotonic()
-    with subprocess.Popen(
-        [sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as child:
+def measure_router(environment: Mapping[str, str], rounds: int, file: Path, program: Path) -> None:
+    """Print the same swap with a llama-server as our engine, and by its own router."""
+    ours, theirs = [], []
+    with serving({**environment, "LLAMA_SERVER": str(program)}) as (_, host), routing(program, file) as router:
+        for number in range(2 * rounds + 2):
+            model = MODELS[number % 2]
+            swaps = first_token_s(host, model), first_token_s(router, model)
+            if number > 1:
+                ours.append(swaps[0])
+                theirs.append(swaps[1])
+    for what, found in (("with llama-server as the engine", ours), ("llama-server's own router", theirs)):
+        print(f"first token of the other model, {what}: {statistics.median(found):.2f} s"
+              f" ({min(found):.2f} to {max(found):.2f})")  # fmt: skip
+
+
+@contextlib.contextmanager
+def routing(program: Path, file: Path) -> Iterator[str]:
+    """Run a llama-server's router over both models, of which it keeps one; gives its host."""
+    with tempfile.TemporaryDirectory(prefix="modelshelf-bench-") as folder:
+        for name in MODELS:
+            (Path(folder) / f"{name}.gguf").symlink_to(file)
+        words = ["--models-dir", folder, "--models-max", "1", "--host", "127.0.0.1", "--port", "0"]
+        with listening([str(program), *words, *SIZES]) as host:
+            yield host
+
+
+@contextlib.contextmanager
+def listening(command: list[str]) -> Iterator[str]:
+    """Run a program of llama.cpp's; gives its host once it says that it listens, and reads on what it says."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as child:
         try:
             assert child.stdout is not None
             said = next(line for line in child.stdout if "listening on http://" in line)
-            listened_s = time.monotonic() - began_s
-            return listened_s + first_token_s(said.rpartition("http://")[2].strip(), "m")
+            threading.Thread(target=child.stdout.read, daemon=True).start()
+            yield said.rpartition("http://")[2].strip()
         finally:
-            child.kill()
+            child.terminate()
+
+
+def bare_first_token_s(file: Path) -> float:
+    """Return the seconds from the start of llama.cpp, as a server starts it, to the first token of the question."""
+    began_s = time.monotonic()
+    with listening([sys.executable, "-P", str(WORKER), "--model", str(file), *SIZES]) as host:
+        return time.monotonic() - began_s + first_token_s(host, "m")
 
 
 def first_token_s(host: str, model: str) -> float:
