@@ -23,7 +23,7 @@ from typing import Any
 LIMIT_BYTES = 2**18
 """More than a command line and an environment take."""
 ALSO = """
-alembic.command anyio._backends._asyncio encodings.ascii encodings.idna filelock httpx2 sqlalchemy.dialects.sqlite
+anyio._backends._asyncio encodings.ascii encodings.idna filelock httpx2 sqlalchemy.dialects.sqlite
 uvicorn.lifespan.on uvicorn.loops.auto yaml
 """.split()
 """What the modules of modelshelf and huggingface_hub import; huggingface_hub itself reads the environment meanwhile."""

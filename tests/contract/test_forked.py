@@ -171,7 +171,7 @@ print(json.dumps([sorted(read), sorted(loaded), threading.active_count()]))
 
     variables_of_cgi = set(home.environ())  # wsgiref copies them all, for servers that we don't start
     assert {name for name in read if not is_read_early(name)} <= variables_of_cgi
-    assert {"sqlalchemy", "alembic", "fastapi", "modelshelf"} <= set(loaded)
+    assert {"sqlalchemy", "fastapi", "modelshelf"} <= set(loaded)
     assert not {"huggingface_hub", "transformers", "torch", "xllamacpp"} & set(loaded)
     assert threads == 1
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,11 +20,47 @@ from alembic.script import ScriptDirectory
 
 from modelshelf.domain.models import Registration
 from modelshelf.errors import Unavailable
+from modelshelf.registry import database as registry_database
 from modelshelf.registry import fast_read, migrations
+from modelshelf.registry.database import make_engine, upgrade
 from modelshelf.registry.fast_read import SqliteReader
 from modelshelf.registry.registry import Registry
 from modelshelf.registry.tables import metadata
 
+ROWS = (
+    "SELECT version_num FROM alembic_version",
+    "SELECT key, kind, abs(at - id) < 1, id > 1700000000 FROM changes",
+)
+COLUMN = ("table_name", "ordinal_position", "column_name", "data_type", "is_nullable", "column_default")
+HERE = "current_schema::regnamespace"
+TABLES = f"SELECT oid FROM pg_class WHERE relnamespace = {HERE}"
+CATALOGUES = {
+    "sqlite": (
+        "SELECT type, name, tbl_name, sql FROM sqlite_master",
+        "SELECT m.name, x.* FROM sqlite_master m, pragma_table_xinfo(m.name) x",
+        *ROWS,
+    ),
+    "postgresql": (
+        f"SELECT {', '.join(COLUMN)} FROM information_schema.columns WHERE table_schema = current_schema",
+        "SELECT indexdef FROM pg_indexes WHERE schemaname = current_schema",
+        f"SELECT conrelid::regclass, conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = {HERE}",
+        f"SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal AND tgrelid IN ({TABLES})",
+        f"SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = {HERE}",
+        "SELECT last_value = (SELECT max(id) FROM changes) FROM changes_id_seq",
+        *ROWS,
+    ),
+}
+"""What tells all of a database."""
+LATER = """
+import sqlalchemy as sa
+from alembic import op
+
+revision, down_revision = "0002", "0001"
+
+
+def upgrade():
+    op.add_column("models", sa.Column("later", sa.Text(), nullable=False, server_default=""))
+"""
 OPEN = "import sys; from modelshelf.registry.registry import Registry; Registry(sys.argv[1]).close()"
 
 
@@ -39,6 +79,58 @@ def test_a_fresh_database_is_what_the_tables_say(registry: Registry, database: s
     with database.connect() as connection:
         context = MigrationContext.configure(connection, opts={"include_object": is_told})
         assert compare_metadata(context, metadata) == []
+
+
+def test_a_registry_made_straight_is_the_one_that_the_migrations_make(
+    url: str, tmp_path: Path, new_postgres: Callable[[], str]
+) -> None:
+    """Tables, indexes, triggers and first rows are the same, whichever way a database was made."""
+    other = f"sqlite:///{tmp_path}/migrated.db" if url.startswith("sqlite") else new_postgres()
+    Registry(url).close()
+    with disposing(make_engine(other)) as engine, engine.begin() as connection:
+        upgrade(connection, None)
+
+    made, migrated = described(url), described(other)
+
+    assert len(made) > 100
+    assert made == migrated
+
+
+def test_a_registry_made_straight_takes_the_next_migration(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A later program's migration changes what this one made, and keeps what is in it."""
+    with contextlib.closing(Registry(url)) as registry:
+        row = registry.add_model(Registration("qwen", "org/name", "primary"), "/mnt/fast")
+    later = tmp_path / "migrations"
+    shutil.copytree(Path(migrations.__file__).parent, later)
+    (later / "versions" / "0002_later.py").write_text(LATER)
+    monkeypatch.setattr(registry_database, "_MIGRATIONS", later)
+    monkeypatch.setattr(registry_database, "SCHEMA", "0002")
+
+    with contextlib.closing(Registry(url)) as registry:
+        assert registry.models() == [row]
+
+    assert "later" in str(described(url))
+
+
+@contextlib.contextmanager
+def disposing(engine: sa.Engine) -> Iterator[sa.Engine]:
+    """Close an engine's connections at the end."""
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def described(url: str) -> list[str]:
+    """Return what a database is: its objects and its first rows, one a line."""
+    with disposing(make_engine(url)) as engine, engine.begin() as connection:
+        texts = CATALOGUES[connection.dialect.name]
+        found = {" ".join(map(str, row)) for text in texts for row in connection.execute(sa.text(text))}
+        library = connection.execute(sa.text("SELECT id FROM library")).scalar_one()
+        schema = "main" if connection.dialect.name == "sqlite" else connection.scalar(sa.text("SELECT current_schema"))
+    return sorted(re.sub(r"\s+", " ", one.replace(library, "ID").replace(f"{schema}.", "")) for one in found)
 
 
 def test_the_fast_reader_reads_the_newest_schema() -> None:

@@ -1,6 +1,6 @@
 """Changes in the order of the commits, so that listeners needn't compare everything.
 
-The first migration's triggers write them, so that no statement can forget it.
+The triggers of `registry/fresh.py` write them, so that no statement can forget it.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from modelshelf.errors import Unavailable
-from modelshelf.registry import faults, sqlite_file
+from modelshelf.registry import faults, fresh, sqlite_file
 from modelshelf.registry.fast_read import SCHEMA
 
 _RESTART_S, _POLL_S = 20.0, 0.25
@@ -129,7 +129,7 @@ def check_room(engine: sa.Engine) -> None:
 
 
 def migrate(engine: sa.Engine) -> None:
-    """Bring the schema up to date.
+    """Make the schema, or bring it up to date.
 
     **Concurrency:** the whole migration is one transaction that begins with the write lock, so that of several
     processes that start at once one migrates and the others find it done.
@@ -140,15 +140,24 @@ def migrate(engine: sa.Engine) -> None:
     with engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(7236107)"))
-        current = None
-        if sa.inspect(connection).has_table("alembic_version"):
-            current = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+        if not sa.inspect(connection).has_table("alembic_version"):
+            fresh.create(connection, SCHEMA)
+            return
+        current = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
         if current != SCHEMA:
-            _upgrade(connection, current)
+            upgrade(connection, current)
 
 
-def _upgrade(connection: sa.Connection, current: str | None) -> None:
-    """Run the missing migrations; alembic takes as long to import as sqlalchemy, so only here."""
+def upgrade(connection: sa.Connection, current: str | None) -> None:
+    """Run the missing migrations; alembic takes as long to import as sqlalchemy, so only here.
+
+    Args:
+        connection: A transaction.
+        current: The revision of the schema; None: there is none.
+
+    Raises:
+        Unavailable: The schema is newer than this program.
+    """
     from alembic import command  # noqa: PLC0415 - see above
     from alembic.config import Config  # noqa: PLC0415 - see above
     from alembic.script import ScriptDirectory  # noqa: PLC0415 - see above

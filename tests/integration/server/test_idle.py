@@ -35,11 +35,10 @@ ASKED_FOR = {
 
 
 def test_an_idle_server_has_not_imported_what_requests_need(home: Home) -> None:
-    """A server that answered /healthz alone has imported nothing that asks engines, makes pages or fetches.
+    """A server that made its registry and answered /healthz has imported nothing that asks engines or makes pages.
 
     What it is made of is nothing that the collector of cycles looks at during requests.
     """
-    home.run("gc").checked()  # makes the registry
     with home.serve(sys.executable, "-c", TELLING) as server:
         server.get("/healthz")
         server.process.send_signal(signal.SIGUSR1)

@@ -1,88 +1,12 @@
 """The first schema."""
 
-import time
-import uuid
-
 import sqlalchemy as sa
 from alembic import op
 
+from modelshelf.registry.fresh import complete
+
 revision = "0001"
 down_revision = None
-
-
-KEPT = 1000
-_NOTE = "INSERT INTO changes (kind, key, at) "
-_MODEL = _NOTE + "SELECT 'model', model_name, {now} FROM models WHERE id = NEW.model_id"
-_DAMAGE = (
-    _NOTE + "SELECT 'model', m.model_name, {now} FROM models m JOIN files f"
-    " ON f.hf_path = m.hf_path AND f.commit_hash = m.commit_hash WHERE f.digest = "
-)
-_JOB = "OLD.state <> NEW.state OR OLD.detail <> NEW.detail OR OLD.due_at <> NEW.due_at OR OLD.priority <> NEW.priority"
-TRIGGERS = (
-    ("INSERT ON models", "", [_NOTE + "VALUES ('model', NEW.model_name, {now})"]),
-    ("UPDATE ON models", "", [
-        _NOTE + "SELECT 'model', OLD.model_name, {now} WHERE OLD.model_name <> NEW.model_name",
-        _NOTE + "VALUES ('model', NEW.model_name, {now})",
-    ]),
-    ("DELETE ON models", "", [_NOTE + "VALUES ('model', OLD.model_name, {now})"]),
-    ("INSERT ON jobs", "", [_NOTE + "VALUES ('job', CAST(NEW.id AS TEXT), {now})", _MODEL]),
-    ("UPDATE ON jobs", _JOB, [_NOTE + "VALUES ('job', CAST(NEW.id AS TEXT), {now})", _MODEL]),
-    ("DELETE ON jobs", "", [_NOTE + "VALUES ('job', CAST(OLD.id AS TEXT), {now})"]),
-    ("INSERT ON leases", "", [_NOTE + "VALUES ('lease', CAST(NEW.id AS TEXT), {now})"]),
-    ("DELETE ON leases", "", [_NOTE + "VALUES ('lease', CAST(OLD.id AS TEXT), {now})"]),
-    ("INSERT ON tiers", "", [_NOTE + "VALUES ('tier', NEW.cache_path, {now})"]),
-    ("UPDATE ON tiers", "OLD.cache_location <> NEW.cache_location OR OLD.cache_path <> NEW.cache_path", [
-        _NOTE + "SELECT 'tier', OLD.cache_path, {now} WHERE OLD.cache_path <> NEW.cache_path",
-        _NOTE + "VALUES ('tier', NEW.cache_path, {now})",
-    ]),
-    ("DELETE ON tiers", "", [_NOTE + "VALUES ('tier', OLD.cache_path, {now})"]),
-    ("INSERT ON damage", "", [_DAMAGE + "NEW.digest"]),
-    ("DELETE ON damage", "", [_DAMAGE + "OLD.digest"]),
-)
-_PRUNE = f"DELETE FROM changes WHERE id <= NEW.id - {KEPT}"
-
-
-def _create_triggers() -> None:
-    """Record each change in its transaction, whoever writes."""
-    for event, when, statements in TRIGGERS:
-        name = f"note_{event.replace(' ON ', '_').lower()}"
-        condition = f"WHEN ({when})" if when else ""
-        if op.get_bind().dialect.name == "sqlite":
-            body = "; ".join(statements).format(now="(julianday('now') - 2440587.5) * 86400.0")
-            op.execute(f"CREATE TRIGGER {name} AFTER {event} {condition} BEGIN {body}; END")
-        else:
-            # Deferred: the lock is taken last, when no other is waited for, so the ids follow the order of the commits.
-            body = "; ".join(statements).format(now="extract(epoch from clock_timestamp())")
-            body = f"PERFORM pg_advisory_xact_lock(7236108); {body}; RETURN NULL;"
-            op.execute(f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} END $$")
-            op.execute(
-                f"CREATE CONSTRAINT TRIGGER {name} AFTER {event} DEFERRABLE INITIALLY DEFERRED"
-                f" FOR EACH ROW {condition} EXECUTE FUNCTION {name}()"
-            )
-    if op.get_bind().dialect.name == "sqlite":
-        op.execute(f"CREATE TRIGGER prune_changes AFTER INSERT ON changes WHEN NEW.id % 100 = 0 BEGIN {_PRUNE}; END")
-    else:
-        body = f"BEGIN {_PRUNE}; RETURN NULL; END"
-        op.execute(f"CREATE OR REPLACE FUNCTION prune_changes() RETURNS trigger LANGUAGE plpgsql AS $$ {body} $$")
-        op.execute(
-            "CREATE TRIGGER prune_changes AFTER INSERT ON changes"
-            " FOR EACH ROW WHEN (NEW.id % 100 = 0) EXECUTE FUNCTION prune_changes()"
-        )
-
-
-def _create_changes(library_id: str) -> None:
-    """Create the table with its first row, whose id is the present second."""
-    first = int(time.time())
-    changes = op.create_table('changes',
-    sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
-    sa.Column('kind', sa.Text(), nullable=False),
-    sa.Column('key', sa.Text(), nullable=False),
-    sa.Column('at', sa.Double(), nullable=False),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_changes'))
-    )
-    op.bulk_insert(changes, [{'id': first, 'kind': 'library', 'key': library_id, 'at': float(first)}])
-    if op.get_bind().dialect.name != "sqlite":
-        op.execute(f"SELECT setval(pg_get_serial_sequence('changes', 'id'), {first})")
 
 
 def upgrade() -> None:
@@ -108,15 +32,10 @@ def upgrade() -> None:
     sa.Column('digest', sa.Text(), nullable=False),
     sa.PrimaryKeyConstraint('hf_path', 'commit_hash', 'path', name=op.f('pk_files'))
     )
-    adapters = sa.text("path = 'adapter_config.json'")
-    op.create_index('ix_files_adapters', 'files', ['path', 'hf_path', 'commit_hash'], unique=False,
-    sqlite_where=adapters, postgresql_where=adapters)
-    library = op.create_table('library',
+    op.create_table('library',
     sa.Column('id', sa.Text(), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_library'))
     )
-    library_id = uuid.uuid4().hex
-    op.bulk_insert(library, [{'id': library_id}])
     op.create_table('models',
     sa.Column('id', sa.Integer(), nullable=False),
     sa.Column('model_name', sa.Text(), nullable=False),
@@ -147,9 +66,6 @@ def upgrade() -> None:
     op.create_index('ix_models_cache_location', 'models', ['cache_location', 'cache_path'], unique=False)
     op.create_index('ix_models_size_bytes', 'models', [sa.text('size_bytes DESC'), 'model_name'], unique=False)
     op.create_index('ix_models_last_used_at', 'models', [sa.text('last_used_at DESC'), 'model_name'], unique=False)
-    adapters = sa.text("format = 'GGUF adapter'")
-    op.create_index('ix_models_adapters', 'models', ['format'], unique=False,
-    sqlite_where=adapters, postgresql_where=adapters)
     op.create_table('tiers',
     sa.Column('id', sa.Text(), nullable=False),
     sa.Column('cache_location', sa.Text(), nullable=False),
@@ -249,8 +165,8 @@ def upgrade() -> None:
     sa.Column('created_at', sa.Double(), nullable=False),
     sa.Column('last_used_at', sa.Double(), nullable=True),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_api_keys')),
-    sa.UniqueConstraint('digest', name=op.f('uq_api_keys_digest')),
-    sa.UniqueConstraint('name', name=op.f('uq_api_keys_name'))
+    sa.UniqueConstraint('name', name=op.f('uq_api_keys_name')),
+    sa.UniqueConstraint('digest', name=op.f('uq_api_keys_digest'))
     )
     op.create_table('servers',
     sa.Column('owner', sa.Text(), nullable=False),
@@ -273,9 +189,15 @@ def upgrade() -> None:
     sa.Column('expires_at', sa.Double(), nullable=False),
     sa.PrimaryKeyConstraint('target', name=op.f('pk_webhooks'))
     )
+    op.create_table('changes',
+    sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('kind', sa.Text(), nullable=False),
+    sa.Column('key', sa.Text(), nullable=False),
+    sa.Column('at', sa.Double(), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_changes'))
+    )
     # ### end Alembic commands ###
-    _create_changes(library_id)
-    _create_triggers()
+    complete(op.get_bind())
 
 
 def downgrade() -> None:
