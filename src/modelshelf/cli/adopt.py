@@ -15,6 +15,7 @@ from modelshelf.cli.adopt_all import adopt_all
 from modelshelf.cli.bars import job_progress
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, DryRun
+from modelshelf.domain.jobs import JobKind
 from modelshelf.units import format_size
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def _unlink(shelf: Shelf, folder: str, *, dry_run: bool, as_json: bool) -> None:
 
 def carry_out(shelf: Shelf, wanted: AdoptRequest, *, as_json: bool) -> None:
     """Adopt, and print what was done."""
-    with job_progress("adopt") as show:
+    with job_progress("adopt", JobKind.ADOPT) as show:
         options = {"merge": wanted.merge, "copy": wanted.copy}
         done = shelf.adopt(wanted.path, wanted.mode, wanted.to, **options, repo_id=wanted.repo_id, progress=show)
     if as_json:

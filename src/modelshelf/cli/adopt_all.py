@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from modelshelf.cli import output
 from modelshelf.cli.ask import ask, is_answered, yes_or_no
 from modelshelf.cli.bars import job_progress
+from modelshelf.domain.jobs import JobKind
 from modelshelf.units import format_size
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def adopt_all(shelf: Shelf, to: str, *, yes: bool, dry_run: bool, as_json: bool)
     if asks and not ask("Take it all in?", "no", yes_or_no):
         output.note("Nothing was changed.")
         return
-    with job_progress("adopt") as show:
+    with job_progress("adopt", JobKind.ADOPT) as show:
         done = shelf.adopt_all(to, progress=show)
     output.as_json(done) if as_json else _print_done(done)
 

@@ -16,7 +16,7 @@ from modelshelf.cli.errors import second_interrupt_ends
 from modelshelf.cli.fitting import cells, shorten
 from modelshelf.cli.terminal import WISHES, columns, glyph, is_drawable, rows
 from modelshelf.domain.job_files import MOST_LISTED, files_of
-from modelshelf.domain.jobs import RUNNING, Job
+from modelshelf.domain.jobs import ENDS_WITH_ITS_COMMAND, RUNNING, Job
 from modelshelf.errors import Cancelled
 from modelshelf.units import format_size
 
@@ -24,14 +24,17 @@ _LINE_EVERY_S = 10.0
 _STEADY_S = 3.0
 """A phase has to last so long, in seconds, before its remaining time is shown."""
 _BAR_CELLS = range(6, 31)
+_GO_ON = "What arrived is kept: run the same command again to go on, or leave it to a running server."
+_ANEW = "Run the same command again to begin anew."
 
 
 @contextmanager
-def job_progress(what: str, *, files: bool = False) -> Iterator[Callable[[Job], None]]:
-    """Show a job's progress on stderr, unless the user doesn't want it; say of a stopped job that it can go on.
+def job_progress(what: str, kind: str, *, files: bool = False) -> Iterator[Callable[[Job], None]]:
+    """Show a job's progress on stderr, unless the user doesn't want it; say of a stopped job whether it can go on.
 
     Args:
         what: What the job works on, for people.
+        kind: A `JobKind`.
         files: Whether to show each file that it works on, too.
     """
     try:
@@ -39,9 +42,7 @@ def job_progress(what: str, *, files: bool = False) -> Iterator[Callable[[Job], 
             yield show
     except (Cancelled, KeyboardInterrupt):
         second_interrupt_ends()
-        output.note(
-            "Stopped. What arrived is kept: run the same command again to go on, or leave it to a running server."
-        )
+        output.note(f"Stopped. {_ANEW if kind in ENDS_WITH_ITS_COMMAND else _GO_ON}")
         raise
 
 

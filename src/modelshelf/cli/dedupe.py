@@ -8,6 +8,7 @@ from modelshelf.cli import render
 from modelshelf.cli.bars import job_progress
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, DryRun, TierOption
+from modelshelf.domain.jobs import JobKind
 
 
 def dedupe(dry_run: DryRun = False, tier: TierOption = None, as_json: AsJson = False) -> None:
@@ -24,6 +25,6 @@ def dedupe(dry_run: DryRun = False, tier: TierOption = None, as_json: AsJson = F
             view = [asdict(DedupePlanJson.of(*plan)) for plan in shelf.services.deduper.plan(DedupeParams(tier))]
             render.print_tier_items(view, "Would share", "share_bytes", as_json=as_json)
             return
-        with job_progress("dedupe") as show:
+        with job_progress("dedupe", JobKind.DEDUPE) as show:
             done = shelf.dedupe(tier, progress=show)
         render.print_tier_items(done, "Freed", "freed_bytes", as_json=as_json)

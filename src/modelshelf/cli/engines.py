@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modelshelf.cli import complete, output
+from modelshelf.cli import complete, meant, output
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import (
     AllowPickle,
@@ -31,7 +31,12 @@ if TYPE_CHECKING:
 def engines(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="NAME", help="A model: what would serve it.", autocompletion=complete.model_names),
+        typer.Argument(
+            metavar="NAME",
+            help="A model: what would serve it.",
+            autocompletion=complete.model_names,
+            callback=meant.one,
+        ),
     ] = None,
     engine: ChosenEngine = None,
     engine_arg: EngineArguments = None,

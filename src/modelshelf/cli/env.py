@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from modelshelf.cli import complete, output
+from modelshelf.cli import complete, meant, output
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson
 from modelshelf.errors import BadInput
@@ -15,7 +15,10 @@ from modelshelf.errors import BadInput
 
 def env(
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="The model's name.", autocompletion=complete.model_names)
+        str | None,
+        typer.Argument(
+            metavar="NAME", help="The model's name.", autocompletion=complete.model_names, callback=meant.one
+        ),
     ] = None,
     unset: Annotated[bool, typer.Option("--unset", help="Take back what an earlier shelf env set.")] = False,
     as_json: AsJson = False,

@@ -11,6 +11,7 @@ from modelshelf.cli import render
 from modelshelf.cli.bars import job_progress
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, DryRun, TierOption
+from modelshelf.domain.jobs import JobKind
 
 
 def gc(
@@ -33,6 +34,6 @@ def gc(
             view = [asdict(GcPlanJson.of(*plan)) for plan in plans]
             render.print_tier_items(view, "Would free", "free_bytes", as_json=as_json)
             return
-        with job_progress("gc") as show:
+        with job_progress("gc", JobKind.GC) as show:
             done = shelf.gc(tier, quarantine=quarantine, progress=show)
         render.print_tier_items(done, "Freed", "freed_bytes", as_json=as_json)

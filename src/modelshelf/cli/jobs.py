@@ -228,7 +228,7 @@ def _run(shelf: Shelf, job: Job, *, wait: bool) -> Job:
         job: The job.
         wait: Wait with it, where it has to wait.
     """
-    with job_progress(f"{job.kind} {job.model_name}".rstrip()) as show:
+    with job_progress(f"{job.kind} {job.model_name}".rstrip(), job.kind) as show:
         while True:
             try:
                 return shelf.services.runner.finish(job, show)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modelshelf.cli import complete, output, render, several
+from modelshelf.cli import complete, meant, output, render, several
 from modelshelf.cli.bars import job_progress
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, DryRun
@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 
 def move(
     names: Annotated[
-        list[str], typer.Argument(metavar="NAME", help="The models.", autocompletion=complete.model_names_and_tiers)
+        list[str],
+        typer.Argument(
+            metavar="NAME",
+            help="The models.",
+            autocompletion=complete.model_names_and_tiers,
+            callback=meant.several,
+        ),
     ],
     to: Annotated[str, typer.Argument(metavar="primary|secondary|PATH", help="The new tier.")],
     dry_run: DryRun = False,
@@ -73,7 +79,7 @@ def _move(shelf: Shelf, name: str, *, location: str, path: str | None, keep_sour
 
     kept = shelf.services.mover.why_kept(name)
     render.print_evictions(shelf.services.mover.who_leaves(name, location, path), location)
-    with job_progress(name) as show:
+    with job_progress(name, JobKind.MOVE) as show:
         model = shelf.move(name, location, path, keep_source=keep_source, progress=show)
     deletion = next(iter(shelf.jobs(kind=JobKind.DELETE_OLD_COPY, model_name=name)), None)
     if quiet:

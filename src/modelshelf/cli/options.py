@@ -7,17 +7,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modelshelf.cli import complete, terminal
+from modelshelf.cli import complete, meant, terminal
 
 if TYPE_CHECKING:
     from modelshelf.domain.engine_wishes import EngineChange
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The model's name.", autocompletion=complete.model_names)]
+Name = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="The model's name.", autocompletion=complete.model_names, callback=meant.one),
+]
 Names = Annotated[
-    list[str] | None, typer.Argument(metavar="NAME", help="The models.", autocompletion=complete.model_names)
+    list[str] | None,
+    typer.Argument(metavar="NAME", help="The models.", autocompletion=complete.model_names, callback=meant.several),
 ]
 SomeNames = Annotated[
-    list[str], typer.Argument(metavar="NAME", help="The models.", autocompletion=complete.model_names)
+    list[str],
+    typer.Argument(metavar="NAME", help="The models.", autocompletion=complete.model_names, callback=meant.several),
 ]
 TierOption = Annotated[
     str | None,

@@ -10,6 +10,7 @@ from modelshelf.cli import output, render, several
 from modelshelf.cli.bars import job_progress
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, Detach, Now, SomeNames, Verbose
+from modelshelf.domain.jobs import JobKind
 
 if TYPE_CHECKING:
     from modelshelf.domain.jobs import Job
@@ -60,7 +61,7 @@ def pull_missing(shelf: Shelf, name: str, *, now: bool, files: bool) -> None:
     """Pull a model and show its progress, of its files too; wait for the hours of downloads unless it is to run now."""
     if now:
         shelf.services.hours.ignore()
-    with job_progress(name, files=files) as show:
+    with job_progress(name, JobKind.PULL, files=files) as show:
         while not _pulled(shelf, name, show):
             while shelf.services.hours.closed_s():
                 shelf.services.clock.sleep(_LOOK_AT_CLOCK_S)

@@ -11,6 +11,7 @@ from modelshelf.cli import output
 from modelshelf.cli.bars import job_progress
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, DryRun
+from modelshelf.domain.jobs import JobKind
 from modelshelf.units import format_size
 
 _ACTIONS = {
@@ -42,7 +43,7 @@ def reconcile(
         if dry_run:
             view = asdict(ReconciledJson.of(shelf.services.reconciler.plan(base or ())))
         else:
-            with job_progress("reconcile") as show:
+            with job_progress("reconcile", JobKind.RECONCILE) as show:
                 view = shelf.reconcile(base or (), progress=show)
         if as_json:
             output.as_json(view)

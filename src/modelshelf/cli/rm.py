@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modelshelf.cli import output, several
+from modelshelf.cli import complete, output, several
 from modelshelf.cli.ask import ask, is_answered, yes_or_no
 from modelshelf.cli.errors import at_the_edge
-from modelshelf.cli.options import AsJson, DryRun, SomeNames, Yes
+from modelshelf.cli.options import AsJson, DryRun, Yes
 from modelshelf.domain.jobs import JobKind
 from modelshelf.errors import BadInput, NotFound, ShelfError
 from modelshelf.units import format_size, many
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 
 def rm(
-    names: SomeNames,
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME", help="The models.", autocompletion=complete.model_names)
+    ],
     files: Annotated[
         bool, typer.Option("--files", help="Delete the files too, unless another model needs them.")
     ] = False,

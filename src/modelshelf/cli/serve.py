@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from modelshelf.cli import complete, output
+from modelshelf.cli import complete, meant, output
 from modelshelf.cli.errors import at_the_edge
 
 
@@ -15,7 +15,9 @@ def serve(
     port: Annotated[int | None, typer.Option(metavar="PORT", help="The port to listen on.")] = None,
     model: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Load this model at once.", autocompletion=complete.model_names),
+        typer.Option(
+            metavar="NAME", help="Load this model at once.", autocompletion=complete.model_names, callback=meant.several
+        ),
     ] = None,
 ) -> None:
     """Serve the library over HTTP.

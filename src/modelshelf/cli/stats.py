@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modelshelf.cli import complete, output, render
+from modelshelf.cli import complete, meant, output, render
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson
 from modelshelf.units import format_age
@@ -21,7 +21,9 @@ _HEADER = ["MODEL", "REQUESTS", "ERRORS", "TOKENS IN", "TOKENS OUT", "FIRST TOKE
 def stats(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="Only this model.", autocompletion=complete.model_names),
+        typer.Argument(
+            metavar="[NAME]", help="Only this model.", autocompletion=complete.model_names, callback=meant.one
+        ),
     ] = None,
     since: Annotated[
         str | None,

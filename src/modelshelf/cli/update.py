@@ -57,7 +57,7 @@ def update(
 
 
 def _carry_out(shelf: Shelf, name: str, *, keep_old: bool, quiet: bool) -> None:
-    with job_progress(name) as show:
+    with job_progress(name, JobKind.UPDATE) as show:
         model = shelf.update(name, keep_old=keep_old, progress=show)
     if not quiet:
         output.answer(f"{name}: {model.state.value} at {(model.row.commit_hash or '')[:12]} in {model.path}")

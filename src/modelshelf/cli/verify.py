@@ -44,7 +44,7 @@ def verify(
             job = shelf.services.verifier.enqueue(
                 names or (), max_age_s=max_age_s, rate_bytes_per_s=rate_bytes_per_s, repair=repair
             )
-            with job_progress(job.model_name or "everything") as show:
+            with job_progress(job.model_name or "everything", job.kind) as show:
                 view = asdict(JobDetailJson.of(shelf.services.runner.finish(job, show)))
         if as_json:
             output.as_json(view)

@@ -10,6 +10,7 @@ import typer
 from modelshelf.cli import complete, output
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, DryRun
+from modelshelf.domain.jobs import JobKind
 from modelshelf.errors import BadInput
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def _sync(services: Services, kind: str | None, root: str | None) -> list[ViewSt
 
     wanted = None if kind is None else kind_of(kind)
     place = None if wanted is None or root is None else view_root(wanted, root)
-    with job_progress("views") as show:
+    with job_progress("views", JobKind.VIEW_SYNC) as show:
         return services.view_syncer.sync(wanted, place, show)
 
 

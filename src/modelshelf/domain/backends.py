@@ -63,6 +63,8 @@ class Backend:
     """What it needs of the machine: `gpu`, `apple`, or nothing."""
     arguments: frozenset[str] = frozenset()
     """The options that a person may add for a model."""
+    joins_values: bool = True
+    """Whether it takes `--name=value`; if not, each of its options has a value, which follows as a word of its own."""
     trust_argument: str = ""
     """What lets it run code of the model's; empty: it never runs any."""
     by_wish_alone: bool = False
@@ -104,6 +106,7 @@ _LLAMA = Backend(
     own_bytes=150_000_000,
     needs="pip install 'modelshelf[llama]'",
     arguments=frozenset({"--n-gpu-layers", "--threads", "--batch-size", "--ubatch-size", "--main-gpu"}),
+    joins_values=False,
 )
 """Source: `llama-server --help`; our worker around xllamacpp takes the same words."""
 _TRANSFORMERS = Backend(

@@ -46,6 +46,10 @@ class JobKind(enum.StrEnum):
     """The process that loads a model into memory keeps it, and no other one takes it up."""
 
 
+ENDS_WITH_ITS_COMMAND = frozenset({JobKind.VERIFY, JobKind.GC, JobKind.DEDUPE, JobKind.RECONCILE, JobKind.VIEW_SYNC})
+"""What Ctrl-C ends for good: nothing that took long would be lost. Other jobs wait for somebody to go on with them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """One long operation."""

@@ -74,7 +74,8 @@ def command_of(
     for group in backend.command:
         if all(values.fill(name) for name in re.findall(r"\{\w+\}", " ".join(group))):
             words += [values.fill(word) for word in group]
-    return [*words, *map(values.fill, backend.by_kind.get(kind, ())), *arguments]
+    wanted = arguments if backend.joins_values else [part for word in arguments for part in word.split("=", 1)]
+    return [*words, *map(values.fill, backend.by_kind.get(kind, ())), *wanted]
 
 
 def check_arguments(backend: Backend, arguments: Sequence[str]) -> None:
@@ -91,6 +92,8 @@ def check_arguments(backend: Backend, arguments: Sequence[str]) -> None:
                 f"{word} isn't an argument that {backend.name} may be started with.",
                 hint=f"Allowed are {allowed}; write a value as --name=value.",
             )
+        if not (value or backend.joins_values):
+            raise BadInput(f"{word} needs a value.", hint="Write it as --name=value.")
         if not _VALUE.fullmatch(value):
             raise BadInput(
                 f"{word!r:.200} has a value that no engine is started with.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -87,6 +88,24 @@ def test_a_second_interrupt_ends_at_once(hub: FakeHub, home: Home) -> None:
     ended = child.finish()
     assert ended.code == 130
     assert "Traceback" not in ended.err
+
+
+def test_an_interrupt_ends_what_costs_nothing_to_begin_anew(hub: FakeHub, home: Home) -> None:
+    """Ctrl-C ends a verification for good: a server that runs doesn't go on with it behind one's back."""
+    hub.add_repo(REPO, {"model.safetensors": random_bytes(3_000_000)})
+    home.run("add", "m", REPO).checked()
+
+    def states() -> list[str]:
+        return [job["state"] for job in json.loads(home.run("jobs", "--json").checked().out) if job["kind"] == "verify"]
+
+    with home.serve():
+        child = home.start("verify", "--all", "--rate", "1kB")
+        wait_until(lambda: states() == ["running"], "the verification")
+        child.process.send_signal(signal.SIGINT)
+        ended = child.finish()
+
+        assert (ended.code, ended.err) == (130, "Stopped. Run the same command again to begin anew.\n")
+        assert states() == ["cancelled"]
 
 
 def test_main_py_outside_of_the_environment_says_how_to_start_it(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ def test_a_command_has_what_the_model_needs() -> None:
     values = replace(VALUES, adapter="/a.gguf", context=512)
     command = command_of(["l"], BACKENDS["llama"], EngineKind.EMBED, values, ["--threads=2"])
 
-    assert command[-8:] == "--lora /a.gguf --embedding --batch-size 512 --ubatch-size 512 --threads=2".split()
+    assert command[-9:] == "--lora /a.gguf --embedding --batch-size 512 --ubatch-size 512 --threads 2".split()
 
 
 def test_a_context_that_is_not_known_is_left_to_the_program() -> None:
@@ -167,6 +167,15 @@ def test_no_command_holds_the_key() -> None:
     assert "secret" not in " ".join(word for command in commands for word in command)
     assert BACKENDS["llama"].environment["LLAMA_API_KEY"] == "{key}"
     assert VALUES.fill("{key}") == "secret"
+
+
+def test_a_value_follows_as_a_program_takes_it() -> None:
+    """llama-server doesn't take `--name=value`, so each of its options needs a value; the others take both."""
+    vllm = command_of(["v"], BACKENDS["vllm"], EngineKind.GENERATE, VALUES, ["--dtype=half", "--enforce-eager"])
+
+    assert vllm[-2:] == ["--dtype=half", "--enforce-eager"]
+    with pytest.raises(BadInput, match="--threads needs a value"):
+        check_arguments(BACKENDS["llama"], ["--threads"])
 
 
 @pytest.mark.parametrize("word", ["--api-key=x", "--host=0.0.0.0", "--model=/etc/passwd", "threads"])

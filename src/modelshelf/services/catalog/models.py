@@ -19,7 +19,7 @@ from modelshelf.domain.models import (
 )
 from modelshelf.domain.names import CommitHash, RepoId
 from modelshelf.domain.ports import Reader
-from modelshelf.domain.references import is_reference
+from modelshelf.domain.references import is_reference, parse_reference
 from modelshelf.domain.suggestions import names_meant
 from modelshelf.domain.tiers import Tiers
 from modelshelf.errors import BadInput, Conflict, NotFound, Unavailable
@@ -76,12 +76,22 @@ class Library:
         """
         row = self.reader.model(model_name)
         if row is None:
-            meant = names_meant(model_name, self.reader.names())
-            is_of_hub = "/" in model_name and is_reference(model_name)
-            new = f"To register and download it: shelf add {model_name}" if is_of_hub else "shelf ls lists them."
-            hint = f"Did you mean {' or '.join(meant)}?" if meant else new
+            hint = self._instead_of(model_name)
             raise NotFound(f"There is no model {model_name or repr(model_name)}.", hint=hint, model_name=model_name)
         return row
+
+    def _instead_of(self, model_name: str) -> str:
+        """Return what to do about a name that no model has; a repository never leads to another one."""
+        repo_ids = self.reader.names()
+        is_of_hub = "/" in model_name and is_reference(model_name)
+        if is_of_hub:
+            wanted = parse_reference(model_name).repo_id.lower()
+            meant = [name for name, repo_id in repo_ids.items() if repo_id.lower() == wanted]
+        else:
+            meant = names_meant(model_name, repo_ids)
+        if meant:
+            return f"Did you mean {' or '.join(meant)}?"
+        return f"To register and download it: shelf add {model_name}" if is_of_hub else "shelf ls lists them."
 
     def files(self, row: ModelRow) -> list[FileEntry]:
         """Return a model's selected files; none until its commit is known."""

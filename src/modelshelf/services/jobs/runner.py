@@ -15,7 +15,19 @@ from dataclasses import dataclass, field, replace
 
 from modelshelf.domain.job_files import JobFiles
 from modelshelf.domain.job_params import JobParams, params_of
-from modelshelf.domain.jobs import CANCELLED, DONE, FAILED, PAUSED, QUEUED, RUNNING, UNFINISHED, Job, JobKind, backoff_s
+from modelshelf.domain.jobs import (
+    CANCELLED,
+    DONE,
+    ENDS_WITH_ITS_COMMAND,
+    FAILED,
+    PAUSED,
+    QUEUED,
+    RUNNING,
+    UNFINISHED,
+    Job,
+    JobKind,
+    backoff_s,
+)
 from modelshelf.domain.outside import object_of, parse_json
 from modelshelf.domain.ports import Clock
 from modelshelf.errors import BadInput, Cancelled, Conflict, ShelfError, Unavailable
@@ -155,8 +167,17 @@ class JobRunner:
             ShelfError: What it failed with, or waits for.
             Conflict: Somebody paused it.
             Cancelled: Somebody ended it, or this process is about to end.
+            KeyboardInterrupt: The person pressed Ctrl-C; it is cancelled if it is of `ENDS_WITH_ITS_COMMAND`.
         """
         self.run_due(JobKind.DELETE_OLD_COPY)  # what a killed process left comes first
+        try:
+            return self._finish(job, on_tick, part_of)
+        except KeyboardInterrupt:
+            if job.kind in ENDS_WITH_ITS_COMMAND:
+                self.registry.cancel_job(job.id)
+            raise
+
+    def _finish(self, job: Job, on_tick: Callable[[Job], None] | None, part_of: int | None) -> Job:
         while True:
             self._check_reach(self.registry.job(job.id))
             mine = self.claim(job, part_of)
