@@ -20,7 +20,7 @@ from modelshelf.domain.promotion import PromoteMode
 from modelshelf.domain.scheduling_rules import Rules
 from modelshelf.domain.views import DEFAULT_KINDS, ViewKind
 from modelshelf.domain.webhooks import WebhookSettings, key_of
-from modelshelf.units import GB, parse_duration, parse_size
+from modelshelf.units import GB, LARGEST_INT, parse_duration, parse_size
 
 T = TypeVar("T")
 HUB_ENDPOINT = "https://huggingface.co"
@@ -60,9 +60,12 @@ def limit(value: Value) -> int | None:
         limit_gb = float(value.text)
     except ValueError:
         raise ValueError(f"{value.text!r} is not a number of GB (10^9 bytes), such as 100 or 0.5") from None
-    if not 0 < limit_gb < float("inf") or not round(limit_gb * GB):
+    limit_bytes = limit_gb * GB
+    if not limit_bytes > 0.5:
         raise ValueError(f"{value.text} is not above 0; leave it empty for no limit")
-    return round(limit_gb * GB)
+    if limit_bytes > LARGEST_INT:
+        raise ValueError(f"{value.text:.80} is more than any disk holds; leave it empty for no limit")
+    return round(limit_bytes)
 
 
 def fraction(value: Value) -> float:
@@ -112,9 +115,10 @@ def yes_or_no(value: Value) -> bool:
 
 def port(value: Value) -> int:
     """Return a TCP port."""
-    if not value.text.isdigit() or not 0 < int(value.text) < 65536:
-        raise ValueError(f"{value.text!r} is not a port from 1 to 65535")
-    return int(value.text)
+    number = _whole(value.text)
+    if number is None or not 0 < number < 65536:
+        raise ValueError(f"{value.text!r:.80} is not a port from 1 to 65535")
+    return number
 
 
 def published_host(value: Value) -> str:
@@ -193,18 +197,25 @@ def path_map(value: Value) -> dict[str, str]:
     return mapping
 
 
+def _whole(text: str) -> int | None:
+    """Return a whole number of at most six digits; None if it isn't one."""
+    return int(text) if re.fullmatch("[0-9]{1,6}", text) else None
+
+
 def count(value: Value) -> int:
-    """Return a whole number above 0."""
-    if not value.text.isdecimal() or not int(value.text):
-        raise ValueError(f"{value.text!r} is not a whole number above 0")
-    return int(value.text)
+    """Return a whole number above 0, of at most six digits."""
+    number = _whole(value.text)
+    if not number:
+        raise ValueError(f"{value.text!r:.80} is not a whole number above 0, of at most six digits")
+    return number
 
 
 def days(value: Value) -> int:
     """Return a whole number of days; 0 for none."""
-    if not value.text.isdecimal() or int(value.text) > 36_500:
-        raise ValueError(f"{value.text!r} is not a whole number of days, such as 30; 0 for none")
-    return int(value.text)
+    number = _whole(value.text)
+    if number is None or number > 36_500:
+        raise ValueError(f"{value.text!r:.80} is not a whole number of days, such as 30; 0 for none")
+    return number
 
 
 def job_rules(read: Reading) -> JobRules:

@@ -12,6 +12,10 @@ _FACTORS = {
 }  # fmt: skip
 _SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([A-Za-z]*)\s*")
 GB = 10**9
+LARGEST_INT = 2**63 - 1
+"""The largest number that a database and a file system keep."""
+_MOST_S = 36_500 * 86400.0
+"""A hundred years: of a longer duration no date can be told."""
 
 
 def parse_size(text: str) -> int:
@@ -27,7 +31,10 @@ def parse_size(text: str) -> int:
     if match is None or match[2].lower() not in _FACTORS:
         raise ValueError(f"{text!r} is not a size such as 100 GB, 1.5 GiB or 512")
     whole, _, fraction = match[1].partition(".")
-    return int(int(whole + fraction) * _FACTORS[match[2].lower()] // 10 ** len(fraction))
+    size_bytes = int(int(whole + fraction) * _FACTORS[match[2].lower()] // 10 ** len(fraction))
+    if size_bytes > LARGEST_INT:
+        raise ValueError(f"{text!r:.80} is too large a size")
+    return size_bytes
 
 
 def format_size(size_bytes: int) -> str:
@@ -79,7 +86,10 @@ def parse_duration(text: str) -> float:
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([smhdw]?)", text.strip())
     if match is None:
         raise ValueError(f"{text!r} is not a duration such as 90s, 30m, 2h or 30d")
-    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}[match[2]]
+    duration_s = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}[match[2]]
+    if duration_s > _MOST_S:
+        raise ValueError(f"{text!r:.80} is more than a hundred years")
+    return duration_s
 
 
 def format_duration(duration_s: float) -> str:

@@ -32,7 +32,9 @@ def test_a_size_is_read(text: str, size_bytes: int) -> None:
     assert units.parse_size(text) == size_bytes
 
 
-@pytest.mark.parametrize("text", ["", "GB", "-1", "1 XB", "1,5 GB", "1e3", "inf", "nan", ".", "1 2", "٣", "9" * 5000])
+@pytest.mark.parametrize(
+    "text", ["", "GB", "-1", "1 XB", "1,5 GB", "1e3", "inf", "nan", ".", "1 2", "٣", "9" * 5000, "9223373 TB"]
+)
 def test_what_is_no_size_is_refused(text: str) -> None:
     """An invalid size raises ValueError and no other error."""
     with pytest.raises(ValueError, match=r"."):
@@ -104,4 +106,11 @@ def test_a_duration_is_read(text: str, duration_s: float) -> None:
 def test_what_is_no_duration_is_refused(text: str) -> None:
     """An invalid duration raises a ValueError that shows how to write one."""
     with pytest.raises(ValueError, match="such as 90s"):
+        units.parse_duration(text)
+
+
+@pytest.mark.parametrize("text", ["36501d", "9" * 400, "9" * 5000 + "w"])
+def test_a_duration_without_a_date_at_its_end_is_refused(text: str) -> None:
+    """A duration of more than a hundred years is refused, because no date can be told from it."""
+    with pytest.raises(ValueError, match="more than a hundred years"):
         units.parse_duration(text)

@@ -16,8 +16,8 @@ from modelshelf.cli.options import AsJson
 from modelshelf.cli.terminal import Styled, is_drawable, rows
 from modelshelf.domain.job_files import MOST_LISTED
 from modelshelf.domain.jobs import DONE, FAILED, PAUSED, QUEUED, RUNNING, UNFINISHED, WAITING, Cause
-from modelshelf.errors import BadInput, Unavailable
-from modelshelf.units import format_age, format_size
+from modelshelf.errors import BadInput, NotFound, Unavailable
+from modelshelf.units import LARGEST_INT, format_age, format_size
 
 if TYPE_CHECKING:
     from modelshelf.domain.jobs import Job
@@ -75,8 +75,8 @@ def jobs(
     with at_the_edge(as_json=as_json):
         if job_id is not None and verb in _VERBS:
             _steer(verb, job_id, wait=wait, as_json=as_json)
-        elif job_id is None and verb.isascii() and verb.isdigit():
-            _show_one(int(verb), as_json=as_json)
+        elif job_id is None and (number := _number(verb)) is not None:
+            _show_one(number, as_json=as_json)
         elif job_id is not None or verb != "ls":
             raise BadInput(
                 "shelf jobs needs a verb and a number.", hint=", ".join(f"shelf jobs {one} 7" for one in _VERBS)
@@ -84,6 +84,19 @@ def jobs(
         else:
             most = None if all_jobs else limit
             _list(most, watch=watch, follow=follow or after is not None, after=after, as_json=as_json)
+
+
+def _number(word: str) -> int | None:
+    """Return the number of a job; None for another word.
+
+    Raises:
+        NotFound: No job has so large a number.
+    """
+    if not word.isascii() or not word.isdigit():
+        return None
+    if len(word) > len(str(LARGEST_INT)) or int(word) > LARGEST_INT:
+        raise NotFound(f"There is no job {word:.80}.", hint="shelf jobs lists them.")
+    return int(word)
 
 
 def _list(most: int | None, *, watch: bool, follow: bool, after: int | None, as_json: bool) -> None:

@@ -11,12 +11,13 @@ from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
-from typer._click.exceptions import MissingParameter, NoArgsIsHelpError, NoSuchOption, UsageError
+from typer._click.exceptions import BadParameter, MissingParameter, NoArgsIsHelpError, NoSuchOption, UsageError
 from typer.core import TyperCommand, TyperGroup
 
 from modelshelf.cli.errors import report
 from modelshelf.cli.habits import in_our_words, too_many, unknown, unknown_option
 from modelshelf.errors import BadInput, ShelfError
+from modelshelf.units import LARGEST_INT
 
 EVERYWHERE = ("no_color", "no_truncate", "quiet")
 """The options of `shelf` that every command takes."""
@@ -37,7 +38,10 @@ class _AsGiven:
             return value
         if param.type_descriptor.annotation == list[str] and all(isinstance(one, str) for one in value):
             return list(value)
-        return self.build().coerce(value, param=param, ctx=ctx)
+        coerced = self.build().coerce(value, param=param, ctx=ctx)
+        if isinstance(coerced, int) and not -LARGEST_INT <= coerced <= LARGEST_INT:
+            raise BadParameter(f"{value:.80} is too large a number.", ctx=ctx, param=param)
+        return coerced
 
 
 class LightCommand(TyperCommand):
@@ -109,7 +113,7 @@ def _misuse(err: UsageError, ctx: Any, given: Sequence[str]) -> ShelfError:
     """Return the error for a command line that can't be understood."""
     if isinstance(err, NoSuchOption):
         return unknown_option(err.option_name, _typed(ctx), err.possibilities or ())
-    detail = err.format_message().split(", unable to parse")[0]  # what pydantic says of a number comes twice
+    detail = err.format_message().split(", unable to parse")[0].replace("Value error, ", "")  # pydantic says it twice
     arguments = [one for one in ctx.command.params if one.param_type_name == "argument"]
     is_after_several = isinstance(err, MissingParameter) and err.param and err.param.nargs == -1
     if is_after_several and any(not word.startswith("-") for word in given):

@@ -184,3 +184,26 @@ def test_the_cure_of_the_doctor_brings_the_models_back(library: Home, how: str) 
 
     assert done.code == 0, done.err
     assert [model["model_name"] for model in library.run("ls", "--json").json] == ["m"]
+
+
+HUGE = "9" * 22
+NUMBERS = {
+    "job": ["jobs", HUGE],
+    "endless": ["jobs", "9" * 5000],
+    "cancel": ["cancel", "--", f"-{HUGE}"],
+    "lease": ["lease", "--release", HUGE],
+    "ttl": ["lease", "m", "--ttl", f"{HUGE}d"],
+    "context": ["fit", "m", "--context", HUGE],
+    "rate": ["verify", "m", "--rate", f"{HUGE}TB"],
+    "config": ["config", "set", "PRIMARY_CACHE_LIMIT_GB=1e300"],
+}
+
+
+@pytest.mark.parametrize("words", NUMBERS.values(), ids=NUMBERS.keys())
+def test_a_number_beyond_all_bounds_is_refused(home: Home, words: list[str]) -> None:
+    """A number that no registry, disk or clock holds is refused with a sentence, in arguments, options and settings."""
+    refused = home.run(*words)
+
+    assert refused.code in (2, 4)
+    assert refused.err.startswith("error: ")
+    assert len(refused.err.splitlines()) <= 4
