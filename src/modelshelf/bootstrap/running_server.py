@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modelshelf.errors import ShelfError, Unavailable
 from modelshelf.settings import load_settings
+
+if TYPE_CHECKING:
+    from modelshelf.services.services import Services
 
 _CONNECT_WITHIN_S = 5.0
 
@@ -52,13 +55,22 @@ def find_server() -> RunningServer | None:
         BadInput: The settings are wrong.
         Unavailable: The primary base isn't mounted, or the registry can't be opened.
     """
-    from modelshelf.bootstrap.partner import server_url
     from modelshelf.bootstrap.shelf import open_shelf
 
-    settings = load_settings()
-    with open_shelf(settings=settings, read_only=True) as shelf:
-        url = server_url(shelf.services)
-    return RunningServer(url, settings.api_key or "") if url else None
+    with open_shelf(read_only=True) as shelf:
+        return server_of(shelf.services)
+
+
+def server_of(services: Services) -> RunningServer | None:
+    """Return a server of an open library that answers; None where none runs here.
+
+    Raises:
+        BadInput: The settings are wrong.
+    """
+    from modelshelf.bootstrap.partner import server_url
+
+    url = server_url(services)
+    return RunningServer(url, load_settings().api_key or "") if url else None
 
 
 def the_server() -> RunningServer:

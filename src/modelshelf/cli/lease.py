@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modelshelf.cli import output, render
+from modelshelf.cli import complete, meant, output, render
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson
+from modelshelf.domain.jobs import JobKind
 from modelshelf.units import format_duration, parse_duration
 
 if TYPE_CHECKING:
@@ -17,7 +18,15 @@ if TYPE_CHECKING:
 
 
 def lease(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="The model; without it, list the leases.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="NAME",
+            help="The model; without it, list the leases.",
+            autocompletion=complete.model_names,
+            callback=meant.one,
+        ),
+    ] = None,
     ttl: Annotated[
         float, typer.Option(parser=parse_duration, metavar="DURATION", help="How long: 90s, 30m, 2h.")
     ] = "1h",  # type: ignore[assignment]  # typer parses the default as well
@@ -37,6 +46,7 @@ def lease(
     with at_the_edge(as_json=as_json), open_shelf(read_only=is_look) as shelf:
         if release is not None:
             shelf.services.leaser.release(release)
+            shelf.services.runner.run_waiting(JobKind.DELETE_OLD_COPY)  # of the model that was held, perhaps
             output.as_json({"released": release}) if as_json else output.note(f"Ended lease {release}.")
             return
         held = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,9 +13,12 @@ import typer
 from modelshelf.cli import output
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, Name
+from modelshelf.domain.names import ModelName
+from modelshelf.errors import Unavailable
 from modelshelf.units import format_duration, format_size
 
 if TYPE_CHECKING:
+    from modelshelf.bootstrap.running_server import RunningServer
     from modelshelf.services.shelf import Shelf
 
 QUESTION = "What is 2+2?"
@@ -27,23 +31,54 @@ def load(
     prompt: Annotated[str, typer.Option(metavar="TEXT", help="The question.")] = QUESTION,
     as_json: AsJson = False,
 ) -> None:
-    """Load a model and ask it one question, as a test.
+    """Load a model and ask it one question.
 
-    A process of its own loads the model, offline: llama.cpp, if it is installed, for a GGUF, else transformers. The
-    command prints the answer, the seconds and the memory that it took.
+    Where a server of this library runs, it loads the model and keeps it. Else a process of its own loads it as a test,
+    offline: llama.cpp, if it is installed, for a GGUF, else transformers. The command prints the answer, the seconds
+    and the memory that it took.
     """
+    from modelshelf.bootstrap.running_server import server_of
     from modelshelf.bootstrap.shelf import open_shelf
 
     with at_the_edge(as_json=as_json), open_shelf() as shelf:
         shelf.path(name)  # a test of what is there downloads nothing
-        view = {
-            "model_name": name,
-            **(_through_llama(shelf, name, prompt) or _through_transformers(shelf, name, prompt)),
-        }
+        server = server_of(shelf.services)
+        made = _into(server, shelf, name, prompt) if server else _alone(shelf, name, prompt)
+        view = {"model_name": name, **made}
         if as_json:
             output.as_json(view)
         else:
             _show(name, view)
+            if server:
+                output.note(
+                    f"The server at {server.url} keeps it: shelf ps shows for how long, shelf unload {name} ends it."
+                )
+
+
+def _into(server: RunningServer, shelf: Shelf, name: str, prompt: str) -> dict[str, Any]:
+    """Return what loading a model into a running server and asking it took; it stays loaded."""
+    from urllib.parse import quote
+
+    from modelshelf.domain.outcomes import Trial
+    from modelshelf.domain.serving import EngineKind, Served
+    from modelshelf.engines.ask import ask
+    from modelshelf.schemas.trial import TrialJson
+
+    job = server.ask("POST", f"/api/models/{quote(name, safe='')}/load")
+    shelf.services.runner.finish(shelf.services.registry.job(job["id"]))
+    loaded = next((one for one in server.ask("GET", "/api/engines") if one["model_name"] == name), None)
+    if loaded is None:
+        raise Unavailable(f"{name} was unloaded again at once.", hint="Load it again, or ask it: the request waits.")
+    asked_s = time.monotonic()
+    served = Served(ModelName(name), loaded["engine"], server.url, name, server.key)
+    answer = ask(served, EngineKind(loaded["kind"]), prompt)
+    took_s = time.monotonic() - asked_s
+    return vars(TrialJson.of(Trial(loaded["load_s"] or 0.0, took_s, loaded["memory_bytes"], prompt, answer)))
+
+
+def _alone(shelf: Shelf, name: str, prompt: str) -> dict[str, Any]:
+    """Return what a test of a model took, which is unloaded again."""
+    return _through_llama(shelf, name, prompt) or _through_transformers(shelf, name, prompt)
 
 
 def _through_llama(shelf: Shelf, name: str, prompt: str) -> dict[str, Any] | None:

@@ -74,8 +74,12 @@ def _is_path(word: str) -> bool:
 
 def check_words(verb: str, kind: str | None, names: Sequence[str], *, every: bool) -> None:
     """Raise BadInput unless the words fit each other."""
+    from modelshelf.domain.views import kind_of
+
     if verb not in ("add", "rm", "ls", "sync") or (verb in ("add", "rm") and kind is None):
         raise BadInput("shelf view needs a verb and a kind.", hint=_USAGE)
+    if verb != "ls" and kind is not None:
+        kind_of(kind)  # raises before what is missing behind it is told
     if verb == "ls" and kind is not None:
         raise BadInput("shelf view ls lists all views.", hint=_USAGE)
     if verb == "add" and bool(names) == every:

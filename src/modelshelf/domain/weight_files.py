@@ -105,10 +105,12 @@ def groups_of(files: Iterable[FileEntry]) -> list[FileGroup]:
         found.setdefault((kind, stem), []).append(file)
     told = {key: quantisation_in(key[1]) for key in found if key[0] == GGUF}
     counts = Counter(told.values())
+    names = Counter((kind, PurePosixPath(stem).name) for kind, stem in found)
     groups = []
     for (kind, stem), members in found.items():
         label = told.get((kind, stem), "")
-        name = PurePosixPath(stem).name or kind
+        name = PurePosixPath(stem).name
+        name = (name if names[kind, name] == 1 else stem) or kind
         groups.append(FileGroup(label if label and counts[label] == 1 else name, kind, tuple(members)))
     return sorted(groups, key=lambda group: (_ORDER.get(group.format, 3), group.size_bytes, group.label))
 

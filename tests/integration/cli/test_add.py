@@ -65,6 +65,19 @@ def test_a_quantisation_that_is_not_there_is_refused_with_those_that_are(cli: Cl
     assert cli("ls", "--json").json == []
 
 
+def test_a_quantisation_of_two_models_is_refused_with_what_takes_one(hub: FakeHub, cli: Cli) -> None:
+    """Where a tag selects two models, neither is taken unasked: each is named with the words that take it."""
+    hub.add_repo("org/two-GGUF", {"a/m-Q4_1.gguf": b"1", "b/m-Q4_1.gguf": b"2", "m-Q8_0.gguf": b"3"})
+
+    refused = cli("add", "org/two-GGUF:Q4_1")
+
+    assert refused.code == 2
+    assert "error: 2 models are GGUF of Q4_1: a/m-Q4_1.gguf, b/m-Q4_1.gguf.\n" in refused.err
+    assert cli("add", "one", "org/two-GGUF", "--include", "*b/m-Q4_1.gguf*").checked()
+    assert "--include '*b/m-Q4_1.gguf*'" in refused.err
+    assert "two" not in cli("ls", "-q").checked().out
+
+
 def test_a_pasted_address_takes_its_file_at_its_revision(hub: FakeHub, home: Home, cli: Cli, vision: str) -> None:
     """A pasted address of huggingface.co or the hub takes its file and revision; another --revision is refused."""
     old = hub.add_repo(vision, {"V-Q4_K_M.gguf": b"GGUFo", "README.md": b"#"}, revision="v1")

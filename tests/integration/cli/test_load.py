@@ -31,6 +31,21 @@ def test_a_gguf_is_asked_through_its_engine(home: Home, hub: FakeHub) -> None:
     assert trial["memory_bytes"] > 1_000_000
 
 
+def test_a_running_server_loads_it_and_keeps_it(home: Home, hub: FakeHub) -> None:
+    """Beside a server `load`, `ps` and `unload` mean the same models."""
+    hub.add_repo("org/tiny", {"model.gguf": gguf({"general.architecture": "llama"})})
+    home.run("add", "tiny", "org/tiny").checked()
+    with home.serve(**llama_server()) as server:
+        asked = home.run("load", "tiny").checked()
+        loaded = [one["model_name"] for one in home.run("ps", "--json").checked().json]
+        home.run("unload", "tiny").checked()
+
+        assert asked.out.startswith("tiny: word0")
+        assert f"The server at {server.url} keeps it" in asked.err
+        assert loaded == ["tiny"]
+        assert home.run("ps", "--json").checked().json == []
+
+
 def test_an_embedding_model_makes_numbers_of_the_question(home: Home, hub: FakeHub) -> None:
     """Of a model that makes embeddings, the answer says how many numbers it made."""
     header = {"general.architecture": "bert", "bert.pooling_type": 1}

@@ -170,6 +170,19 @@ def test_the_deletion_of_an_old_copy_is_not_cancelled(hub: FakeHub, home: Home) 
         assert shelf.job(deletion.id).state == "waiting"
 
 
+def test_the_end_of_a_lease_lets_the_old_copy_go(hub: FakeHub, home: Home) -> None:
+    """Who releases the lease that a deletion waits for doesn't have to wait for the next look at it."""
+    hub.add_repo(REPO, {"model.safetensors": random_bytes(30_000)})
+    home.run("add", "m", REPO).checked()
+    home.run("lease", "m").checked()
+    home.run("move", "m", "secondary").checked()
+
+    home.run("lease", "--release", "1").checked()
+
+    with home.open() as shelf:
+        assert [job.state for job in shelf.jobs(kind=JobKind.DELETE_OLD_COPY)] == ["done"]
+
+
 @pytest.mark.parametrize("verb", ["pause", "cancel"])
 def test_a_part_is_steered_by_its_whole(shelf: Shelf, hub: FakeHub, home: Home, verb: str) -> None:
     """An eviction for a pull would fail the pull, or begin again at once: the pull is named instead."""

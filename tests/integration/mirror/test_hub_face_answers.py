@@ -71,7 +71,7 @@ def test_the_whole_api_of_the_client_agrees(client: StockClient) -> None:
             [commit.commit_id for commit in api.list_repo_commits('org/gg')],
             sorted({{one.last_commit.oid for one in [*tree, *info]}}),
             [model.id for model in api.list_models()],
-            [model.id for model in api.list_models(author='org', search='TINY')],
+            [model.id for model in api.list_models(author='org', search='TINY org')],
             [len(model.siblings) for model in api.list_models(search='gg', full=True)],
             HfFileSystem().read_bytes('org/gg/config.json').decode(), len(listed),
             api.model_info('org/gg', revision='HEAD').sha, api.model_info('ORG/tiny').id,

@@ -89,6 +89,14 @@ def test_two_models_of_one_quantisation_are_told_apart_by_their_names() -> None:
     ]
 
 
+def test_two_files_of_one_name_are_told_apart_by_their_folders() -> None:
+    """Where two folders have the same name in them, the label is the path, and the pattern selects one alone."""
+    files = files_of("a/m-Q4_0.gguf", "b/m-Q4_0.gguf")
+
+    assert [group.label for group in groups_of(files)] == ["a/m-Q4_0.gguf", "b/m-Q4_0.gguf"]
+    assert [include_pattern(group, files) for group in groups_of(files)] == ["*a/m-Q4_0.gguf*", "*b/m-Q4_0.gguf*"]
+
+
 REPOS = {
     "plain": files_of("m-Q4_K_M.gguf", "m-Q4_K_S.gguf", "README.md"),
     "lower case": files_of("m-q4_k_m.gguf", "m-q4_k_s.gguf"),

@@ -109,8 +109,8 @@ class _Answers:
     def _models(self, asked: HubPath, request: Request, body: bytes) -> Response:
         """List the models here, one page at a time, for `HfApi.list_models` and the JS client's `listModels`."""
         query = request.query_params
-        wanted, author = query.get("search", "").lower(), query.get("author", "").lower()
-        ids = [repo_id for repo_id in self._face.repo_ids() if wanted in repo_id.lower()]
+        words, author = query.get("search", "").lower().split(), query.get("author", "").lower()
+        ids = [repo_id for repo_id in self._face.repo_ids() if all(word in repo_id.lower() for word in words)]
         ids = [repo_id for repo_id in ids if author in ("", repo_id.lower().partition("/")[0])]
         first, count = _number(query.get("cursor"), 0), _page_size(request)
         is_full = _flag(request, "full") or "siblings" in query.getlist("expand") + query.getlist("expand[]")

@@ -24,6 +24,7 @@ from modelshelf.domain.jobs import (
     QUEUED,
     RUNNING,
     UNFINISHED,
+    WAITING,
     Job,
     JobKind,
     backoff_s,
@@ -238,6 +239,12 @@ class JobRunner:
             if mine is not None:
                 with contextlib.suppress(ShelfError):
                     self.run(Running(mine))
+
+    def run_waiting(self, kind: JobKind) -> None:
+        """Run the jobs of one kind at once that wait for a while: what they wait for may be over."""
+        for job in self.registry.jobs(kind=kind, state=(WAITING,)):
+            self.registry.requeue_job(job)
+        self.run_due(kind)
 
     def settle(self, kind: JobKind) -> None:
         """Run the due jobs of one kind; returns once no other process runs one either."""

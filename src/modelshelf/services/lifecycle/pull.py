@@ -17,6 +17,7 @@ from modelshelf.domain.plans import MOST_RUN_SEGMENTS, BlobNeed, PullPlan, besid
 from modelshelf.domain.ports import Clock, Hub, Progress
 from modelshelf.domain.references import is_projector, quantisation_of
 from modelshelf.domain.tiers import Tier
+from modelshelf.domain.weight_files import GGUF, groups_of, include_pattern
 from modelshelf.errors import BadInput, Denied, NotFound, OutOfSpace, Unavailable
 from modelshelf.registry.registry import Registry
 from modelshelf.services.catalog.facts import weight_format_of
@@ -308,7 +309,7 @@ def select(files: list[FileEntry], allow_patterns: tuple[str, ...]) -> list[File
     """Return the files that the patterns match.
 
     Raises:
-        BadInput: None does.
+        BadInput: None does, or several models are of the one quantisation that they select.
     """
     selected = select_files(files, allow_patterns)
     quantisation = quantisation_of(allow_patterns)
@@ -321,6 +322,13 @@ def select(files: list[FileEntry], allow_patterns: tuple[str, ...]) -> list[File
             hint=f"The repository has {names}{' …' if len(likely) > 8 else ''}"
             if names
             else "The repository has no GGUF. To take all its files, leave out the colon and what is behind it.",
+            allow_patterns=list(allow_patterns),
+        )
+    ggufs = [group for group in groups_of(selected) if group.format == GGUF] if quantisation else []
+    if len(ggufs) > 1:
+        raise BadInput(
+            f"{len(ggufs)} models are GGUF of {quantisation}: {', '.join(group.label for group in ggufs)}.",
+            hint="Take one: " + " or ".join(f"--include '{include_pattern(group, files)}'" for group in ggufs),
             allow_patterns=list(allow_patterns),
         )
     return selected
