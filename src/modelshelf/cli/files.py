@@ -30,8 +30,7 @@ def files(
     from modelshelf.domain.references import parse_reference
 
     with at_the_edge(as_json=as_json):
-        is_plain = "@" in model and "://" not in model
-        reference = parse_reference(f"hf://{model}" if is_plain else model, hub_endpoint())
+        reference = parse_reference(model, hub_endpoint())
         with open_shelf(read_only=True) as shelf:
             found = shelf.services.finder.files(reference.repo_id, reference.revision or RefName("main"))
         if as_json:

@@ -5,6 +5,8 @@
 >>> pasted = parse_reference("https://huggingface.co/org/model/blob/v1/sub/a.gguf?download=true")
 >>> pasted.repo_id, pasted.revision, pasted.patterns
 ('org/model', 'v1', ('sub/a.gguf',))
+>>> parse_reference("hf.co/org/model-GGUF?show_file_info=a.gguf").patterns
+('a.gguf',)
 >>> parse_reference("hf.co/org/model-GGUF:Q4_K_M").quantisation
 'Q4_K_M'
 
@@ -15,10 +17,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from urllib.parse import unquote
+from dataclasses import dataclass, replace
+from urllib.parse import parse_qs, unquote
 
-from modelshelf.domain.names import FilePath, RefName, RepoId
+from modelshelf.domain.names import FilePath, RefName, RepoId, parse_repo_folder
 from modelshelf.domain.patterns import FilePattern, Selection, escape
 from modelshelf.errors import BadInput
 
@@ -26,11 +28,24 @@ _FORMS = (
     "Write ORG/MODEL, ORG/MODEL:Q4_K_M, hf.co/ORG/MODEL, hf://ORG/MODEL@REVISION/FILE,"
     " or paste an address such as https://huggingface.co/ORG/MODEL/blob/main/FILE"
 )
-_OF_THE_HUB = r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/"
-_OTHER_KINDS = {"datasets": "a data set", "spaces": "a Space", "kernels": "a kernel", "buckets": "a bucket"}
+_HOST = r"(?:www\.)?(?:huggingface\.co|hf\.co)"
+_OF_THE_HUB = rf"(?:(?:https?|ssh)://(?:[^@/\s]+@)?)?{_HOST}/|git@{_HOST}:/?"
+_OTHER_KINDS = {
+    "datasets": "a data set",
+    "spaces": "a Space",
+    "kernels": "a kernel",
+    "buckets": "a bucket",
+    "collections": "a collection",
+    "papers": "a paper",
+}
+_QUOTES = "\"'`“”‘’<>"
 _OF_OLLAMA = re.compile(r"(?:https?://)?(?:www\.)?ollama\.com/(?:library/)?([^?#]*)", re.IGNORECASE)
 _OF_FILES = ("blob", "resolve", "raw")
-_PAGES = (*_OF_FILES, "tree", "commit")
+_OF_REVISIONS = ("commit", "commits", "edit", "blame")
+"""Pages that name a revision, but no file to take: who is about to edit README.md wants the model."""
+_PAGES = (*_OF_FILES, *_OF_REVISIONS, "tree", "discussions", "settings")
+_SHOWN_FILE = "show_file_info"
+"""In the query of a repository's page: the GGUF file whose content it shows."""
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}(?:[A-Za-z0-9._-]{0,160}\.gguf)?")
 _ID = r"([A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*)"
 _WITH_REVISION = re.compile(rf"{_ID}@([A-Za-z0-9][A-Za-z0-9._/-]*)")
@@ -67,16 +82,19 @@ def parse_reference(text: str, endpoint: str = "") -> Reference:
     Raises:
         BadInput: It names no model on the hub; the hint has the valid forms.
     """
-    said = text.strip()
+    said = text.strip().strip(_QUOTES)
     own = re.escape(endpoint.rstrip("/")) + "/" if endpoint else "(?!)"
     page = re.match(rf"{_OF_THE_HUB}|{own}", said, re.IGNORECASE)
     is_uri = said.startswith("hf://")
     behind = said[page.end() :] if page else said.removeprefix("hf://")
-    if (page or is_uri) and (kind := _OTHER_KINDS.get(behind.split("/")[0])):
+    folder = parse_repo_folder(said)
+    if (page or is_uri or folder) and (kind := _OTHER_KINDS.get(re.split("/|--", behind)[0])):
         raise BadInput(f"{said:.200} is {kind}.", hint="modelshelf keeps models alone.", hf_path=said[:200])
     if in_ollama := _OF_OLLAMA.match(said):
         words = re.split("[:/]", in_ollama[1])[0] or "WORDS"
         raise BadInput(f"{said:.200} is a page of Ollama's library, not of the hub.", hint=_to_find(words))
+    if folder:
+        return Reference(folder[1])
     try:
         return _of_page(behind) if page or _is_page(said) else _of_uri(behind) if is_uri else _of_id(said)
     except BadInput as err:
@@ -132,8 +150,6 @@ def _what_to_write(said: str) -> str:
     """Return what to type instead of a text that names no model of the hub."""
     if said.startswith(_PATHS) or said in (".", ".."):
         return "For what is on this machine: shelf adopt FOLDER. For a model of the hub: shelf add ORG/MODEL"
-    if with_revision := _WITH_REVISION.fullmatch(said):
-        return f"shelf add {with_revision[1]} --revision {with_revision[2]}"
     if with_file := _WITH_FILE.fullmatch(said):
         return f"shelf add {with_file[1]} --include {with_file[2]}"
     if in_ollama := _OLLAMA_NAME.fullmatch(said):
@@ -152,22 +168,32 @@ def _is_page(said: str) -> bool:
 
 
 def _of_id(said: str) -> Reference:
+    if with_revision := _WITH_REVISION.fullmatch(said):
+        return Reference(RepoId(with_revision[1]), RefName(with_revision[2]))
     repo_id, colon, tag = said.partition(":")
+    repo_id = repo_id.removesuffix(".git")
     if colon and not ("/" in repo_id and _TAG.fullmatch(tag)):
         raise BadInput(f"{said!r:.200} is not a repository of the hub.")
-    return Reference(RepoId(repo_id), None, patterns_of_quantisation(tag), tag) if tag else Reference(RepoId(repo_id))
+    if not tag or tag.lower() == "latest":  # Ollama's word for no tag
+        return Reference(RepoId(repo_id))
+    return Reference(RepoId(repo_id), None, patterns_of_quantisation(tag), tag)
 
 
 def _of_page(address: str) -> Reference:
     """Return what an address names, without its host."""
-    parts = [unquote(part) for part in re.split("[?#]", address)[0].strip("/").split("/")]
+    path_there, _, query = address.partition("#")[0].partition("?")
+    shown = parse_qs(query).get(_SHOWN_FILE, [""])[0].split("/")
+    parts = [unquote(part) for part in path_there.strip("/").split("/")]
     depth = next((i for i in (2, 1) if parts[i : i + 1] and parts[i] in _PAGES), len(parts))
     reference = _of_id("/".join(parts[:depth]))
-    if depth == len(parts):
-        return reference
-    page, (revision, path) = parts[depth], _revision_and_path(parts[depth + 1 :])
+    page, behind = (parts[depth], parts[depth + 1 :]) if depth < len(parts) else ("", [])
+    if page not in (*_OF_FILES, *_OF_REVISIONS, "tree"):
+        return replace(reference, patterns=reference.patterns or _patterns_at(shown))
+    revision, path = _revision_and_path(behind)
     if page in _OF_FILES and not path:
         raise BadInput(f"{address!r:.200} names no file.")
+    if page in _OF_REVISIONS or any(shown):
+        return Reference(reference.repo_id, revision, _patterns_at(shown))
     return Reference(reference.repo_id, revision, _patterns_at(path, is_folder=page == "tree"))
 
 
@@ -200,7 +226,7 @@ def _patterns_at(path: Sequence[str], *, is_folder: bool = False) -> tuple[FileP
 def patterns_of_quantisation(tag: str) -> tuple[FilePattern, ...]:
     """Return the patterns of the files that a tag after a repository means, in upper or lower case.
 
-    The tag is a quantisation, the name of a GGUF, or `latest`. A vision model's projectors are included.
+    The tag is a quantisation, or the name of a GGUF. A vision model's projectors are included.
 
     >>> patterns_of_quantisation("Q8_0")
     ('[qQ]8_0[-./]*gguf', '*[!a-zA-Z0-9][qQ]8_0[-./]*gguf', '*mmproj*.gguf')
@@ -210,8 +236,7 @@ def patterns_of_quantisation(tag: str) -> tuple[FilePattern, ...]:
     """
     if tag.lower().endswith(".gguf"):
         return (FilePattern(escape(tag)), _PROJECTORS)
-    wanted = "Q4_K_M" if tag.lower() == "latest" else tag
-    letters = "".join(f"[{c.lower()}{c.upper()}]" if c.isalpha() else c for c in wanted)
+    letters = "".join(f"[{c.lower()}{c.upper()}]" if c.isalpha() else c for c in tag)
     return (*(FilePattern(f"{before}{letters}{_BEHIND}") for before in ("", "*[!a-zA-Z0-9]")), _PROJECTORS)
 
 

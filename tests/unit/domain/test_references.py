@@ -71,6 +71,20 @@ def test_any_text_is_a_model_or_an_error_with_the_way_out(text: str, endpoint: s
         ("hf://org/m@refs%2Fpr%2F1", "org/m", "refs%2Fpr%2F1".replace("%2F", "/"), ()),
         ("hf://org/m/sub/", "org/m", None, ("sub/",)),
         ("hf.co/org/m/blob/main/m-00002-of-00003.gguf", "org/m", "main", ("m-*-of-00003.gguf",)),
+        ("https://huggingface.co/org/m?show_file_info=a-00001-of-00002.gguf", "org/m", None, ("a-*-of-00002.gguf",)),
+        ("https://hf.co/org/m/tree/v1?show_file_info=sub%2Fa.gguf#x", "org/m", "v1", ("sub/a.gguf",)),
+        ("https://huggingface.co/org/m/discussions/7", "org/m", None, ()),
+        ("hf.co/org/m/commits/v1", "org/m", "v1", ()),
+        ("hf.co/org/m/edit/main/README.md", "org/m", "main", ()),
+        ("https://huggingface.co/org/m.git", "org/m", None, ()),
+        ("https://me:hf_secret@huggingface.co/org/m", "org/m", None, ()),
+        ("git@hf.co:org/m.git", "org/m", None, ()),
+        ('"org/m"', "org/m", None, ()),
+        ("`org/m`", "org/m", None, ()),
+        ("models--org--m", "org/m", None, ()),
+        ("org/m@v1", "org/m", "v1", ()),
+        ("hf.co/org/m@refs/pr/1", "org/m", "refs/pr/1", ()),
+        ("org/m:latest", "org/m", None, ()),
     ],
 )
 def test_a_pasted_address_keeps_what_it_says(
@@ -93,7 +107,7 @@ def test_a_pasted_address_keeps_what_it_says(
         "hf://",
         "hf://org/m@",
         "hf.co/org/m/blob/main",
-        "hf.co/org/m/discussions/1",
+        "hf.co/org/m/resolve",
         "https://example.com/org/m",
         "http://hub:8000/other/org/m",
         "file:///org/m",
@@ -118,7 +132,6 @@ def test_what_names_no_model_is_refused_with_the_forms(text: str) -> None:
         ("https://ollama.com/library/llama3.2:1b", "shelf search llama3.2"),
         ("ollama.com/someone/model?x", "shelf search someone"),
         ("https://ollama.com/", "shelf search WORDS"),
-        ("org/m@refs/pr/1", "shelf add org/m --revision refs/pr/1"),
         ("org/m/onnx/model.bin", "shelf add org/m --include onnx/model.bin"),
     ],
 )
@@ -130,7 +143,10 @@ def test_what_others_would_understand_leads_on(text: str, hint: str) -> None:
     assert hint in raised.value.hint
 
 
-@pytest.mark.parametrize("text", ["hf://datasets/org/x", "https://huggingface.co/spaces/org/x", f"{HUB}/kernels/org/x"])
+@pytest.mark.parametrize(
+    "text",
+    ["hf://datasets/org/x", "https://huggingface.co/spaces/org/x", f"{HUB}/kernels/org/x", "datasets--org--x"],
+)
 def test_what_is_no_model_is_named(text: str) -> None:
     """A data set, a Space or a kernel is refused, and the error says what it is."""
     with pytest.raises(BadInput, match=r" is a (data set|Space|kernel)\.") as raised:
@@ -184,7 +200,6 @@ def test_a_quantisation_is_no_part_of_another() -> None:
     assert [name for name in names if is_projector(name)] == ["mmproj-model-f32.gguf"]
 
 
-def test_a_tag_may_be_latest_or_a_file() -> None:
-    """A tag means what Ollama takes it for: `latest` is Q4_K_M, and the name of a GGUF file is that file."""
-    assert patterns_of_quantisation("latest") == patterns_of_quantisation("Q4_K_M")
+def test_a_tag_may_be_a_file() -> None:
+    """A tag that is the name of a GGUF file means that file, as in Ollama."""
     assert parse_reference("hf.co/org/m:My-Model.gguf").patterns == ("My-Model.gguf", "*mmproj*.gguf")
