@@ -150,7 +150,15 @@ def first_setup(*, here: bool) -> FirstSetup:
 
     found = places()
     env_file, tools_hub = found.here if here else found.ours, hub_cache(tool_variables())
-    return FirstSetup(env_file, found.usual, check_settings, tuple(found.exported), tools_hub)
+    return FirstSetup(env_file, found.usual, check_settings, tuple(found.exported), _registered_in, tools_hub)
+
+
+def _registered_in(primary: str) -> list[str]:
+    """Return the repositories of the models in the library of a primary base; none if it has no registry to read."""
+    from modelshelf.registry.fast_read import SqliteReader
+
+    reader = SqliteReader(Base(Path(primary)).registry)
+    return list(reader.names().values()) if reader.usable() else []
 
 
 def unit_service() -> UnitService:

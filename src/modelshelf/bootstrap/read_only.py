@@ -40,16 +40,16 @@ def open_library(env_file: Path | None = None) -> Library:
     return Library(_reader(settings), settings.tiers, KnownBases(settings.state_home))
 
 
-def unadopted_models(models: Iterable[Model]) -> Unadopted:
+def unadopted_models(registered: Iterable[str]) -> Unadopted:
     """Return other programs' unregistered models.
 
     Args:
-        models: The registered models.
+        registered: The repositories of the registered models.
     """
     from modelshelf.domain.adopt import DEFAULT_PATH
     from modelshelf.services.setup.unadopted import unadopted
 
-    return unadopted(places().usual, models, DEFAULT_PATH)
+    return unadopted(places().usual, registered, DEFAULT_PATH)
 
 
 @dataclass(frozen=True, slots=True)

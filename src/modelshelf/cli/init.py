@@ -175,5 +175,7 @@ def _show_written(outcome: SetupJson) -> None:
         from modelshelf.domain.unadopted import Unadopted
 
         found = Unadopted(outcome.usual_path, outcome.usual_models, outcome.usual_bytes, is_default=False)
-        output.note(f"{found.where}. To add them to the library: {found.command} --leave (or --move, or --link)")
+        is_here = outcome.usual_path == outcome.primary.base
+        how = "--leave" if is_here else "--leave (or --move, or --link)"
+        output.note(f"{found.where}. To add them to the library: {found.command} {how}")
     output.note("Next: shelf tiers, then shelf add NAME ORG/MODEL")

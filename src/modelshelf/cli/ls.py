@@ -13,7 +13,6 @@ from modelshelf.cli import output, render
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson
 from modelshelf.cli.terminal import Styled
-from modelshelf.domain.jobs import PAUSED
 from modelshelf.domain.listing import Listing, Order, UnregisteredRepo, order_of
 from modelshelf.domain.models import Model, State
 from modelshelf.domain.tiers import CUSTOM
@@ -149,9 +148,6 @@ def _state(model: Model) -> Styled:
 def _state_text(model: Model) -> str:
     row = model.row
     pin = " (pinned)" if row.pinned else ""
-    if row.job_state == "queued" and model.state is State.DOWNLOADING:
-        return f"queued{pin}"
-    word = "paused" if row.job_state == PAUSED and model.state is State.REGISTERED else model.state.value
-    if word in ("paused", State.DOWNLOADING) and row.job_total_bytes:
-        return f"{word} {row.job_done_bytes / row.job_total_bytes:.0%}{pin}"
-    return f"{word}{', may lack files' if model.is_unlisted else ''}{pin}"
+    if model.state in (State.PAUSED, State.DOWNLOADING) and row.job_total_bytes:
+        return f"{model.state} {row.job_done_bytes / row.job_total_bytes:.0%}{pin}"
+    return f"{model.state}{', may lack files' if model.is_unlisted else ''}{pin}"

@@ -23,6 +23,8 @@ class State(enum.StrEnum):
     """A model's state, for people."""
 
     REGISTERED = "registered"
+    QUEUED = "queued"
+    PAUSED = "paused"
     DOWNLOADING = "downloading"
     READY = "ready"
     PARTIAL = "partial"
@@ -260,10 +262,10 @@ def total_size(files: Iterable[FileEntry]) -> int:
 
 
 _ACTIVE = {
-    "queued": State.DOWNLOADING,
+    "queued": State.QUEUED,
     "running": State.DOWNLOADING,
     "waiting": State.REGISTERED,
-    "paused": State.REGISTERED,
+    "paused": State.PAUSED,
 }
 
 
@@ -288,13 +290,22 @@ def state_of(
     if row.complete and not missing_files:
         return _state_of_whole(row, damaged)
     if active and row.job_kind in (JobKind.PULL, JobKind.UPDATE, JobKind.MIRROR):
-        return _ACTIVE[row.job_state], row.job_detail
+        return _ACTIVE[row.job_state], row.job_detail or _why_active(row)
     if row.job_state == "failed" and row.job_kind == JobKind.PULL and not row.complete:
         return State.FAILED, row.job_detail
     if linkable:
         what = f"{linkable} of {many(files, 'file')} lost their links"
         return State.PARTIAL, f"{what}; shelf verify {row.model_name} --repair restores them, offline."
     return _state_of_leftovers(row, missing_files, files)
+
+
+def _why_active(row: ModelRow) -> str:
+    """Return what the job of a model that isn't whole waits for, or does."""
+    if row.job_state == "queued":
+        return f"Its download waits for its turn, or for a server; shelf pull {row.model_name} begins it now."
+    if row.job_state == "paused":
+        return f"Its download is paused: shelf jobs resume {row.job_id}"
+    return f"Job {row.job_id} works on it: shelf jobs --watch"
 
 
 def _state_of_whole(row: ModelRow, damaged: str) -> tuple[State, str]:

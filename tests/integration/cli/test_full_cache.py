@@ -38,6 +38,20 @@ def test_ls_and_doctor_name_what_can_be_adopted(full: Home, place: str) -> None:
     assert "not in the library" not in full.run("doctor").out
 
 
+def test_init_names_what_is_not_in_the_library_yet(full: Home) -> None:
+    """`init` names what its primary base's library lacks, with what can be done there, and nothing once it is taken."""
+    usual = full.root / "home/.cache/huggingface"
+    words = ("init", "--no-speed", "--here", "--force", "--primary", str(usual))
+
+    before = full.run(*words).checked().err
+    full.run("adopt", "--leave", PRIMARY_CACHE_PATH=str(usual)).checked()
+    after = full.run(*words).checked().err
+
+    assert "2 models (2" in before
+    assert f"shelf adopt {usual} --leave\n" in before
+    assert "adopt" not in after
+
+
 def test_another_hf_home_is_named_whole(full: Home) -> None:
     """If HF_HOME is set, the adopt command has that path."""
     cache = full.root / "cache of mine"

@@ -82,3 +82,23 @@ def test_what_is_sorted_or_sought_in_vain_is_said(library: Home) -> None:
     assert (refused.code, refused.out) == (2, "")
     assert "Sort by name, size or used." in refused.err
     assert (none.code, none.out, none.err) == (0, "", "No model has absent in its name or repository.\n")
+
+
+@pytest.mark.parametrize("verb", ["queued", "paused"])
+def test_a_stopped_download_has_one_word_everywhere(hub: FakeHub, home: Home, verb: str) -> None:
+    """A download that nobody carries out has the same state in `ls`, `show`, JSON and the error of `path`."""
+    hub.add_repo("org/name", {"model.safetensors": b"x" * 1000})
+    home.run("add", "m", "org/name", "--no-download").checked()
+    with home.open() as shelf:
+        job = shelf.services.registrar.enqueue_pull("m")
+    if verb == "paused":
+        home.run("jobs", "pause", str(job.id)).checked()
+
+    listed, shown = home.run("ls").checked().out, home.run("show", "m").checked().out
+    refused = home.run("path", "m")
+
+    told = home.run("show", "m", "--json").json
+    assert verb in listed
+    assert (told["state"], bool(told["detail"])) == (verb, True)
+    assert f"{verb}: {told['detail']}" in " ".join(shown.split())
+    assert refused.err.startswith(f"error: m is {verb}: {told['detail']}\n")

@@ -90,7 +90,7 @@ def test_a_queue_does_not_wait_for_what_nobody_runs(hub: FakeHub, home: Home) ->
     home.run("pull", "b", MAX_DOWNLOADS="1").checked()
 
     with home.open() as shelf:
-        assert [shelf.model(name).state for name in ("a", "b")] == ["downloading", "ready"]
+        assert [shelf.model(name).state for name in ("a", "b")] == ["queued", "ready"]
 
 
 @pytest.mark.parametrize("verb", ["first", "last"])

@@ -49,7 +49,7 @@ def test_a_text_about_figures_has_none() -> None:
         ("2027-01-15T08:00:00Z", NOW_S),
         ("2027-01-15 09:00+01:00", NOW_S),
         ("2027-01-15", NOW_S - 8 * 3600),
-        ("9999999999d", 0),
+        ("36500d", 0),
         ("0001-01-01T00:00:00Z", 0),
     ],
 )
@@ -58,7 +58,7 @@ def test_a_time_is_a_duration_or_a_date(text: str, meant_s: float) -> None:
     assert parse_since(text, NOW_S) == meant_s
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "-7d", "2027-13-01"])
+@pytest.mark.parametrize("text", ["", "yesterday", "-7d", "2027-13-01", "9999999999d"])
 def test_what_is_no_time_is_refused(text: str) -> None:
     """Another text is refused with what would be one."""
     with pytest.raises(BadInput, match="isn't a time") as caught:

@@ -16,7 +16,6 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from modelshelf.domain.jobs import RUNNING
-from modelshelf.domain.models import Model
 from modelshelf.domain.names import ModelName
 from modelshelf.domain.serving import EngineStatus
 from modelshelf.domain.tiers import Tier
@@ -58,7 +57,7 @@ class Login:
 class Around:
     """What a page shows beside the library, each made when it is asked for."""
 
-    unadopted: Callable[[Iterable[Model]], Unadopted]
+    unadopted: Callable[[Iterable[str]], Unadopted]
     """Finds what other tools downloaded."""
     open_doctor: Callable[[], Doctor]
     mend_doctor: Callable[[], Doctor]

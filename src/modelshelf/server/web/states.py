@@ -25,6 +25,8 @@ class Shown:
 
 _PLAIN = {
     State.DOWNLOADING: Shown("coming", "", "downloading"),
+    State.QUEUED: Shown("wait", "", "queued"),
+    State.PAUSED: Shown("pause", "", "paused"),
     State.MOVING: Shown("moving", "", "moving"),
     State.REGISTERED: Shown("wait", "", "not downloaded"),
     State.PARTIAL: Shown("partial", "warn", "partial"),
@@ -54,7 +56,7 @@ def _of_job(model: Model) -> Shown | None:
     found = {
         (State.DOWNLOADING, row.job_state): Shown("coming", "", share or "downloading"),
         (State.MOVING, row.job_state): Shown("moving", "", f"moving {share}".rstrip()),
-        (State.REGISTERED, PAUSED): Shown("pause", "", f"paused {share}".rstrip()),
+        (State.PAUSED, PAUSED): Shown("pause", "", f"paused {share}".rstrip()),
         (State.REGISTERED, WAITING): Shown("wait", "", "waiting", model.detail),
     }
     return found.get((model.state, row.job_state))

@@ -214,7 +214,8 @@ class Doctor:
         yield from of_tools(found, tiers)
 
     def _unadopted(self) -> Iterator[Diagnosis]:
-        yield from of_unadopted(unadopted(Path(hf_home(self.environ)[0]), self.bases.look.models, DEFAULT_PATH))
+        registered = [model.row.hf_path for model in self.bases.look.models]
+        yield from of_unadopted(unadopted(Path(hf_home(self.environ)[0]), registered, DEFAULT_PATH))
 
     def _views(self) -> Iterator[Diagnosis]:
         shelf, models = self.bases.shelf, self.bases.look.models

@@ -37,7 +37,7 @@ from modelshelf.store import engine_files
 from modelshelf.store.engine_files import EngineLog, EngineRecord
 from modelshelf.store.layout import modules_folder
 
-_FETCHED = (State.REGISTERED, State.DOWNLOADING, State.PARTIAL)
+_FETCHED = (State.REGISTERED, State.QUEUED, State.PAUSED, State.DOWNLOADING, State.PARTIAL)
 """The states of a model whose files a pull brings; what was lost or damaged needs a person."""
 _log = logging.getLogger(__name__)
 _PORT_TAKEN = "address already in use"

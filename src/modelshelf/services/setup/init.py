@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,6 +31,8 @@ class FirstSetup:
     """Raises BadInput if a text isn't valid as the settings file at that path."""
     exported: Sequence[str]
     """The names of settings in the environment, which override the file."""
+    registered_in: Callable[[str], Iterable[str]]
+    """Returns the repositories of the models that are registered in the library of a primary base."""
     tools_hub: tuple[str, str]
     """The folder that Hugging Face programs download to, and the variable that sets it."""
 
@@ -80,7 +82,7 @@ class FirstSetup:
     def surroundings(self, setup: Setup) -> Surroundings:
         """Return what else is on the machine that concerns a setup."""
         exported, elsewhere = tuple(self.exported), self.tools_elsewhere(setup)
-        found = unadopted(self.usual, (), DEFAULT_PATH)
+        found = unadopted(self.usual, self.registered_in(setup.primary.base), DEFAULT_PATH)
         return Surroundings(self.env_file, exported, self.usual, found, elsewhere)
 
     def tools_elsewhere(self, setup: Setup) -> str:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Set
 from functools import partial
 from pathlib import Path
 
-from modelshelf.domain.models import Model
 from modelshelf.domain.unadopted import Unadopted
 from modelshelf.errors import ShelfError
 from modelshelf.store.layout import Base
@@ -18,19 +16,17 @@ from modelshelf.store.tiers import meter
 _ANSWER_WITHIN_S = 5.0
 
 
-def unadopted(usual: Path, models: Iterable[Model], default: str) -> Unadopted:
+def unadopted(usual: Path, registered: Iterable[str], default: str) -> Unadopted:
     """Return what is unregistered in a base; nothing if the base can't be read or doesn't answer.
 
     Args:
         usual: The base that Hugging Face programs use.
-        models: The registered models.
+        registered: The repositories of the registered models.
         default: The default path of `shelf adopt`, with `~` for the home.
     """
     is_default = usual == Path(default).expanduser()
     path = default if is_default else str(usual)
-    models, here = list(models), os.path.realpath(usual)
-    bases = {base for base in {model.base for model in models} if os.path.realpath(base) == here}
-    named = {model.row.hf_path.lower() for model in models if model.base in bases}
+    named = {repo_id.lower() for repo_id in registered}
     try:
         found = bounded(partial(_sizes, Base(usual), named), usual, hang_s=_ANSWER_WITHIN_S)
     except (ShelfError, OSError):
