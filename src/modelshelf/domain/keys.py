@@ -18,7 +18,7 @@ class Scope(enum.StrEnum):
     READ = "read"
     """To look at the library, and to download from it."""
     INFER = "infer"
-    """To ask models."""
+    """To ask models, and to list those that may be asked."""
     MANAGE = "manage"
     """For everything."""
 
@@ -37,9 +37,9 @@ class ApiKey:
     """Seconds since 1970."""
     last_used_at: float | None
 
-    def allows(self, scope: Scope) -> bool:
-        """Return whether it may be used for something."""
-        return scope in self.scopes or Scope.MANAGE in self.scopes
+    def allows(self, *any_of: Scope) -> bool:
+        """Return whether it may be used for something that needs one of these scopes."""
+        return not self.scopes.isdisjoint({*any_of, Scope.MANAGE})
 
 
 def parse_key_name(text: str) -> str:

@@ -41,6 +41,8 @@ _HUB_TOKEN = "modelshelf.hub_token"
 _OF_OWNERS = ("/api/settings", "/settings")
 """Paths that show what only who manages the library should see."""
 _READING = frozenset({"GET", "HEAD"})
+_SHOW = "/api/show"
+"""Where Ollama's clients look at a model, which they do with POST."""
 
 
 def reached_on(host: str, published_on: str | None, api_key: str | None) -> str:
@@ -71,19 +73,19 @@ def check_listening(host: str, has_key: Callable[[], bool]) -> None:
         )
 
 
-def scope_of(method: str, path: str) -> Scope:
-    """Return what a key must allow for a request.
+def scopes_for(method: str, path: str) -> tuple[Scope, ...]:
+    """Return what a key must allow for a request: one of these; the first is what fits best.
 
-    >>> scope_of("GET", "/api/models"), scope_of("POST", "/v1/chat/completions"), scope_of("POST", "/api/models")
-    (<Scope.READ: 'read'>, <Scope.INFER: 'infer'>, <Scope.MANAGE: 'manage'>)
-    >>> scope_of("GET", "/api/settings")
-    <Scope.MANAGE: 'manage'>
+    >>> scopes_for("GET", "/api/models"), scopes_for("POST", "/v1/chat/completions"), scopes_for("POST", "/api/models")
+    ((<Scope.READ: 'read'>,), (<Scope.INFER: 'infer'>,), (<Scope.MANAGE: 'manage'>,))
+    >>> scopes_for("GET", "/v1/models") == scopes_for("POST", "/api/show") == (Scope.READ, Scope.INFER)
+    True
     """
-    if (path.startswith("/v1/") or path in OLLAMA_PATHS) and method not in _READING:
-        return Scope.INFER
+    if path.startswith("/v1/") or path in OLLAMA_PATHS:
+        return (Scope.READ, Scope.INFER) if method in _READING or path == _SHOW else (Scope.INFER,)
     if path.startswith(_OF_OWNERS):
-        return Scope.MANAGE
-    return Scope.READ if method in _READING or path.startswith(_HUB) else Scope.MANAGE
+        return (Scope.MANAGE,)
+    return (Scope.READ,) if method in _READING or path.startswith(_HUB) else (Scope.MANAGE,)
 
 
 def hub_token(scope: Request) -> str:
@@ -151,7 +153,7 @@ class Gate:
             await to_thread.run_sync(self._keys.refresh)
         if asks_key:
             given = _in_cookie(self._sessions, method, headers)
-            return _checked_key(self._keys, scope_of(method, path), path, headers, given)
+            return _checked_key(self._keys, scopes_for(method, path), path, headers, given)
         return _Caller(hub_token=_token_of_hub(self._keys, headers)) if path.startswith(_HUB) else _Caller()
 
 
@@ -205,7 +207,9 @@ def _in_cookie(sessions: Sessions, method: str, headers: Headers) -> bytes | Non
     return key
 
 
-def _checked_key(keys: KeyRing, wanted: Scope, path: str, headers: Headers, in_cookie: bytes | None) -> _Caller:
+def _checked_key(
+    keys: KeyRing, wanted: tuple[Scope, ...], path: str, headers: Headers, in_cookie: bytes | None
+) -> _Caller:
     """Return who sent a request, whose key allows it; raises as `Gate._check` does."""
     hint = "Send Authorization: Bearer KEY (HF_TOKEN for /hf)."
     given = [value for name, value in headers.raw if name == b"authorization"]
@@ -220,10 +224,10 @@ def _checked_key(keys: KeyRing, wanted: Scope, path: str, headers: Headers, in_c
     if found is None or len(given) > 1 or scheme.lower() != b"bearer":
         # huggingface_hub takes 401 for a missing repository, except with this very sentence.
         raise Unauthorized("Invalid credentials in Authorization header", hint=hint)
-    if not found.allows(wanted):
+    if not found.allows(*wanted):
         raise Denied(
-            f"The key {found.name} isn't for this: it would need the scope {wanted}.",
-            hint=f"Make one that is: shelf key add NAME --scope {wanted}",
+            f"The key {found.name} isn't for this: it would need the scope {' or '.join(wanted)}.",
+            hint=f"Make one that is: shelf key add NAME --scope {wanted[0]}",
         )
     return _Caller(found.name, token.decode("latin-1"))
 

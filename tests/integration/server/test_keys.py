@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from modelshelf.domain.keys import Scope
-from modelshelf.server.security import scope_of
+from modelshelf.server.security import scopes_for
 from tests.world import Home, Result, Server, wait_until
 
 Cli = Callable[..., Result]
@@ -109,21 +109,32 @@ def test_what_cannot_be_meant_makes_no_key(cli: Cli, words: tuple[str, ...]) -> 
         ("GET", "/api/models", Scope.READ),
         ("HEAD", "/hf/org/name/resolve/main/config.json", Scope.READ),
         ("POST", "/hf/api/models/org/name/paths-info/main", Scope.READ),
-        ("GET", "/v1/models", Scope.READ),
         ("POST", "/v1/embeddings", Scope.INFER),
         ("POST", "/api/models/m/move", Scope.MANAGE),
         ("DELETE", "/v1/models/m", Scope.INFER),
         ("DELETE", "/api/models/m", Scope.MANAGE),
         ("POST", "/v1x", Scope.MANAGE),
         ("POST", "/api/chat", Scope.INFER),
-        ("GET", "/api/ps", Scope.READ),
         ("POST", "/api/psx", Scope.MANAGE),
     ],
     ids=str,
 )
 def test_every_request_needs_one_scope(method: str, path: str, scope: Scope) -> None:
     """Looking needs `read`, asking a model `infer`, everything else `manage`."""
-    assert scope_of(method, path) is scope
+    assert scopes_for(method, path) == (scope,)
+
+
+def test_who_may_ask_models_may_list_them(server: Server, cli: Cli) -> None:
+    """A key for asking lists and shows models in OpenAI's and Ollama's protocols, as one for looking does."""
+    keys = [f"Bearer {made(cli, scope, scope)}" for scope in ("infer", "read")]
+    paths = ("/v1/models", "/v1/models/absent", "/api/tags", "/api/version", "/api/ps")
+
+    def statuses(key: str) -> list[int]:
+        asked = [server.ask("GET", path, Authorization=key).status for path in paths]
+        return [*asked, server.ask("POST", "/api/show", {"model": "absent"}, Authorization=key).status]
+
+    wait_until(lambda: statuses(keys[0])[0] != 401, "the server to know the keys")
+    assert [statuses(key) for key in keys] == [[200, 404, 200, 200, 200, 404]] * 2
 
 
 def _key(cli: Cli, name: str) -> dict[str, object]:
