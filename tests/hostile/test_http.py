@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.fakes.hub import FakeHub
-from tests.serving import Serving, serving
+from tests.serving import Serving, read_all, serving
 from tests.world import Home
 
 KEY = "hf_" + "a" * 34
@@ -184,7 +184,35 @@ def test_a_page_says_which_methods_it_has(server: Serving) -> None:
         path: server.ask("PUT", path).headers["allow"] for path in ("/api/models", "/api/models/m", "/api/jobs/1")
     }
 
-    assert allowed == {"/api/models": "GET, POST", "/api/models/m": "GET, PATCH, DELETE", "/api/jobs/1": "GET"}
+    assert allowed == {
+        "/api/models": "GET, HEAD, POST",
+        "/api/models/m": "GET, HEAD, PATCH, DELETE",
+        "/api/jobs/1": "GET, HEAD",
+    }
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/healthz", "/api/models", "/api/models/absent", "/v1/models", "/api/tags", "/docs", "/nowhere"]
+)
+def test_head_is_answered_as_get_is(server: Serving, path: str) -> None:
+    """Status and headers are those of GET, and there is no body; Ollama's own client begins with `HEAD /`."""
+    read, looked = server.ask("GET", path), server.ask("HEAD", path)
+
+    assert (looked.status, looked.body) == (read.status, b"")
+    assert looked.headers.keys() == read.headers.keys()
+    assert looked.headers.get("content-length") == read.headers.get("content-length")
+
+
+def test_head_of_a_stream_ends(server: Serving) -> None:
+    """A stream that never ends is answered with its head, and the connection is free for the next request."""
+    request = "{} HTTP/1.1\r\nHost: {}\r\n{}\r\n".format
+    with server.connect() as connection:
+        connection.sendall(request("HEAD /api/events", server.host, "").encode())
+        connection.sendall(request("GET /healthz", server.host, "Connection: close\r\n").encode())
+        said = read_all(connection)
+
+    assert said.count(b"HTTP/1.1 200 OK") == 2
+    assert b"listening" not in said
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ class RunningServer:
         from urllib3 import Timeout, request
         from urllib3.exceptions import HTTPError
 
-        from modelshelf.services.serving.conversation import key_wanted
+        from modelshelf.services.serving.conversation import broke_off, key_wanted
 
         headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         timeout = Timeout(connect=_CONNECT_WITHIN_S, read=None)
@@ -40,9 +40,9 @@ class RunningServer:
             answer = request(method, self.url + path, headers=headers, retries=False, redirect=False, timeout=timeout)
             told = json.loads(answer.data) if answer.data else None
         except (HTTPError, ValueError) as err:
-            raise Unavailable(f"The server at {self.url} broke off its answer ({type(err).__name__}).") from err
+            raise broke_off(self.url) from err
         if answer.status == 401:
-            raise key_wanted(self.url)
+            raise key_wanted(self.url, changes=method != "GET")
         if answer.status >= 400:
             raise ShelfError.from_dict(told if isinstance(told, dict) else {})
         return told

@@ -29,6 +29,7 @@ from modelshelf.server.gateway.names import Names
 from modelshelf.server.gateway.plain_route import StraightWay
 from modelshelf.server.gateway.ports import Engines, NoEngines
 from modelshelf.server.gateway.relay import Door
+from modelshelf.server.heads import HeadsAsGets
 from modelshelf.server.hub.paths import PREFIX
 from modelshelf.server.late_metrics import LateMetrics
 from modelshelf.server.late_routes import LateRoutes, without_pydantic_v1
@@ -85,6 +86,7 @@ def create_app(
         lifespan=_lifespan(shelf, watcher, gateway, preload),
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    app.add_middleware(HeadsAsGets, but=PREFIX)
     app.add_middleware(StraightWay, routes=app.router.routes)
     app.add_middleware(BoundedBodies)
     keys, sessions = KeyRing(shelf.services.registry.keys, api_key), Sessions()

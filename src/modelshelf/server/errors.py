@@ -19,6 +19,10 @@ from modelshelf.store.os_errors import of_os_error
 Shape = Callable[[ShelfError], dict[str, Any]]
 """Returns an error as the clients of a protocol read it."""
 _MOST_FAULTS = 20
+_WHERE = (
+    "This is a modelshelf server: OpenAI's and Anthropic's protocols are below /v1, Ollama's below /api, the Hub's"
+    " below /hf, also in HF_ENDPOINT."
+)
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
@@ -120,9 +124,7 @@ def _refused(request: Request, err: HTTPException, shape: Shape | None) -> Json:
 def _why_refused(request: Request, err: HTTPException) -> tuple[str, Mapping[str, str]]:
     """Return the sentence, and the headers that go with it."""
     if err.status_code == HTTPStatus.NOT_FOUND:
-        detail = (
-            "There is no such page. This is a modelshelf server: the Hub's protocol is below /hf, also in HF_ENDPOINT."
-        )
+        detail = f"There is no such page. {_WHERE}"
         return detail, {"X-Error-Message": detail}
     if err.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         known = [method for method in _METHODS if _is_known(request, method)]
@@ -132,7 +134,8 @@ def _why_refused(request: Request, err: HTTPException) -> tuple[str, Mapping[str
 
 def _is_known(request: Request, method: str) -> bool:
     scope = {**request.scope, "method": method}
-    return any(route.matches(scope)[0] is Match.FULL for route in request.app.router.routes)
+    is_known = any(route.matches(scope)[0] is Match.FULL for route in request.app.router.routes)
+    return is_known or (method == "HEAD" and _is_known(request, "GET"))
 
 
 def _broken(err: Exception) -> ProblemResponse:

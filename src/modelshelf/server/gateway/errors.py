@@ -24,7 +24,8 @@ class BodyTooLong(BadInput):
 def message_of(err: ShelfError) -> str:
     """Return an error for a person: what is wrong, what to do, and the last words of an engine."""
     tail = err.tail[-_LAST_LINES:] if isinstance(err, EngineFailed) else ()
-    return "\n".join([f"{err.detail} {err.hint}".rstrip(), *tail])
+    said = err.detail if err.detail.endswith((".", "!", "?")) or not err.hint else f"{err.detail}."
+    return "\n".join([f"{said} {err.hint}".rstrip(), *tail])
 
 
 def headers_of(err: ShelfError) -> dict[str, str]:

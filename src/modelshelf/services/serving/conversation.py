@@ -126,7 +126,7 @@ class Conversation:
             finally:
                 answer.close()
         except (HTTPError, ValueError) as err:
-            raise Unavailable(f"{self.partner.url} broke off its answer ({type(err).__name__}).") from err
+            raise broke_off(self.partner.url) from err
 
     def _piece(self, event: dict[str, Any], watch: _Watch) -> Iterator[str]:
         if "error" in event:
@@ -163,9 +163,20 @@ class Conversation:
         return answer
 
 
-def key_wanted(url: str) -> Denied:
-    """Return the error of a command whose key a server doesn't take, or that brings none."""
-    hint = "Make one (shelf key add NAME --scope manage) and bring it: SHELF_API_KEY=KEY shelf …"
+def broke_off(url: str) -> Unavailable:
+    """Return the error of a command whose server is gone, or ended in the middle of its answer."""
+    return Unavailable(f"The server at {url} is gone, or broke off its answer.", hint="shelf serve starts one.")
+
+
+def key_wanted(url: str, *, changes: bool = False) -> Denied:
+    """Return the error of a command whose key a server doesn't take, or that brings none.
+
+    Args:
+        url: The server.
+        changes: Whether the command changes something, which a key isn't for unless that is said.
+    """
+    scope = " --scope manage" if changes else ""
+    hint = f"Make one (shelf key add NAME{scope}) and bring it: SHELF_API_KEY=KEY shelf …"
     return Denied(f"The server at {url} asks for a key.", hint=hint)
 
 
