@@ -144,6 +144,8 @@ class OneEngine:
     names: frozenset[str] = frozenset({"smol"})
     ignores: frozenset[str] = frozenset()
     takes_tools: bool = True
+    takes_media: bool = True
+    samples_with: dict[str, str] = field(default_factory=dict)
     error: Exception | None = None
     """Why a model can't be used; None: it can."""
     ready: threading.Event = field(default_factory=threading.Event)
@@ -176,7 +178,18 @@ class OneEngine:
         if self.error is not None:
             raise self.error
         return self._used(
-            Served(ModelName(model_name), "fake", self.url, NAME, KEY, self.ignores, "primary", self.takes_tools)
+            Served(
+                ModelName(model_name),
+                "fake",
+                self.url,
+                NAME,
+                KEY,
+                self.ignores,
+                "primary",
+                self.takes_tools,
+                takes_media=self.takes_media,
+                samples_with=self.samples_with,
+            )
         )
 
     @contextmanager

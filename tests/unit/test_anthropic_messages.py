@@ -33,6 +33,12 @@ REQUESTS: list[tuple[dict[str, Any], dict[str, Any]]] = [
         {"tool_choice": {"type": "function", "function": {"name": "look"}}},
     ),
     ({"stream": True}, {"stream": True, "stream_options": {"include_usage": True}}),
+    ({"thinking": {"type": "enabled", "budget_tokens": 9}}, {"chat_template_kwargs": {"enable_thinking": True}}),
+    ({"metadata": {"user_id": "u"}, "mcp_servers": []}, {}),
+    (
+        {"output_config": {"format": {"type": "json_schema", "schema": {"type": "object"}}}},
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"type": "object"}}}},
+    ),
 ]
 
 
@@ -81,6 +87,14 @@ def test_the_system_comes_first() -> None:
         ({"messages": None}, "messages"),
         ({"messages": ["hi"]}, "messages"),
         ({"messages": [{"role": "user", "content": 7}]}, "content"),
+        ({"messages": []}, "messages"),
+        ({"messages": [{"content": "hi"}]}, "messages"),
+        ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages"),
+        ({"system": 5}, "system"),
+        ({"stop_sequences": 5}, "stop_sequences"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"thinking": True}, "thinking"),
+        ({"mcp_servers": [{}]}, "mcp_servers"),
         ({"messages": [{"role": "user", "content": [{"type": "document"}]}]}, "messages"),
         ({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, "tools"),
         ({"tools": 7}, "tools"),

@@ -32,6 +32,9 @@ REQUESTS: list[tuple[dict[str, Any], dict[str, Any]]] = [
      {"messages": [HI], "response_format": {"type": "json_schema",
                                             "json_schema": {"name": "answer", "schema": {"type": "object"}}}}),
     ({"stream": False, "think": False}, {"messages": [HI], "chat_template_kwargs": {"enable_thinking": False}}),
+    ({"stream": False, "think": "low"},
+     {"messages": [HI], "chat_template_kwargs": {"enable_thinking": True, "reasoning_effort": "low"}}),
+    ({"stream": False, "options": {"mirostat": 2, "num_gpu": 1}, "truncate": True}, {"messages": [HI], "mirostat": 2}),
     ({"stream": False, "messages": []}, {"messages": []}),
 ]  # fmt: skip
 
@@ -69,15 +72,32 @@ def test_a_prompt_is_a_conversation() -> None:
 
 @pytest.mark.parametrize(
     "fields",
-    [{"messages": 7}, {"options": 7}, {"tools": [7]}, {"stream": 7}, {"model": 7}, {"messages": [HI | {"images": 7}]}],
+    [
+        {"messages": 7},
+        {"messages": [{"content": "hi"}]},
+        {"messages": [HI | {"tool_calls": [{}]}]},
+        {"images": 7},
+        {"options": 7},
+        {"options.num_predict": "x"},
+        {"options.temperature": "hot"},
+        {"options.made_up": 1},
+        {"tools": [7]},
+        {"format": "xml"},
+        {"think": "hard"},
+        {"stream": 7},
+        {"model": 7},
+        {"logprobs": True},
+    ],
     ids=str,
 )
 def test_what_cannot_be_said_is_refused(fields: dict[str, Any]) -> None:
-    """A request that has no counterpart is bad input that names the field."""
+    """A request that has no counterpart is bad input that names the field as the client does."""
+    (name, value), *_ = fields.items()
+    inner = {"options": {name.removeprefix("options."): value}} if "." in name else fields
     with pytest.raises(BadInput) as caught:
-        chat(**fields)
+        chat(**({"messages": [HI | inner]} if name == "images" else inner))
 
-    assert caught.value.fields["param"] in ("messages", "options", "tools", "stream", "model", "images")
+    assert caught.value.fields["param"] == name
 
 
 def told(delta: dict[str, Any] | None, finish: str | None = None, **more: Any) -> bytes:

@@ -53,6 +53,8 @@ class Backend:
     """Fields of a request that it ignores in silence though they change what the answer means."""
     names_tools: bool = True
     """Whether it obeys a `tool_choice` that names the one function to call, rather than take it for `auto`."""
+    samples_with: Mapping[str, str] = field(default_factory=dict)
+    """Fields without which it takes the likeliest token, whatever a request says of temperature, top_p or seed."""
     slots: int = 1
     """How many requests it answers side by side."""
     own_bytes: int = 0
@@ -76,6 +78,8 @@ class Backend:
 _WRITES = frozenset({Endpoint.CHAT, Endpoint.COMPLETIONS})
 _WHOLE_TEXTS = ("--batch-size", "{context}", "--ubatch-size", "{context}")
 """llama.cpp reads a text that it doesn't write in one batch, or refuses it."""
+_OPENAIS = frozenset("audio function_call functions modalities prediction web_search_options".split())
+"""Fields of OpenAI's own models, which change an answer there."""
 _LLAMA = Backend(
     name="llama",
     formats=frozenset({GGUF}),
@@ -100,7 +104,7 @@ _LLAMA = Backend(
     },
     environment={"LLAMA_API_KEY": "{key}"},
     upstream_model="{name}",
-    ignores=frozenset({"suffix"}),
+    ignores=_OPENAIS | {"dimensions", "suffix"},
     names_tools=False,
     slots=4,
     own_bytes=150_000_000,
@@ -115,10 +119,12 @@ _TRANSFORMERS = Backend(
     loads="transformers",
     endpoints={EngineKind.GENERATE: _WRITES | {Endpoint.RESPONSES}},
     command=(("serve", "{model}"), ("--host", "127.0.0.1", "--port", "{port}"), ("--log-level", "info")),
-    ignores=frozenset(
-        "audio function_call functions logprobs modalities n prediction presence_penalty response_format tool_choice"
-        " top_logprobs web_search_options".split()
+    ignores=_OPENAIS
+    | frozenset(
+        "background best_of echo logprobs max_tool_calls n presence_penalty previous_response_id response_format text"
+        " tool_choice top_logprobs".split()
     ),
+    samples_with={"generation_config": '{"do_sample": true, "max_new_tokens": 1024}'},
     own_bytes=500_000_000,
     trust_argument="--trust-remote-code",
     needs="pip install 'modelshelf[transformers]'",
@@ -126,8 +132,9 @@ _TRANSFORMERS = Backend(
         {"--device", "--dtype", "--attn-implementation", "--continuous-batching", "--compile", "--quantization"}
     ),
 )
-"""Source: `transformers serve --help`, and `UNUSED_CHAT_COMPLETION_FIELDS` of its `cli/serving/chat_completion.py`.
+"""Source: `transformers serve --help`, and the fields named `UNUSED_…` in its `cli/serving/`.
 
+It samples only where the model's generation_config.json says so, or a request's; 1,024 is its own limit of tokens.
 It has no key. uvicorn says its port at the level `info`.
 """
 _EMBEDDINGS = Backend(

@@ -98,7 +98,7 @@ class GgufHeader:
     @property
     def takes_tools(self) -> bool:
         """Whether the chat template has a place for tools; without one, llama.cpp's own template has none."""
-        return "tools" in (self.text(_TEMPLATE) or "")
+        return has_tools(self.text(_TEMPLATE) or "")
 
     @property
     def is_adapter(self) -> bool:
@@ -123,6 +123,11 @@ class GgufHeader:
         """Return a list of counts, one for each layer; empty without it."""
         said = self.metadata.get(key)
         return said if isinstance(said, tuple) and all(map(_is_count, said)) else ()
+
+
+def has_tools(template: str) -> bool:
+    """Return whether a chat template has a place for tools."""
+    return "tools" in template
 
 
 def _counts(source: _Source) -> tuple[int, int]:

@@ -23,8 +23,11 @@ _EXPERTS_USED = ("num_experts_per_tok", "num_experts_per_token", "moe_topk")
 _TEXT_PARTS = ("text_config", "llm_config", "language_config")
 """Where a model of text and images describes the part that writes text."""
 _WRITES = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
+_WRITES_TEXT = ("ForCausalLM", "LMHeadModel")
 _READS = ("Model", "ForMaskedLM", "Classification", "ForQuestionAnswering")
 """Suffixes of architectures without a cache, because they write nothing: embeddings, rerankers, classifiers."""
+_MEDIA = ("audio", "image", "img", "video", "vision", "visual")
+"""What a name in the configuration has of a model that reads more than texts: `vision_config`, `image_token_id`."""
 _WINDOWED = frozenset({"sliding_attention", "chunked_attention"})
 _WHOLE = frozenset({"full_attention", "attention"})
 
@@ -47,6 +50,8 @@ class ModelConfig:
     """How many bits a quantised weight has."""
     is_mlx: bool = False
     """Whether MLX quantised it."""
+    takes_media: bool = True
+    """Whether it may read pictures or sounds beside texts; unknown: it may."""
     has_code: bool = False
     """Whether it names classes in files beside it (`auto_map`), which transformers would run."""
 
@@ -67,8 +72,15 @@ def config_of(said: Mapping[str, object]) -> ModelConfig:
         quantisation=quantisation,
         bits=bits,
         is_mlx=quantisation is not None and quantisation.startswith("mlx"),
+        takes_media=_takes_media(said, architecture or ""),
         has_code=bool(said.get("auto_map")),
     )
+
+
+def _takes_media(said: Mapping[str, object], architecture: str) -> bool:
+    """Return whether a model may read more than texts: one that goes on with texts doesn't, unless it says so."""
+    is_of_texts = architecture.endswith(_WRITES_TEXT)
+    return not is_of_texts or any(word in name for name in said for word in _MEDIA)
 
 
 def _count(said: Mapping[str, object], names: Sequence[str]) -> int | None:

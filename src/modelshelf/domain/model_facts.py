@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from modelshelf.domain.gguf import GgufHeader
+from modelshelf.domain.gguf import GgufHeader, has_tools
 from modelshelf.domain.model_card import ModelCard
 from modelshelf.domain.model_config import ModelConfig
 from modelshelf.domain.model_memory import KvShape, Memory, memory_for
@@ -63,6 +63,8 @@ class Found:
     card: ModelCard | None = None
     chat_template: str | None = None
     """The file that has one; empty if it is known that none has."""
+    template: str | None = None
+    """Its text; None where it wasn't read, because a GGUF header has it, or there is none."""
     unread: Sequence[str] = ()
     """Why existing files couldn't be read, each in a sentence."""
 
@@ -98,6 +100,8 @@ class ModelFacts:
     """What it is for."""
     takes_tools: bool = True
     """Whether its chat template has a place for tools, or that isn't known."""
+    takes_media: bool = True
+    """Whether its configuration says that it reads pictures or sounds, or that isn't known."""
     needs_code: bool = False
     """Whether transformers would run code of its own to load it."""
 
@@ -140,7 +144,8 @@ def judge(found: Found) -> ModelFacts:
         kv_shape=config.kv_shape or (_kv_shape(header) if header else None),
         unread=found.unread,
         kind=_kind(found, config, header),
-        takes_tools=header is None or header.takes_tools,
+        takes_tools=header.takes_tools if header else found.template is None or has_tools(found.template),
+        takes_media=config.takes_media,
         needs_code=config.has_code,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from modelshelf.domain.names import ModelName
@@ -60,9 +61,13 @@ class Served:
     cache_location: str = ""
     """The tier from which it was loaded; empty where another machine serves it."""
     takes_tools: bool = True
-    """Whether its chat template has a place for tools, or that isn't known."""
+    """Whether its chat template has a place for tools, or that isn't known; without one, engines leave them out."""
     names_tools: bool = True
     """Whether it obeys a `tool_choice` that names the one function to call."""
+    takes_media: bool = True
+    """Whether it reads pictures or sounds, or that isn't known; those that don't leave them out, or fail."""
+    samples_with: Mapping[str, str] = field(default_factory=dict)
+    """Fields without which it takes the likeliest token, whatever a request says of temperature, top_p or seed."""
 
 
 @dataclass(frozen=True, slots=True)

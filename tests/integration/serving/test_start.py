@@ -23,6 +23,7 @@ from modelshelf.domain.ports import RunningEngine
 from modelshelf.domain.serving import EngineKind, EngineState
 from modelshelf.engines.child import MARK, Child
 from modelshelf.errors import BadInput, Conflict, EngineFailed, NotFound
+from modelshelf.services.catalog.facts import facts_of
 from modelshelf.services.serving.start import Starter
 from modelshelf.services.shelf import Shelf
 from modelshelf.store import engine_files
@@ -117,6 +118,38 @@ def test_a_template_without_tools_keeps_them_from_the_model(library: Library, te
     stop(engine)
 
     assert engine.served.takes_tools is takes
+
+
+@pytest.mark.parametrize(
+    ("file", "takes"),
+    [
+        ({"chat_template.jinja": b"{{ messages }}"}, False),
+        ({"chat_template.jinja": b"{% if tools %}"}, True),
+        ({"tokenizer_config.json": b'{"chat_template": "{{ messages }}"}'}, False),
+        ({"tokenizer_config.json": b'{"chat_template": [{"name": "tool_use", "template": "{{ tools }}"}]}'}, True),
+        ({"chat_template.json": b'{"chat_template": "{{ messages }}"}'}, False),
+        ({"tokenizer_config.json": b"{}"}, True),
+    ],
+    ids=str,
+)
+def test_a_template_beside_the_weights_has_a_place_for_tools_or_none(
+    library: Library, file: dict[str, bytes], takes: bool
+) -> None:
+    """What transformers and vLLM are given has its template in a file; where there is none, nothing is known."""
+    library.add("writer", {"model.safetensors": safetensors({}), **file})
+
+    model = library.shelf.services.library.model("writer")
+    assert facts_of(model, library.shelf.services.library.files(model.row)).takes_tools is takes
+
+
+def test_llama_sees_with_a_file_for_it(library: Library) -> None:
+    """Without an mmproj file llama.cpp fails on a picture, so the door is told that the model reads texts alone."""
+    library.add("blind", {"model-Q8_0.gguf": gguf(WRITER)})
+    library.add("seeing", {"model-Q8_0.gguf": gguf(WRITER), "mmproj-f16.gguf": gguf({})})
+
+    plans = [library.starter.planner.plan(library.shelf.services.library.model(name)) for name in ("blind", "seeing")]
+
+    assert [plan.takes_media for plan in plans] == [False, True]
 
 
 def test_what_cannot_be_served_is_refused_by_the_look(library: Library) -> None:

@@ -63,6 +63,24 @@ def test_the_cache_of_keys_and_values(said: dict[str, Any], shape: KvShape | Non
     assert config_of(said).kv_shape == shape
 
 
+@pytest.mark.parametrize(
+    ("said", "takes"),
+    [
+        (GQA, False),
+        ({"architectures": ["QWenLMHeadModel"]}, False),
+        ({"architectures": ["QWenLMHeadModel"], "visual": {}}, True),
+        (GQA | {"vision_config": {}}, True),
+        (GQA | {"audio_token_id": 7}, True),
+        ({"architectures": ["LlavaForConditionalGeneration"]}, True),
+        ({}, True),
+    ],
+    ids=str,
+)
+def test_a_model_that_goes_on_with_texts_reads_nothing_else(said: dict[str, Any], takes: bool) -> None:
+    """A configuration that names pictures, sounds or another kind of model leaves open what it reads."""
+    assert config_of(said).takes_media is takes
+
+
 def test_a_window_bounds_the_cache() -> None:
     """Sliding-window layers keep no more tokens than their window; the others keep the whole context."""
     assert KvShape(10, 5, 100).cache_bytes(1000) == 2 * (10 * 1000 + 5 * 100)

@@ -57,6 +57,7 @@ def test_a_template_has_a_place_for_tools_or_none(template: str | None, takes: b
     """Whether a model can be made to call a tool is said by its GGUF file's template, wherever it says so."""
     assert judge(found_of("m.gguf", ggufs=[header_of(tokenizer__chat_template=template)])).takes_tools is takes
     assert judge(found_of("model.safetensors")).takes_tools
+    assert judge(found_of("model.safetensors", template=template)).takes_tools is (takes or template is None)
 
 
 def test_a_gguf_file_says_it_all() -> None:

@@ -10,12 +10,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from modelshelf.domain.serving import Endpoint
 from modelshelf.errors import BadInput, EngineFailed, ShelfError
-from modelshelf.server.gateway.asked import Asked, flag_in, keep_alive_in, list_in, model_in, object_in
+from modelshelf.server.gateway.asked import (
+    Asked,
+    flag_in,
+    keep_alive_in,
+    list_in,
+    model_in,
+    object_in,
+    refuse_unknown,
+)
 from modelshelf.server.gateway.errors import anthropic_error, to_bytes
 from modelshelf.server.gateway.events import Events
+from modelshelf.server.gateway.fields import check_fields
 
 _SAME = ("max_tokens", "temperature", "top_p", "top_k")
+_NAMES = {"stop": "stop_sequences", "response_format": "output_config", "chat_template_kwargs": "thinking"}
+_SAYABLE = frozenset(
+    {*_SAME, *_NAMES.values(), "keep_alive", "messages", "model", "stream", "system", "tool_choice", "tools"}
+)
+_PASSED_OVER = frozenset({"betas", "cache_control", "context_management", "inference_geo", "metadata", "service_tier"})
+"""Fields that change no answer of an engine here: what they ask for is about Anthropic's own service."""
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 _STOPS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
 
@@ -27,9 +43,10 @@ def parse_messages(body: bytes) -> Asked:
         BadInput: It isn't JSON, or has what can't be said in them; `param` names the field.
     """
     asked = object_in(body)
+    refuse_unknown(asked, _SAYABLE | _PASSED_OVER)
     streams = flag_in(asked, "stream")
     fields: dict[str, Any] = {name: asked[name] for name in _SAME if name in asked}
-    fields["messages"] = list(_messages(asked))
+    fields |= {"messages": list(_messages(asked)), **_thoughts_and_form(asked)}
     if asked.get("stop_sequences"):
         fields["stop"] = asked["stop_sequences"]
     if asked.get("tools"):
@@ -39,7 +56,24 @@ def parse_messages(body: bytes) -> Asked:
         fields["tool_choice"] = _CHOICES.get(str(choice.get("type")), named)
     if streams:
         fields |= {"stream": True, "stream_options": {"include_usage": True}}
-    return Asked(model_in(asked), fields, streams, keep_alive_in(asked.get("keep_alive")))
+    check_fields(fields, Endpoint.CHAT, _NAMES)
+    return Asked(model_in(asked), fields, streams, keep_alive_in(asked.get("keep_alive")), names=_NAMES)
+
+
+def _thoughts_and_form(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what says whether the model is to think, and in which form it is to answer."""
+    fields: dict[str, Any] = {}
+    thinking, config = (asked.get(name) or {} for name in ("thinking", "output_config"))
+    for name, value in (("thinking", thinking), ("output_config", config)):
+        if not isinstance(value, dict):
+            raise BadInput(f"The field {name} must be an object.", param=name)
+    if thinking.get("type") in ("enabled", "disabled"):
+        fields["chat_template_kwargs"] = {"enable_thinking": thinking["type"] == "enabled"}
+    form = config.get("format")
+    if isinstance(form, dict) and "schema" in form:
+        schema = {"name": "answer", "schema": form["schema"]}
+        fields["response_format"] = {"type": "json_schema", "json_schema": schema}
+    return fields
 
 
 def parse_count(body: bytes) -> Asked:
@@ -49,7 +83,7 @@ def parse_count(body: bytes) -> Asked:
         BadInput: See `parse_messages`.
     """
     asked = object_in(body)
-    texts = [_text(message.get("content")) for message in _messages(asked)]
+    texts = [_text(message.get("content") or "") for message in _messages(asked)]
     texts += [json.dumps(tool) for tool in (list_in(asked, "tools") if asked.get("tools") else [])]
     text = "\n".join(texts)
     return Asked(model_in(asked), {"content": text, "prompt": text})
@@ -57,9 +91,11 @@ def parse_count(body: bytes) -> Asked:
 
 def _messages(asked: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     if asked.get("system"):
-        yield {"role": "system", "content": _text(asked["system"])}
+        yield {"role": "system", "content": _text(asked["system"], "system")}
     for message in list_in(asked, "messages"):
         content = message.get("content")
+        if message.get("role") not in ("user", "assistant"):
+            raise BadInput("The role of a message must be user or assistant.", param="messages")
         blocks = [{"type": "text", "text": content}] if isinstance(content, str) else list_in(message, "content")
         if message.get("role") == "assistant":
             yield _assistant(blocks)
@@ -100,18 +136,31 @@ def _user(blocks: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
 def _part(block: Mapping[str, Any]) -> dict[str, Any]:
     source = block.get("source")
     if block.get("type") == "text":
-        return {"type": "text", "text": str(block.get("text", ""))}
+        return {"type": "text", "text": _text([block])}
     if block.get("type") == "image" and isinstance(source, dict):
         url = source.get("url") or f"data:{source.get('media_type')};base64,{source.get('data')}"
         return {"type": "image_url", "image_url": {"url": url}}
     raise BadInput(f"A message can't have a block of type {block.get('type')!r:.40} here.", param="messages")
 
 
-def _text(content: Any) -> str:
-    """Return the text of a content: of a text itself, of blocks those that are text."""
-    if not isinstance(content, list):
-        return str(content)
-    return "\n".join(str(one.get("text", "")) for one in content if isinstance(one, dict) and one.get("type") == "text")
+def _text(content: Any, name: str = "messages") -> str:
+    """Return the text of a content: of a text itself, of blocks those that are text.
+
+    Args:
+        content: The content.
+        name: The field that it is in.
+
+    Raises:
+        BadInput: It is neither, or a text isn't one.
+    """
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list) or not all(isinstance(one, dict) for one in content):
+        raise BadInput(f"The field {name} must have a text, or a list of blocks.", param=name)
+    texts = [one.get("text") for one in content if one.get("type") == "text"]
+    if not all(isinstance(text, str) for text in texts):
+        raise BadInput(f"The field {name} has a block of type text without a text.", param=name)
+    return "\n".join(map(str, texts))
 
 
 def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:

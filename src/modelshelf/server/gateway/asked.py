@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
-from modelshelf.domain.serving import Served
+from modelshelf.domain.serving import Endpoint, Served
 from modelshelf.errors import BadInput
+from modelshelf.server.gateway.fields import check_fields
 from modelshelf.units import parse_duration
 
 _MODEL = re.compile(rb'"model"\s*:\s*"(?:[^"\\]|\\.)*"')
@@ -20,6 +21,18 @@ _MOST_NAME_CHARS = 250
 _FOR_EVER_S = 10 * 365 * 86400.0
 _SAYS_NOTHING: tuple[object, ...] = (None, False, "", [], {}, "auto", {"type": "text"})
 """Values that ask for the default."""
+_USUAL: Mapping[str, object] = {
+    "n": 1,
+    "best_of": 1,
+    "modalities": ["text"],
+    "text": {"format": {"type": "text"}},
+    "truncation": "disabled",
+}
+"""What asks for the default in a single field."""
+
+
+_MEDIA = frozenset("audio audio_url file image image_url input_audio input_file input_image video video_url".split())
+"""Types of parts that aren't texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +48,8 @@ class Asked:
     """Whether a stream's client reads in its answer that the model loads."""
     body: bytes = b""
     """As it came; empty where the fields are a translation."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """The client's names for the fields that its protocol calls otherwise."""
 
     def refuse_ignored(self, served: Served) -> None:
         """Raise if the engine would ignore a field that changes the answer, or keep tools from the model.
@@ -48,13 +63,38 @@ class Asked:
                 hint="Leave tools out, or ask a model that was trained to call them.",
                 param="tools",
             )
+        if not served.takes_media and (name := self._has_media()):
+            raise BadInput(
+                f"{served.model_name} reads texts alone: pictures, sounds and files would never reach it.",
+                hint="Leave them out, or ask a model that sees.",
+                param=name,
+            )
         for name in sorted(served.ignores.intersection(self.fields)):
-            if self.fields[name] not in _SAYS_NOTHING:
+            if _says_something(name, self.fields[name]):
+                said = self.names.get(name, name)
                 raise BadInput(
-                    f"{served.model_name} runs on {served.backend}, which ignores {name}.",
-                    hint=f"Leave {name} out, or ask a model that another backend serves.",
-                    param=name,
+                    f"{served.model_name} runs on {served.backend}, which ignores {said}.",
+                    hint=f"Leave {said} out, or ask a model that another backend serves.",
+                    param=said,
                 )
+
+    def _has_media(self) -> str:
+        """Return the field that has something else than texts for the model; empty for none."""
+        for name in ("messages", "input"):
+            value = self.fields.get(name)
+            for item in value if isinstance(value, list) else ():
+                content = item.get("content") if isinstance(item, dict) else None
+                parts = [item, *content] if isinstance(content, list) else [item]
+                if any(isinstance(part, dict) and part.get("type") in _MEDIA for part in parts):
+                    return name
+        return ""
+
+    def _samples(self) -> bool:
+        """Return whether the answer is to vary: a temperature above 0 says so, or what is of use with one alone."""
+        fields = self.fields
+        if (temperature := fields.get("temperature")) is not None:
+            return bool(temperature)
+        return fields.get("top_p") not in (None, 1) or fields.get("seed") is not None
 
     def refuse_addresses(self) -> None:
         """Raise if the request names an image, a sound or a file by an address.
@@ -83,6 +123,8 @@ class Asked:
             served: The engine.
         """
         chosen = {} if served.names_tools else _only_the_named_tool(self.fields)
+        if served.samples_with and self._samples():
+            chosen |= {name: text for name, text in served.samples_with.items() if name not in self.fields}
         is_kept = not chosen and not self.fields.keys() & set(_OURS)
         if is_kept and b"\\u" not in self.body:  # which could spell the field otherwise
             places = list(islice(_MODEL.finditer(self.body), 2))
@@ -146,6 +188,47 @@ def parse_asked(body: bytes) -> Asked:
     keep_alive_s = keep_alive_in(fields.get("keep_alive"))
     streams, tells = flag_in(fields, "stream"), flag_in(fields, "tell_loading")
     return Asked(model_in(fields), fields, streams, keep_alive_s, tells, body)
+
+
+def parser_of(endpoint: Endpoint) -> Callable[[bytes], Asked]:
+    """Return what makes the request of a body in OpenAI's form.
+
+    It raises BadInput where `parse_asked` does, and where a field isn't what it must be.
+
+    Args:
+        endpoint: What is asked for.
+    """
+
+    def parse(body: bytes) -> Asked:
+        asked = parse_asked(body)
+        check_fields(asked.fields, endpoint)
+        if endpoint is Endpoint.RESPONSES and not asked.stream:  # transformers would stream
+            return replace(asked, fields={**asked.fields, "stream": False}, body=b"")
+        return asked
+
+    return parse
+
+
+def refuse_unknown(asked: Mapping[str, Any], known: Set[str], prefix: str = "") -> None:
+    """Raise if a request has a field that can't be said to an engine, and that asks for something.
+
+    Args:
+        asked: The request, or an object in it.
+        known: The names that it may have.
+        prefix: What stands before a name of this object.
+
+    Raises:
+        BadInput: It has; `param` names the field.
+    """
+    for name in asked.keys() - known:
+        if _says_something(name, asked[name]):
+            raise BadInput(
+                f"The field {prefix}{name:.60} can't be said to an engine.", hint="Leave it out.", param=prefix + name
+            )
+
+
+def _says_something(name: str, value: object) -> bool:
+    return value not in _SAYS_NOTHING and (name not in _USUAL or value != _USUAL[name])
 
 
 def object_in(body: bytes) -> dict[str, Any]:

@@ -11,26 +11,49 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from modelshelf.domain.serving import Endpoint
 from modelshelf.errors import BadInput, EngineFailed, ShelfError
-from modelshelf.server.gateway.asked import Asked, flag_in, keep_alive_in, list_in, model_in, object_in
+from modelshelf.server.gateway.asked import (
+    Asked,
+    flag_in,
+    keep_alive_in,
+    list_in,
+    model_in,
+    object_in,
+    refuse_unknown,
+)
 from modelshelf.server.gateway.errors import ollama_error, to_bytes
 from modelshelf.server.gateway.events import Events
+from modelshelf.server.gateway.fields import check_fields
 
 _OPTIONS = (
     "repeat_penalty",
+    "repeat_last_n",
     "temperature",
     "top_p",
     "top_k",
     "min_p",
+    "typical_p",
+    "mirostat",
+    "mirostat_eta",
+    "mirostat_tau",
     "seed",
     "stop",
     "presence_penalty",
     "frequency_penalty",
 )
-"""Those that an engine knows by the same name; what is about the load, such as `num_ctx`, isn't a request's."""
-
-_UNSAYABLE = ("context", "raw", "suffix", "template")
-"""Fields of `/api/generate` that change what a text means, and that a conversation has no words for."""
+"""Those that an engine knows by the same name."""
+_OF_LOADS = frozenset(
+    "f16_kv low_vram main_gpu num_batch num_ctx num_gpu num_keep num_thread numa use_mlock use_mmap vocab_only".split()
+)
+"""Options about the load, which aren't a request's: clients send them with each one."""
+_NAMES = {name: f"options.{name}" for name in _OPTIONS}
+_NAMES |= {"max_tokens": "options.num_predict", "response_format": "format", "chat_template_kwargs": "think"}
+_SAYABLE = frozenset("format keep_alive model options stream think tools".split())
+_NO_LIMIT = (0, -1, -2)
+"""What `num_predict` may be beside a number of tokens: until the model ends, or its context does."""
+_PASSED_OVER = frozenset({"truncate", "shift"})
+"""Fields about what is left out when the context is full: nothing ever is here."""
 
 
 def parse_chat(body: bytes) -> Asked:
@@ -40,6 +63,7 @@ def parse_chat(body: bytes) -> Asked:
         BadInput: It isn't JSON, or has what can't be said in them; `param` names the field.
     """
     asked = object_in(body)
+    refuse_unknown(asked, _SAYABLE | _PASSED_OVER | {"messages"})
     return _asked(asked, list(_messages(asked)))
 
 
@@ -50,11 +74,12 @@ def parse_generate(body: bytes) -> Asked:
         BadInput: See `parse_chat`.
     """
     asked = object_in(body)
-    for name in _UNSAYABLE:
-        if asked.get(name):
-            raise BadInput(f"The field {name} can't be said to an engine.", hint="Leave it out.", param=name)
-    messages = [{"role": "system", "content": str(asked["system"])}] if asked.get("system") else []
-    said = {"role": "user", "content": str(asked.get("prompt") or ""), "images": asked.get("images")}
+    refuse_unknown(asked, _SAYABLE | _PASSED_OVER | {"images", "prompt", "system"})
+    for name in ("prompt", "system"):
+        if not isinstance(asked.get(name) or "", str):
+            raise BadInput(f"The field {name} must be a text.", param=name)
+    messages = [{"role": "system", "content": asked["system"]}] if asked.get("system") else []
+    said = {"role": "user", "content": asked.get("prompt") or "", "images": asked.get("images")}
     return _asked(asked, [*messages, _with_images(said)] if asked.get("prompt") else [])
 
 
@@ -65,8 +90,10 @@ def parse_embed(body: bytes) -> Asked:
         BadInput: See `parse_chat`.
     """
     asked = object_in(body)
-    wanted = asked.get("input", asked.get("prompt", ""))
-    return Asked(model_in(asked), {"input": wanted}, False, keep_alive_in(asked.get("keep_alive")))
+    refuse_unknown(asked, frozenset({"input", "keep_alive", "model", "options", "prompt", "truncate"}))
+    fields = {"input": asked.get("input", asked.get("prompt", ""))}
+    check_fields(fields, Endpoint.EMBEDDINGS)
+    return Asked(model_in(asked), fields, False, keep_alive_in(asked.get("keep_alive")))
 
 
 def _asked(asked: Mapping[str, Any], messages: list[dict[str, Any]]) -> Asked:
@@ -74,26 +101,48 @@ def _asked(asked: Mapping[str, Any], messages: list[dict[str, Any]]) -> Asked:
     options = asked.get("options") or {}
     if not isinstance(options, dict):
         raise BadInput("The field options must be an object.", param="options")
+    refuse_unknown(options, _OF_LOADS | {*_OPTIONS, "num_predict"}, "options.")
     fields: dict[str, Any] = {name: options[name] for name in _OPTIONS if options.get(name) is not None}
-    if isinstance(options.get("num_predict"), int) and options["num_predict"] > 0:
-        fields["max_tokens"] = options["num_predict"]
+    if (most := options.get("num_predict")) is not None and most not in _NO_LIMIT:
+        fields["max_tokens"] = most
     if asked.get("tools"):
         fields["tools"] = list_in(asked, "tools")
-    if form := asked.get("format"):
-        schema = {"type": "json_schema", "json_schema": {"name": "answer", "schema": form}}
-        fields["response_format"] = {"type": "json_object"} if form == "json" else schema
-    if isinstance(asked.get("think"), bool):
-        fields["chat_template_kwargs"] = {"enable_thinking": asked["think"]}
+    fields |= _form(asked.get("format")) | _thoughts(asked.get("think"))
     if streams:
         fields |= {"stream": True, "stream_options": {"include_usage": True}}
-    return Asked(model_in(asked), fields | {"messages": messages}, streams, keep_alive_in(asked.get("keep_alive")))
+    fields["messages"] = messages
+    if messages:
+        check_fields(fields, Endpoint.CHAT, _NAMES)
+    return Asked(model_in(asked), fields, streams, keep_alive_in(asked.get("keep_alive")), names=_NAMES)
+
+
+def _form(form: object) -> dict[str, Any]:
+    """Return the field that says in which form the answer is to be."""
+    if not form:
+        return {}
+    if form == "json":
+        return {"response_format": {"type": "json_object"}}
+    if not isinstance(form, dict):
+        raise BadInput("The field format must be json, or a JSON schema.", param="format")
+    return {"response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": form}}}
+
+
+def _thoughts(think: object) -> dict[str, Any]:
+    """Return the field that says whether the model is to think, and how much."""
+    if think is None:
+        return {}
+    if isinstance(think, bool):
+        return {"chat_template_kwargs": {"enable_thinking": think}}
+    if think not in ("low", "medium", "high"):
+        raise BadInput("The field think must be true, false, low, medium or high.", param="think")
+    return {"chat_template_kwargs": {"enable_thinking": True, "reasoning_effort": think}}
 
 
 def _messages(asked: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the messages; a tool's says by its place, not by an id, which call it answers."""
     calls, answered = 0, 0
     for message in list_in(asked, "messages") if asked.get("messages") else ():
-        said: dict[str, Any] = {"role": message.get("role"), "content": str(message.get("content") or "")}
+        said: dict[str, Any] = {"role": message.get("role"), "content": message.get("content") or ""}
         said["images"] = message.get("images")
         if message.get("role") == "tool":
             said["tool_call_id"] = f"call_{answered}"
@@ -101,7 +150,9 @@ def _messages(asked: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         if message.get("tool_calls"):
             said["tool_calls"] = []
             for call in list_in(message, "tool_calls"):
-                function = call.get("function") or {}
+                function = call.get("function")
+                if not isinstance(function, dict):
+                    raise BadInput("A call of a tool must have a function.", param="messages")
                 told = {"name": function.get("name"), "arguments": json.dumps(function.get("arguments") or {})}
                 said["tool_calls"].append({"id": f"call_{calls}", "type": "function", "function": told})
                 calls += 1

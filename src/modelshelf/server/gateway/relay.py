@@ -167,7 +167,7 @@ class Relay:
                 else:
                     upstream.close()
         except _engine_faults() as err:
-            detail = f"{served.backend} broke off its answer for {served.model_name} ({type(err).__name__})."
+            detail = f"{served.backend} broke off its answer for {served.model_name}."
             raise EngineFailed(detail, hint="Ask again: it is started anew.") from err
 
     async def _answer(self, client: Client, entry: Entry, served: Served, upstream: aiohttp.ClientResponse) -> None:
@@ -235,7 +235,9 @@ def _error_in(body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {"message": body.decode(errors="replace").strip()} if body else {}
     error = (told.get("error") or told.get("detail")) if isinstance(told, dict) else told
-    return error if isinstance(error, dict) else {"message": json.dumps(error) if error else ""}
+    if isinstance(error, dict):
+        return error
+    return {"message": error if isinstance(error, str) else json.dumps(error) if error else ""}
 
 
 async def _read(upstream: aiohttp.ClientResponse, most_bytes: int) -> bytes:

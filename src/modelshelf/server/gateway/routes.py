@@ -16,7 +16,7 @@ from modelshelf.schemas.json_object import JsonObject
 from modelshelf.schemas.openai import OpenAiErrorJson, OpenAiModelJson, OpenAiModelsJson
 from modelshelf.server.answers import Json
 from modelshelf.server.gateway.anthropic import Count, Messages, parse_count, parse_messages
-from modelshelf.server.gateway.asked import Asked, parse_asked
+from modelshelf.server.gateway.asked import Asked, parser_of
 from modelshelf.server.gateway.openai import OpenAi, ToldChat
 from modelshelf.server.gateway.plain_route import PlainRoute, relaying
 from modelshelf.server.gateway.relay import Door
@@ -67,7 +67,7 @@ def create_router(door: Door) -> APIRouter:
     for endpoint in Endpoint:
         router.add_api_route(
             f"/{endpoint.value}",
-            relaying(door, endpoint, parse_asked, _shape_of(endpoint)),
+            relaying(door, endpoint, parser_of(endpoint), _shape_of(endpoint)),
             methods=["POST"],
             name=endpoint.name.lower(),
             response_model=None,

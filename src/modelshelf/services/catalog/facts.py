@@ -32,6 +32,7 @@ _INDEX = "model.safetensors.index.json"
 _TOKENIZER = "tokenizer_config.json"
 _README = "README.md"
 _README_BYTES = 200_000
+_TEMPLATE_BYTES = 2**18
 _TEMPLATES = ("chat_template.jinja", "chat_template.json")
 
 _T = TypeVar("_T")
@@ -89,6 +90,7 @@ class _Reader:
         pipeline = self._read("model_index.json", self._class_name)
         ggufs = self._each(weights, GGUF, self.headers.gguf)
         tensors = [] if pipeline else self._each(weights, SAFETENSORS, self.headers.safetensors)
+        chat_template = self._chat_template(weights, ggufs)
         return Found(
             files=self.files,
             weights=weights,
@@ -98,7 +100,8 @@ class _Reader:
             adapter=self._read("adapter_config.json", self.headers.json),
             pipeline=pipeline,
             card=self._read(_README, self.headers.card),
-            chat_template=self._chat_template(weights, ggufs),
+            chat_template=chat_template,
+            template=None if ggufs else self._read(chat_template or "", self._template),
             unread=self.unread,
         )
 
@@ -153,6 +156,13 @@ class _Reader:
         if said is not None:
             return _TOKENIZER if said.get("chat_template") else ""
         return None if _TOKENIZER in self.there or (weights and not ggufs and weights.format == GGUF) else ""
+
+    def _template(self, name: str) -> str | None:
+        """Return the text of the chat template in a file; of several, all of them."""
+        if name.endswith(".jinja"):
+            return self.headers.text(name, _TEMPLATE_BYTES)
+        said = self.headers.json(name).get("chat_template")
+        return str(said) if said else None
 
     def _read(self, name: str, read: Callable[[str], _T]) -> _T | None:
         """Return the header of one of the model's files; None if it isn't there or can't be read, which is recorded."""

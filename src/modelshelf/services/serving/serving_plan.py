@@ -81,12 +81,9 @@ class ServingPlan:
         return sleep if sleep is not None and sleep.argument in self.wish.arguments else None
 
     @property
-    def takes_tools(self) -> bool:
-        """Whether the model sees the tools of a request, or that isn't known.
-
-        Where a template has no place for tools, llama.cpp leaves them out in silence, also if one must be called.
-        """
-        return self.facts.takes_tools or GGUF not in self.choice.backend.formats
+    def takes_media(self) -> bool:
+        """Whether the model sees the pictures of a request, or that isn't known; llama.cpp reads them with a file."""
+        return bool(self.files.mmproj) if GGUF in self.choice.backend.formats else self.facts.takes_media
 
     def paths(self) -> list[Path]:
         """Return the files that an engine will read, in its order."""

@@ -69,8 +69,10 @@ class _Prepared:
             self.key,
             backend.ignores,
             row.cache_location,
-            self.plan.takes_tools,
+            self.plan.facts.takes_tools,
             backend.names_tools,
+            self.plan.takes_media,
+            backend.samples_with,
         )
 
     def end(self) -> None:

@@ -60,6 +60,15 @@ def test_the_models_are_listed_and_shown(door: Serving) -> None:
     assert door.ask("GET", "/api/version").json["version"].count(".") == 2
 
 
+def test_a_field_that_the_engine_ignores_has_the_clients_name(door: Serving, engines: OneEngine) -> None:
+    """A client of Ollama's protocol said `format`, so that is what it reads of."""
+    engines.ignores = frozenset({"response_format"})
+
+    reply = ask(door, "chat", messages=[{"role": "user", "content": "hi"}], format="json", stream=False)
+
+    assert (reply.status, "which ignores format." in reply.json["error"]) == (400, True)
+
+
 def test_errors_have_ollamas_shape(door: Serving, engines: OneEngine) -> None:
     """An unknown model, a wrong body, another site and an engine that fails: each is a sentence."""
     replies = [

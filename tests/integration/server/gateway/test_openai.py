@@ -124,7 +124,7 @@ def test_keep_alive_is_the_librarys(door: Serving, engines: OneEngine, engine: U
 @pytest.mark.parametrize("endpoint", [e for e in Endpoint if e is not Endpoint.CHAT], ids=lambda e: e.value)
 def test_every_endpoint_leads_to_the_same_of_the_engine(door: Serving, engine: Upstream, endpoint: Endpoint) -> None:
     """What is asked below /v1 is asked there of the engine; `tokenize` alone is at an engine's root."""
-    reply = ask(door, {"model": "smol", "input": "hi"}, f"/v1/{endpoint.value}")
+    reply = ask(door, {"model": "smol", "input": "hi", "prompt": "hi"}, f"/v1/{endpoint.value}")
 
     assert (reply.status, reply.json["model"]) == (200, "smol")
     assert engine.paths == ["/tokenize" if endpoint is Endpoint.TOKENIZE else f"/v1/{endpoint.value}"]
@@ -167,6 +167,9 @@ def test_a_path_that_is_not_there_is_openais_404(door: Serving, path: str) -> No
     assert reply.status == 404
     assert ("error" in reply.json) == path.startswith("/v1/")
     assert "There is no such page." in str(reply.json)
+    assert "OpenAI's and Anthropic's protocols are below /v1, Ollama's below /api, the Hub's below /hf" in str(
+        reply.json
+    )
 
 
 @pytest.mark.parametrize(
@@ -194,6 +197,85 @@ def test_a_body_that_cannot_be_meant_is_refused(door: Serving, engines: OneEngin
     assert (reply.json["error"]["param"], engines.uses) == (param, [])
 
 
+MISTAKES: list[tuple[dict[str, Any], str]] = [
+    ({"messages": None}, "messages"),
+    ({"messages": []}, "messages"),
+    ({"messages": "hi"}, "messages"),
+    ({"messages": [{}]}, "messages"),
+    ({"messages": ["hi"]}, "messages"),
+    ({"messages": [{"role": "user"}]}, "messages"),
+    ({"messages": [{"role": "user", "content": 5}]}, "messages"),
+    ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages"),
+    ({"messages": [{"role": "user", "content": ["hi"]}]}, "messages"),
+    ({"messages": [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "{"}}]}]}, "messages"),
+    ({"max_tokens": 0}, "max_tokens"),
+    ({"max_tokens": -1}, "max_tokens"),
+    ({"max_tokens": "x"}, "max_tokens"),
+    ({"max_completion_tokens": 1.5}, "max_completion_tokens"),
+    ({"n": 0}, "n"),
+    ({"temperature": "hot"}, "temperature"),
+    ({"temperature": float("nan")}, "temperature"),
+    ({"temperature": True}, "temperature"),
+    ({"top_p": 7}, "top_p"),
+    ({"stop": 5}, "stop"),
+    ({"seed": "a"}, "seed"),
+    ({"logit_bias": "x"}, "logit_bias"),
+    ({"tools": "x"}, "tools"),
+    ({"response_format": "json"}, "response_format"),
+]
+ELSEWHERE: list[tuple[str, dict[str, Any], str]] = [
+    ("completions", {}, "prompt"),
+    ("completions", {"prompt": 5}, "prompt"),
+    ("completions", {"prompt": "a", "max_tokens": 0}, "max_tokens"),
+    ("embeddings", {}, "input"),
+    ("embeddings", {"input": []}, "input"),
+    ("responses", {}, "input"),
+    ("responses", {"input": 5}, "input"),
+    ("responses", {"input": [{"role": "user", "content": 5}]}, "input"),
+    ("responses", {"input": [{"type": "input_text"}]}, "input"),
+    ("responses", {"input": "a", "max_output_tokens": 0}, "max_output_tokens"),
+]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "param"),
+    [("chat/completions", chat() | fields, param) for fields, param in MISTAKES]
+    + [(path, {"model": "smol"} | fields, param) for path, fields, param in ELSEWHERE],
+    ids=str,
+)
+def test_a_clients_mistake_is_told_before_an_engine_is_asked(
+    door: Serving, engines: OneEngine, path: str, body: dict[str, Any], param: str
+) -> None:
+    """A field that isn't what it must be is 400 and named, whichever engine would have answered."""
+    reply = ask(door, body, f"/v1/{path}")
+
+    assert (reply.status, reply.json["error"]["type"]) == (400, "invalid_request_error")
+    assert (reply.json["error"]["param"], engines.uses) == (param, [])
+
+
+def test_what_clients_send_without_asking_for_anything_passes(door: Serving, engine: Upstream) -> None:
+    """Null asks for the default, 20.0 is a whole number, and a turn may be a call of a tool alone."""
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    talk = [
+        {"role": "user", "content": [{"type": "text", "text": "hi"}]},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "a", "content": "so"},
+    ]
+    nothing = dict.fromkeys(("temperature", "stop", "seed", "tools", "response_format", "n", "logit_bias"))
+
+    reply = ask(door, {"model": "smol", "messages": talk, "max_tokens": 20.0, "top_p": 1, **nothing})
+
+    assert (reply.status, engine.bodies[0]["messages"]) == (200, talk)
+
+
+def test_a_response_is_not_streamed_unless_that_is_asked(door: Serving, engine: Upstream) -> None:
+    """An engine whose default is a stream is told OpenAI's default; what a client says itself stays."""
+    for said in ({}, {"stream": None}, {"stream": False}, {"stream": True}):
+        ask(door, {"model": "smol", "input": "hi", **said}, "/v1/responses")
+
+    assert [body["stream"] for body in engine.bodies] == [False, False, False, True]
+
+
 def test_a_picture_fits_and_more_than_64_mib_does_not(door: Serving, engine: Upstream) -> None:
     """A body of some megabytes arrives whole; one that is too long is refused in OpenAI's shape."""
     picture = "p" * (5 << 20)
@@ -216,10 +298,10 @@ def test_no_connection_is_used_after_a_stream(door: Serving, engine: Upstream) -
 
 def test_a_field_that_the_backend_ignores_is_refused(door: Serving, engines: OneEngine, engine: Upstream) -> None:
     """The answer names field, model and backend; a value that asks for nothing passes."""
-    engines.ignores = frozenset({"response_format", "tools"})
+    engines.ignores = frozenset({"n", "response_format", "tools"})
 
     refused = ask(door, chat(response_format={"type": "json_object"}))
-    passed = ask(door, chat(response_format={"type": "text"}, tools=None))
+    passed = ask(door, chat(response_format={"type": "text"}, tools=None, n=1))
 
     assert (refused.status, refused.json["error"]["param"]) == (400, "response_format")
     assert refused.json["error"]["message"].startswith("smol runs on fake, which ignores response_format.")
@@ -236,6 +318,48 @@ def test_tools_that_the_model_would_not_see_are_refused(door: Serving, engines: 
     assert (refused.status, refused.json["error"]["param"]) == (400, "tools")
     assert "has no place for tools" in refused.json["error"]["message"]
     assert (passed.status, len(engine.bodies)) == (200, 1)
+
+
+PICTURE = "data:image/png;base64,AAAA"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (CHAT, {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": PICTURE}}]}]}),
+        (CHAT, {"messages": [{"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": ""}}]}]}),
+        ("/v1/responses", {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": PICTURE}]}]}),
+        ("/v1/responses", {"input": [{"type": "input_image", "image_url": PICTURE}]}),
+        ("/v1/messages", {"max_tokens": 9, "messages": [{"role": "user", "content": [
+            {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}]}]}),
+        ("/api/chat", {"messages": [{"role": "user", "content": "hi", "images": ["AAAA"]}]}),
+        ("/api/generate", {"prompt": "hi", "images": ["AAAA"]}),
+    ],
+    ids=["image_url", "input_audio", "responses", "a part alone", "anthropic", "ollama", "generate"],
+)  # fmt: skip
+def test_what_the_model_would_not_see_is_refused(
+    door: Serving, engines: OneEngine, engine: Upstream, path: str, body: dict[str, Any]
+) -> None:
+    """A picture or a sound for a model that reads texts alone is 400 in each protocol; one that sees gets it."""
+    engines.takes_media = False
+    refused = ask(door, {"model": "smol", "stream": False, **body}, path)
+    engines.takes_media = True
+    passed = ask(door, {"model": "smol", "stream": False, **body}, path)
+
+    assert (refused.status, passed.status, len(engine.bodies)) == (400, 200, 1)
+    assert "smol reads texts alone" in str(refused.json["error"])
+
+
+def test_a_backend_is_told_to_sample_where_a_request_asks_for_it(
+    door: Serving, engines: OneEngine, engine: Upstream
+) -> None:
+    """A temperature, a seed or top_p would be ignored without that; nothing, 0 and a wish of the client's own stay."""
+    engines.samples_with = {"generation_config": "sample"}
+    for said in ({"temperature": 1}, {"seed": 7}, {"top_p": 0.5}, {}, {"temperature": 0, "seed": 7}, {"top_p": 1}):
+        ask(door, chat(**said))
+    ask(door, chat(temperature=1, generation_config="mine"))
+
+    assert [body.get("generation_config") for body in engine.bodies] == ["sample"] * 3 + [None] * 3 + ["mine"]
 
 
 FAILURES = [
@@ -263,7 +387,7 @@ def test_what_the_pool_refuses_has_openais_shape(
 
 REFUSALS = [
     ('400 {"error": {"message": "Too long", "code": "context_length_exceeded"}}', 400, "context_length_exceeded"),
-    ('422 {"detail": "Unexpected keys"}', 400, "bad_input"),
+    ('422 {"detail": "Unexpected keys: {\'a\'}"}', 400, "bad_input"),
     ('501 {"error": {"code": 501, "message": "no embeddings"}}', 400, 501),
     ('500 {"error": "boom"}', 503, "engine_failed"),
     ("401 who are you", 503, "engine_failed"),
@@ -277,6 +401,7 @@ def test_an_engines_refusal_is_passed_on(door: Serving, said: str, status: int, 
     reply = ask(door, chat(f"refuse {said}", stream=True))
 
     assert (reply.status, reply.json["error"]["code"]) == (status, code), reply.body
+    assert '"Unexpected' not in reply.json["error"]["message"]
 
 
 def test_a_stream_hears_of_the_load(door: Serving, engines: OneEngine) -> None:
