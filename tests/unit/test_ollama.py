@@ -145,5 +145,6 @@ def test_an_error_in_a_stream_is_a_line() -> None:
     shape = Lines("m", AT, as_message)
 
     assert shape.part(b'data: {"error": {"message": "out of tune"}}\n') == b'{"error":"out of tune"}\n'
+    assert shape.part(b'data: {"error": "out of "tune""}\n') == b'{"error":"out of \\"tune\\""}\n'
     assert shape.failed(EngineFailed("out of tune")) == b'{"error":"out of tune"}\n'
     assert shape.waiting("loading") == b""

@@ -50,6 +50,14 @@ def test_a_stream_may_be_cut_anywhere(pieces: list[str], model: str, size: int) 
     assert events == [event | {"model": "me"} for event in sent]
 
 
+def test_a_streams_error_is_an_object() -> None:
+    """transformers streams an error as a bare text, with quotes that aren't escaped; clients read its message."""
+    said = OpenAi("me").part(b'data: {"error": "`a` must be "b""}' + b"\n\n")
+
+    assert (said[:7], said[-3:]) == (b"data: {", b"}\n\n")
+    assert json.loads(said[6:])["error"]["message"] == '`a` must be "b"'
+
+
 @given(TEXTS, TEXTS)
 def test_an_answer_has_the_name_that_was_asked_for(text: str, model: str) -> None:
     """Whatever the answer says, its own name alone changes."""

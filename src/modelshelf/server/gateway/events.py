@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+
+BARE_ERROR = re.compile(rb'^data: \{"error": "(.*)"\}$', re.MULTILINE)
+"""An error as transformers streams it: a text alone, whose quotes aren't escaped."""
 
 
 @dataclass(slots=True)
@@ -27,6 +31,6 @@ class Events:
                 try:
                     event = json.loads(line.partition(b":")[2])
                 except ValueError:
-                    continue
+                    event = {"error": found[1].decode(errors="replace")} if (found := BARE_ERROR.match(line)) else None
                 if isinstance(event, dict):
                     yield event

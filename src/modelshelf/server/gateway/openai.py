@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 
-from modelshelf.errors import ShelfError
+from modelshelf.errors import EngineFailed, ShelfError
 from modelshelf.server.gateway.errors import openai_error, to_bytes
+from modelshelf.server.gateway.events import BARE_ERROR
 
 _MODEL = re.compile(rb'"model"\s*:\s*"(?:[^"\\]|\\.)*"')
 _MODEL_OF_EVENT = re.compile(rb'^(data:.*?)"model"\s*:\s*"(?:[^"\\]|\\.)*"', re.MULTILINE)
@@ -42,7 +43,8 @@ class OpenAi:
         """
         lines, end, rest = (self._rest + chunk).rpartition(b"\n")
         self._rest = rest
-        return _MODEL_OF_EVENT.sub(lambda found: found[1] + self._name, lines + end)
+        said = _MODEL_OF_EVENT.sub(lambda found: found[1] + self._name, lines + end)
+        return BARE_ERROR.sub(_whole_error, said) if b'{"error": "' in said else said
 
     def end(self) -> bytes:
         """Return what is left when the stream is over."""
@@ -59,6 +61,11 @@ class OpenAi:
     def error(self, err: ShelfError) -> bytes:
         """Return the answer to a request that can't be answered."""
         return to_bytes(openai_error(err))
+
+
+def _whole_error(found: re.Match[bytes]) -> bytes:
+    """Return an event with an error as OpenAI's clients read it."""
+    return b"data: " + to_bytes(openai_error(EngineFailed(found[1].decode(errors="replace"))))
 
 
 class ToldChat(OpenAi):
