@@ -104,7 +104,7 @@ _LLAMA = Backend(
     },
     environment={"LLAMA_API_KEY": "{key}"},
     upstream_model="{name}",
-    ignores=_OPENAIS | {"dimensions", "suffix"},
+    ignores=_OPENAIS | {"best_of", "dimensions", "echo", "suffix"},
     names_tools=False,
     slots=4,
     own_bytes=150_000_000,

@@ -161,7 +161,9 @@ def pinning(word: str, *, pinned: bool) -> Callable[[Library], Pair]:
 
 def summing(library: Library) -> Pair:
     """Compare the sums of what models were asked."""
-    library.server.ask("POST", "/v1/chat/completions", {"model": "nobody"})
+    library.server.ask(
+        "POST", "/v1/chat/completions", {"model": "nobody", "messages": [{"role": "user", "content": "hi"}]}
+    )
     answered = library.http("GET", "/api/stats")  # which writes down what was just asked
     return library.cli("stats"), answered
 

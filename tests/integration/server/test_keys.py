@@ -45,7 +45,7 @@ def test_each_key_may_do_what_it_is_for(server: Server, cli: Cli) -> None:
         bearer = f"Bearer {key}"
         return [
             server.ask("GET", "/api/models", Authorization=bearer).status,
-            server.ask("POST", "/v1/chat/completions", {"model": "absent"}, Authorization=bearer).status,
+            server.ask("POST", "/v1/embeddings", {"model": "absent", "input": "a"}, Authorization=bearer).status,
             server.ask("POST", "/api/models", NEW_MODEL, Authorization=bearer).status,
         ]
 

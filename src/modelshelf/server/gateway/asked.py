@@ -202,11 +202,26 @@ def parser_of(endpoint: Endpoint) -> Callable[[bytes], Asked]:
     def parse(body: bytes) -> Asked:
         asked = parse_asked(body)
         check_fields(asked.fields, endpoint)
-        if endpoint is Endpoint.RESPONSES and not asked.stream:  # transformers would stream
-            return replace(asked, fields={**asked.fields, "stream": False}, body=b"")
-        return asked
+        plainly = _said_plainly(asked.fields, endpoint)
+        return replace(asked, fields={**asked.fields, **plainly}, body=b"") if plainly else asked
 
     return parse
+
+
+def _said_plainly(fields: Mapping[str, Any], endpoint: Endpoint) -> dict[str, Any]:
+    """Return the fields on whose default or spelling engines don't agree, in words that each of them takes.
+
+    transformers streams `/v1/responses` by default, and fails on an empty list of stops and on whole numbers in
+    `logit_bias`.
+    """
+    plainly: dict[str, Any] = {}
+    if endpoint is Endpoint.RESPONSES and not fields.get("stream"):
+        plainly["stream"] = False
+    if fields.get("stop") == []:
+        plainly["stop"] = None
+    if isinstance(bias := fields.get("logit_bias"), dict):
+        plainly["logit_bias"] = {token: float(by) if type(by) is int else by for token, by in bias.items()}
+    return plainly
 
 
 def refuse_unknown(asked: Mapping[str, Any], known: Set[str], prefix: str = "") -> None:

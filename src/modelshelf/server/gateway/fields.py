@@ -20,6 +20,7 @@ _NEEDED = {
     Endpoint.RESPONSES: "input",
 }
 _SAME: Mapping[str, str] = MappingProxyType({})
+_MOST_BIAS = 10**6
 _TEXT_PARTS = ("text", "input_text", "output_text")
 
 
@@ -129,6 +130,14 @@ def _is_some(value: Any) -> bool:
     return isinstance(value, str) or (isinstance(value, list) and bool(value))
 
 
+def _is_bias(value: Any) -> bool:
+    """Return whether a value is a bias for tokens; llama.cpp takes a list too, and false for never."""
+    if isinstance(value, list):
+        return True
+    is_number = _between(-_MOST_BIAS, _MOST_BIAS)
+    return isinstance(value, dict) and all(isinstance(by, bool) or is_number(by) for by in value.values())
+
+
 def _are_tools(value: Any) -> bool:
     return isinstance(value, list) and all(
         isinstance(tool, dict) and isinstance(tool.get("function", {}), dict) for tool in value
@@ -161,7 +170,7 @@ _SHAPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "stop": (_is_stop, "a text, or a list of texts"),
     "tools": (_are_tools, "a list of tools"),
     "response_format": (_has_type, "an object with a type, such as json_object"),
-    "logit_bias": (lambda value: isinstance(value, dict | list), "an object of tokens and numbers"),
+    "logit_bias": (_is_bias, "an object of tokens and numbers"),
     "stream_options": _OBJECT,
     "chat_template_kwargs": _OBJECT,
     "messages": (lambda value: isinstance(value, list) and bool(value), "a list of at least one message"),

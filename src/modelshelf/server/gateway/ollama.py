@@ -102,7 +102,7 @@ def _asked(asked: Mapping[str, Any], messages: list[dict[str, Any]]) -> Asked:
     if not isinstance(options, dict):
         raise BadInput("The field options must be an object.", param="options")
     refuse_unknown(options, _OF_LOADS | {*_OPTIONS, "num_predict"}, "options.")
-    fields: dict[str, Any] = {name: options[name] for name in _OPTIONS if options.get(name) is not None}
+    fields: dict[str, Any] = {name: options[name] for name in _OPTIONS if options.get(name) not in (None, [])}
     if (most := options.get("num_predict")) is not None and most not in _NO_LIMIT:
         fields["max_tokens"] = most
     if asked.get("tools"):

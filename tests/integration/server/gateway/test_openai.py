@@ -220,6 +220,8 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"stop": 5}, "stop"),
     ({"seed": "a"}, "seed"),
     ({"logit_bias": "x"}, "logit_bias"),
+    ({"logit_bias": {"1": 10**400}}, "logit_bias"),
+    ({"logit_bias": {"1": "x"}}, "logit_bias"),
     ({"tools": "x"}, "tools"),
     ({"response_format": "json"}, "response_format"),
 ]
@@ -266,6 +268,13 @@ def test_what_clients_send_without_asking_for_anything_passes(door: Serving, eng
     reply = ask(door, {"model": "smol", "messages": talk, "max_tokens": 20.0, "top_p": 1, **nothing})
 
     assert (reply.status, engine.bodies[0]["messages"]) == (200, talk)
+
+
+def test_what_engines_spell_otherwise_is_said_plainly(door: Serving, engine: Upstream) -> None:
+    """transformers fails on an empty list of stops, and on a bias that is a whole number."""
+    reply = ask(door, chat(stop=[], logit_bias={"7": -100}))
+
+    assert (reply.status, engine.bodies[0]["stop"], engine.bodies[0]["logit_bias"]) == (200, None, {"7": -100.0})
 
 
 def test_a_response_is_not_streamed_unless_that_is_asked(door: Serving, engine: Upstream) -> None:
