@@ -257,14 +257,14 @@ def webhook_settings(read: Reading) -> WebhookSettings:
 def keep_alive(value: Value) -> float:
     """Return seconds; a negative number means for ever, 0 not at all."""
     try:
-        return -1.0 if re.fullmatch(r"-\d+", value.text) else parse_duration(value.text)
+        return -1.0 if re.fullmatch(r"-\d+", value.text) else parse_duration(value.text, bare="s")
     except ValueError as err:
         raise ValueError(f"{err}; -1 means for ever") from None
 
 
 def duration(value: Value) -> float:
     """Return seconds above 0."""
-    duration_s = parse_duration(value.text)
+    duration_s = parse_duration(value.text, bare="s")
     if not duration_s:
         raise ValueError("is not above 0")
     return duration_s

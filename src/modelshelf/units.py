@@ -74,19 +74,24 @@ def many(count: int, one: str, several: str = "") -> str:
     return f"{count:,} {one if count == 1 else several or f'{one}s'}"
 
 
-def parse_duration(text: str) -> float:
+def parse_duration(text: str, *, bare: str = "") -> float:
     """Return the seconds that `text` means.
 
     >>> parse_duration("90s"), parse_duration("30m"), parse_duration("2h"), parse_duration("30d")
     (90.0, 1800.0, 7200.0, 2592000.0)
 
+    Args:
+        text: A number and its unit: s, m, h, d or w.
+        bare: The unit of a number without one; empty: such a number is no duration. Who types 90 may mean days.
+
     Raises:
         ValueError: `text` isn't a duration.
     """
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([smhdw]?)", text.strip())
-    if match is None:
-        raise ValueError(f"{text!r} is not a duration such as 90s, 30m, 2h or 30d")
-    duration_s = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}[match[2]]
+    unit = match and (match[2] or bare)
+    if match is None or not unit:
+        raise ValueError(f"{text!r:.80} is not a duration with its unit, such as 90s, 30m, 2h or 30d")
+    duration_s = float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}[unit]
     if duration_s > _MOST_S:
         raise ValueError(f"{text!r:.80} is more than a hundred years")
     return duration_s

@@ -48,12 +48,12 @@ def rm(
         if not dry_run:
             shelf.services.runner.run_due(JobKind.DELETE_OLD_COPY)  # a killed removal may have left its files
         going = _find(shelf, names, files=files)
+        going.check(files=files)
         if dry_run:
             done = [_plan(shelf, name, files=files, quiet=as_json) for name in going.models]
             done += [_plan_unneeded(repo_id, going.unneeded[repo_id], quiet=as_json) for repo_id in going.unneeded]
             several.end(done, 0, as_json=as_json)
             return
-        going.check(files=files)
         if is_answered() and not (yes or as_json):
             files = going.ask(files=files)
             going.check(files=files)

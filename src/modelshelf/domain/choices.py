@@ -105,6 +105,8 @@ def _follows(revision: RefName) -> str:
 
 def _patterns_of_label(group: FileGroup, files: Sequence[FileEntry]) -> tuple[str, ...]:
     """Return the patterns of `ORG/MODEL:LABEL`, if they select the group and no other model."""
+    if "/" in group.label:  # a path, which isn't a tag
+        return ()
     patterns = patterns_of_quantisation(group.label)
     taken = [file for file in select_files(files, patterns) if not is_projector(file.path)]
     return patterns if {file.path for file in taken} == {file.path for file in group.files} else ()

@@ -119,16 +119,17 @@ def test_only_what_is_not_registered_goes(hub: FakeHub, home: Home, cli: Cli, ad
 @pytest.mark.usefixtures("added")
 @pytest.mark.parametrize("files", [(), ("--files",)], ids=["forget", "files"])
 def test_what_is_held_is_refused_with_the_command_that_lets_go(cli: Cli, files: tuple[str, ...]) -> None:
-    """A pinned or leased model is refused, with or without its files, and the hints' commands make it removable."""
+    """A pinned or leased model is refused, by a plan too, and the hints' commands make it removable."""
     cli("pin", "m").checked()
     lease = cli("lease", "m", "--json").checked().json[0]["id"]
 
-    pinned = cli("rm", "m", *files)
+    pinned, planned = cli("rm", "m", *files), cli("rm", "m", *files, "--dry-run")
     cli("unpin", "m").checked()
     leased = cli("rm", "m", *files)
     cli("lease", "--release", str(lease)).checked()
 
     assert (pinned.code, pinned.err) == (5, "error: m is pinned.\nhint: shelf unpin m\n")
+    assert (planned.code, planned.out, planned.err) == (5, "", pinned.err)
     assert (leased.code, leased.err) == (
         5,
         f"error: m is used by a person (shelf lease).\nhint: End them first (shelf lease --release {lease})\n",

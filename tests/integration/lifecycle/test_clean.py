@@ -37,6 +37,15 @@ def models(home: Home) -> list[str]:
     return [model["model_name"] for model in home.run("ls", "--json").checked().json]
 
 
+@pytest.mark.parametrize("words", [("clean", "--unused", "90"), ("verify", "--all", "--max-age", "1")], ids=" ".join)
+def test_a_number_without_a_unit_is_no_duration(crowded: Home, words: tuple[str, ...]) -> None:
+    """Who types 90 means days: as seconds, everything would go."""
+    refused = crowded.run(*words, "--json")
+
+    assert refused.code == 2
+    assert "is not a duration with its unit" in refused.problem["detail"]
+
+
 def test_what_is_listed_can_be_deleted(crowded: Home) -> None:
     """`clean` keeps pinned and leased models and names them; the rest is deleted, and registered models stay whole."""
     plan = crowded.run("clean", "--json").checked().json

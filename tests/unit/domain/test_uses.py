@@ -45,7 +45,7 @@ def test_a_text_about_figures_has_none() -> None:
     ("text", "meant_s"),
     [
         ("7d", NOW_S - 7 * 86400),
-        ("90", NOW_S - 90),
+        ("90s", NOW_S - 90),
         ("2027-01-15T08:00:00Z", NOW_S),
         ("2027-01-15 09:00+01:00", NOW_S),
         ("2027-01-15", NOW_S - 8 * 3600),

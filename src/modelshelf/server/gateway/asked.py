@@ -320,7 +320,7 @@ def keep_alive_in(value: object) -> float | None:
             return None if value is None else _bounded(float(value))
         if not isinstance(value, str):
             raise ValueError
-        return -1.0 if value.startswith("-") else _bounded(parse_duration(value))
+        return -1.0 if value.startswith("-") else _bounded(parse_duration(value, bare="s"))
     except (ValueError, OverflowError):
         detail = "The field keep_alive must be seconds or a duration such as 5m; -1 for ever."
         raise BadInput(detail, param="keep_alive") from None
