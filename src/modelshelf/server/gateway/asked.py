@@ -11,7 +11,7 @@ from typing import Any
 
 from modelshelf.domain.serving import Endpoint, Served
 from modelshelf.errors import BadInput
-from modelshelf.server.gateway.fields import check_fields
+from modelshelf.server.gateway.fields import TEXT_PARTS, check_fields
 from modelshelf.units import parse_duration
 
 _MODEL = re.compile(rb'"model"\s*:\s*"(?:[^"\\]|\\.)*"')
@@ -32,7 +32,7 @@ _USUAL: Mapping[str, object] = {
 
 
 _MEDIA = frozenset("audio audio_url file image image_url input_audio input_file input_image video video_url".split())
-"""Types of parts that aren't texts."""
+"""Types of parts that aren't texts, and may stand alone in `input`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +83,7 @@ class Asked:
         for name in ("messages", "input"):
             value = self.fields.get(name)
             for item in value if isinstance(value, list) else ():
-                content = item.get("content") if isinstance(item, dict) else None
-                parts = [item, *content] if isinstance(content, list) else [item]
-                if any(isinstance(part, dict) and part.get("type") in _MEDIA for part in parts):
+                if isinstance(item, dict) and (item.get("type") in _MEDIA or _has_other_parts(item.get("content"))):
                     return name
         return ""
 
@@ -161,6 +159,13 @@ def _name_of(tool: Any) -> Any:
     """Return the name of a function, in the form of chat/completions or of responses."""
     told = tool.get("function", tool) if isinstance(tool, dict) else None
     return told.get("name") if isinstance(told, dict) else None
+
+
+def _has_other_parts(content: Any) -> bool:
+    """Return whether a content has parts that aren't texts, also of a kind that nobody knows."""
+    return isinstance(content, list) and not all(
+        isinstance(part, dict) and part.get("type") in TEXT_PARTS for part in content
+    )
 
 
 def _bounded(keep_alive_s: float) -> float:

@@ -21,7 +21,8 @@ _NEEDED = {
 }
 _SAME: Mapping[str, str] = MappingProxyType({})
 _MOST_BIAS = 10**6
-_TEXT_PARTS = ("text", "input_text", "output_text")
+TEXT_PARTS = ("text", "input_text", "output_text", "refusal")
+"""Types of parts that are texts."""
 
 
 def check_fields(fields: Mapping[str, Any], endpoint: Endpoint, names: Mapping[str, str] = _SAME) -> None:
@@ -93,7 +94,9 @@ def _fault_of_part(part: Any) -> str:
     """Return what is wrong with a part of a message; empty for nothing."""
     if not isinstance(part, dict) or not isinstance(part.get("type"), str):
         return " must be an object with a type"
-    return ".text must be a text" if part["type"] in _TEXT_PARTS and not isinstance(part.get("text"), str) else ""
+    if part["type"] == "refusal" or part["type"] not in TEXT_PARTS or isinstance(part.get("text"), str):
+        return ""
+    return ".text must be a text"
 
 
 def _are_calls(calls: Any) -> bool:

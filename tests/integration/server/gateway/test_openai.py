@@ -337,6 +337,7 @@ PICTURE = "data:image/png;base64,AAAA"
     [
         (CHAT, {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": PICTURE}}]}]}),
         (CHAT, {"messages": [{"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": ""}}]}]}),
+        (CHAT, {"messages": [{"role": "user", "content": [{"type": "of tomorrow"}]}]}),
         ("/v1/responses", {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": PICTURE}]}]}),
         ("/v1/responses", {"input": [{"type": "input_image", "image_url": PICTURE}]}),
         ("/v1/messages", {"max_tokens": 9, "messages": [{"role": "user", "content": [
@@ -344,7 +345,7 @@ PICTURE = "data:image/png;base64,AAAA"
         ("/api/chat", {"messages": [{"role": "user", "content": "hi", "images": ["AAAA"]}]}),
         ("/api/generate", {"prompt": "hi", "images": ["AAAA"]}),
     ],
-    ids=["image_url", "input_audio", "responses", "a part alone", "anthropic", "ollama", "generate"],
+    ids=["image_url", "input_audio", "unknown", "responses", "a part alone", "anthropic", "ollama", "generate"],
 )  # fmt: skip
 def test_what_the_model_would_not_see_is_refused(
     door: Serving, engines: OneEngine, engine: Upstream, path: str, body: dict[str, Any]
