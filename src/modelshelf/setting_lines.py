@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from dotenv.parser import parse_stream
 
-from modelshelf.domain.setup import quoted
+from modelshelf.domain.env_text import quoted
 from modelshelf.errors import BadInput
 from modelshelf.setting_values import Value
 from modelshelf.store.settings_file import home

@@ -19,11 +19,10 @@ from modelshelf.domain.job_rules import JobRules
 from modelshelf.domain.mirror import MirrorSettings
 from modelshelf.domain.names import BasePath
 from modelshelf.domain.network import PROXIED, Network
-from modelshelf.domain.promotion import PromoteMode
+from modelshelf.domain.retention import USES_DAYS
 from modelshelf.domain.scheduling_rules import Rules
-from modelshelf.domain.tiers import PRIMARY, SECONDARY, Tier, Tiers
+from modelshelf.domain.tiers import PRIMARY, SECONDARY, PromoteMode, Tier, Tiers
 from modelshelf.domain.tool_environment import SECRETS, VARIABLES, is_offline, usual_hub
-from modelshelf.domain.uses import USES_DAYS
 from modelshelf.domain.views import DEFAULT_KINDS, ViewKind
 from modelshelf.domain.webhooks import WebhookSettings
 from modelshelf.errors import BadInput

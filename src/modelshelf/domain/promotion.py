@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from modelshelf.domain.eviction import Candidate, EvictionPlan, listed, plan_eviction
-from modelshelf.domain.tiers import Room
+from modelshelf.domain.tiers import PromoteMode, Room
 from modelshelf.domain.watermarks import Watermarks
 from modelshelf.errors import Conflict, OutOfSpace
 from modelshelf.units import format_size
-
-PromoteMode = Literal["never", "auto", "always"]
 
 WINDOW_S = 7 * 86400.0
 """A model used before within this time, in seconds, is in regular use; one load may be a trial."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelshelf.domain.env_text import quoted
 from modelshelf.domain.unadopted import Unadopted
 from modelshelf.errors import BadInput
 from modelshelf.units import GB
@@ -168,10 +169,3 @@ def settings_text(setup: Setup) -> str:
             lines.append(f"{name}_CACHE_PATH={quoted(choice.base)}")
             lines += [f"{name}_CACHE_LIMIT_GB={choice.limit_gb:.15g}"] if choice.limit_gb is not None else []
     return "\n".join(lines) + "\n"
-
-
-def quoted(text: str) -> str:
-    """Return a text as the value of a line of `.env`."""
-    if text.isascii() and text.replace("/", "a").replace("-", "a").replace("_", "a").replace(".", "a").isalnum():
-        return text
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

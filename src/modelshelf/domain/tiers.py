@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from modelshelf.domain.disks import Capabilities
 from modelshelf.domain.names import BasePath
@@ -11,6 +12,8 @@ from modelshelf.errors import BadInput, OutOfSpace
 from modelshelf.units import format_size
 
 PRIMARY, SECONDARY, CUSTOM = "primary", "secondary", "custom"
+PromoteMode = Literal["never", "auto", "always"]
+"""Whether a model that is used on a slower tier moves to the primary; see `domain.promotion`."""
 
 
 @dataclass(frozen=True, slots=True)

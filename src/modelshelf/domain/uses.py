@@ -12,8 +12,6 @@ from modelshelf.units import parse_duration
 CLIENT_LEFT = 499
 """The status of a request whose client left before its answer was over. Source: nginx."""
 DAY_S = 86400.0
-USES_DAYS = 30
-"""How long requests are kept, unless USES_DAYS says something else."""
 _WRITES = re.compile(rb'"(?:content|reasoning_content|reasoning|text|delta|arguments)"\s*:\s*"[^"]')
 _BROKE = re.compile(rb'^(?:data|error): ?\{"error": ?\{', re.MULTILINE)
 _PROMPT = re.compile(rb'"(?:prompt_tokens|input_tokens)"\s*:\s*(\d{1,15})')

@@ -16,7 +16,7 @@ from modelshelf.bootstrap.doctor_and_setup import open_doctor
 from modelshelf.bootstrap.engines import engine_log
 from modelshelf.bootstrap.read_only import unadopted_models
 from modelshelf.bootstrap.status import open_status
-from modelshelf.domain.uses import USES_DAYS
+from modelshelf.domain.retention import USES_DAYS
 from modelshelf.schemas.status import HealthJson, ReadyJson
 from modelshelf.server import errors, pages
 from modelshelf.server.answers import Json

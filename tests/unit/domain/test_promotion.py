@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelshelf.domain.eviction import Candidate
-from modelshelf.domain.promotion import WINDOW_S, PromoteMode, PromotionDecision, should_promote
-from modelshelf.domain.tiers import Room
+from modelshelf.domain.promotion import WINDOW_S, PromotionDecision, should_promote
+from modelshelf.domain.tiers import PromoteMode, Room
 from modelshelf.domain.watermarks import Watermarks
 from modelshelf.units import GB
 

@@ -10,9 +10,9 @@ from itertools import accumulate, pairwise
 import pytest
 
 from modelshelf.domain.eviction import Candidate, EvictionPlan, plan_eviction
-from modelshelf.domain.promotion import PromoteMode, should_promote
+from modelshelf.domain.promotion import should_promote
 from modelshelf.domain.reads import FileTimes, PlacementReads, judge
-from modelshelf.domain.tiers import Room
+from modelshelf.domain.tiers import PromoteMode, Room
 from modelshelf.domain.watermarks import Watermarks
 from modelshelf.errors import Conflict, OutOfSpace
 from modelshelf.units import GB

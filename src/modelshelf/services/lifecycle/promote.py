@@ -10,8 +10,8 @@ from functools import partial
 from modelshelf.domain.jobs import Cause
 from modelshelf.domain.models import Model
 from modelshelf.domain.ports import Clock
-from modelshelf.domain.promotion import PromoteMode, PromotionDecision, should_promote
-from modelshelf.domain.tiers import PRIMARY, SECONDARY
+from modelshelf.domain.promotion import PromotionDecision, should_promote
+from modelshelf.domain.tiers import PRIMARY, SECONDARY, PromoteMode
 from modelshelf.domain.watermarks import Watermarks
 from modelshelf.errors import ShelfError
 from modelshelf.registry.registry import Registry

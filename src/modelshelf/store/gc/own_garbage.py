@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import replace
 from pathlib import Path
 
-from modelshelf.domain.gc import RESUME_S, GcItem, Needs, digest_of, is_probe, is_temporary, keeps_part
+from modelshelf.domain.gc import RESUME_S, GcItem, Needs, digest_of, keeps_part
 from modelshelf.domain.sidecars import Sidecar
+from modelshelf.domain.temporary_names import is_probe, is_temporary
 from modelshelf.store.gc.repo_garbage import BaseState, freed_by
 from modelshelf.store.layout import Base
 from modelshelf.store.probe import is_link, is_there

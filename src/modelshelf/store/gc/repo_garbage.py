@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
 
-from modelshelf.domain.gc import GcItem, Needs, any_temporary, is_probe, is_temporary
+from modelshelf.domain.gc import GcItem, Needs
 from modelshelf.domain.names import COMMIT_HASH, Digest, RepoId, is_digest
+from modelshelf.domain.temporary_names import any_temporary, is_probe, is_temporary
 from modelshelf.store.blobs import shared_store
 from modelshelf.store.layout import Base, Repo
 from modelshelf.store.listing import Listing

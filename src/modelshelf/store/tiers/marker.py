@@ -7,9 +7,9 @@ import os
 import uuid
 from pathlib import Path
 
-from modelshelf.domain.gc import is_temporary
 from modelshelf.domain.names import TierId
 from modelshelf.domain.outside import object_of
+from modelshelf.domain.temporary_names import is_temporary
 from modelshelf.errors import BadInput, Denied, OutOfSpace, ShelfError, Unavailable
 from modelshelf.store import fs
 from modelshelf.store.known_bases import KnownBases
