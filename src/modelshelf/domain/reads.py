@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -63,7 +64,7 @@ class FileTimes(NamedTuple):
         return self.read_at > self.written_at
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PlacementReads:
     """What is known of the readers of one placement."""
 
@@ -80,7 +81,7 @@ class PlacementReads:
     is_leased: bool = False
     """Whether it is shelf that uses it now."""
 
-    @property
+    @cached_property
     def read_at(self) -> float:
         """When the last of its files was read; 0 if none was."""
         return max((file.read_at for file in self.files if file.was_read), default=0.0)

@@ -97,7 +97,7 @@ def why_not_changeable(base: Base, repo: Repo) -> str:
     Another user wrote there, such as root in a container; `fix` says what helps.
     """
     for folder in (repo.path, repo.blobs, repo.snapshots, *_folders(repo.snapshots), repo.refs, repo.trees):
-        if os.access(folder, os.F_OK) and not _may_write(folder):
+        if not _may_write(folder) and os.access(folder, os.F_OK):
             owner = folder.stat()
             return f"{folder} belongs to user {owner.st_uid}, group {owner.st_gid}, and others can't change it."
     return ""

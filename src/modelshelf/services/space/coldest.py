@@ -64,7 +64,7 @@ class Coldest:
     def measure(self, is_enough: Callable[[Sequence[Candidate]], bool]) -> list[Candidate]:
         """Return the coldest placements: as many as are enough, or all of them."""
         while not is_enough(self.known):
-            more = list(islice(self._left, max(_AT_FIRST, len(self.known))))
+            more = list(islice(self._left, max(_AT_FIRST, len(self.known) // 4)))
             if not more:
                 break
             self.known += (candidate for alike in more for candidate in alike)
