@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import repeat
 from pathlib import PurePosixPath
 from typing import Self
@@ -33,6 +34,7 @@ _CLIMBS = re.compile(r"(?:^|/)\.{0,2}(?:/|\Z)")
 """A part of a path that is empty, `.` or `..`."""
 _ID_PART = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?")
 _MAX_NAME_CHARS = 120
+_MAX_ID_CHARS = 96
 _MODEL_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._:+-]{{0,{_MAX_NAME_CHARS - 1}}}")
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+@-]{0,249}")
 _SYSTEM_FOLDERS = frozenset(
@@ -116,9 +118,15 @@ class RepoId(str):
 
 
 def _is_repo_id(text: str) -> bool:
+    return len(text) <= _MAX_ID_CHARS and _has_form(text)
+
+
+@lru_cache(maxsize=2**13)
+def _has_form(text: str) -> bool:
+    """Return whether a short text has the form of an id. A look at a library asks ten times for each of its ids."""
     parts = text.split("/")
     well_formed = len(parts) <= 2 and all(_ID_PART.fullmatch(part) for part in parts)
-    return well_formed and len(text) <= 96 and not ("--" in text or ".." in text or text.endswith((".git", ".ipynb")))
+    return well_formed and not ("--" in text or ".." in text or text.endswith((".git", ".ipynb")))
 
 
 class ModelName(str):
