@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -460,3 +461,19 @@ def test_a_link_that_root_makes_in_a_users_folder_is_that_users(tmp_path: Path) 
     fs.create_link(folder, folder / "two", "a")
 
     assert {os.lstat(folder / name).st_uid for name in ("one", "two")} == {USER}
+
+
+def test_several_texts_are_written_or_the_old_ones_stay(tmp_path: Path) -> None:
+    """Several files are written through one pool, and if one of them can't be, the others keep their old texts."""
+    texts = {tmp_path / "root/a/one": "1", tmp_path / "root/b/two": "2", tmp_path / "root/b/three": "3"}
+    with ThreadPoolExecutor(2) as pool:
+        fs.write_texts(tmp_path / "root", texts, pool.map)
+    assert {path: path.read_text() for path in texts} == texts
+
+    (tmp_path / "root/b/three").unlink()
+    (tmp_path / "root/b/three").mkdir()
+    with pytest.raises(OSError, match="three"):
+        fs.write_texts(tmp_path / "root", {tmp_path / "root/b/three": "3", **dict.fromkeys(texts, "new")})
+
+    assert (tmp_path / "root/a/one").read_text() == "1"
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["one", "two"]

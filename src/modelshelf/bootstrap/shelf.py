@@ -170,7 +170,7 @@ def _make_services(parts: _Parts, settings: Settings) -> Services:
         make_updater=partial(_make_updater, parts),
         make_reconciler=partial(_make_reconciler, parts),
         make_adopter=partial(_make_adopter, parts),
-        make_everything=partial(_make_everything, parts),
+        make_everything=_make_everything,
         make_loader=partial(_make_loader, parts),
         make_engine_chooser=partial(_make_engine_chooser, parts),
         make_collector=partial(_make_collector, parts),
@@ -248,6 +248,7 @@ def _make_engine_chooser(parts: _Parts) -> EngineChooser:
 
 def _make_adopter(parts: _Parts) -> Adopter:
     from modelshelf.services.adopt.adopt import Adopter
+    from modelshelf.services.adopt.fresh_looks import FreshLooks
     from modelshelf.services.adopt.import_models import ModelImporter
     from modelshelf.services.adopt.link_old_path import Linker
     from modelshelf.services.adopt.other_programs import OtherPrograms
@@ -257,15 +258,16 @@ def _make_adopter(parts: _Parts) -> Adopter:
     importer = ModelImporter(registry, tiers, parts.room.admission, reconciler, parts.old_copies, clock)
     linker = Linker(tiers, importer, clock)
     others = OtherPrograms(parts.library, importer, parts.views.stand_ins())
-    return Adopter(registry, parts.library, tiers, importer, linker, others, parts.mover, parts.runner)
+    also = (parts.mover, parts.runner, FreshLooks(clock))
+    return Adopter(registry, parts.library, tiers, importer, linker, others, *also)
 
 
-def _make_everything(parts: _Parts) -> EverythingAdopter:
+def _make_everything(adopter: Adopter) -> EverythingAdopter:
     from modelshelf.domain.known_places import PLACE_VARIABLES, known_places
     from modelshelf.services.adopt.everything import EverythingAdopter
     from modelshelf.settings import variables
 
-    return EverythingAdopter(_make_adopter(parts), lambda: known_places(variables(PLACE_VARIABLES)))
+    return EverythingAdopter(adopter, lambda: known_places(variables(PLACE_VARIABLES)))
 
 
 @dataclass(frozen=True, slots=True)

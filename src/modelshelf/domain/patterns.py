@@ -66,8 +66,8 @@ def patterns_of(texts: Iterable[object]) -> tuple[FilePattern, ...]:
     Raises:
         BadInput: One of them isn't one, or there are too many.
     """
-    found = tuple(map(FilePattern, texts))
-    count = sum(pattern.name is None for pattern in found)
+    found = tuple(text if isinstance(text, FilePattern) else FilePattern(text) for text in texts)
+    count = sum(pattern.name is None for pattern in found) if len(found) > MOST_PATTERNS else 0
     if count > MOST_PATTERNS or len(found) > _MOST_NAMES:
         raise BadInput(f"{count} patterns are too many: {MOST_PATTERNS} at most.", allow_patterns=len(found))
     return found

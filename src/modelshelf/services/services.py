@@ -72,7 +72,7 @@ class Services:
     make_updater: Callable[[], Updater]
     make_reconciler: Callable[[], Reconciler]
     make_adopter: Callable[[], Adopter]
-    make_everything: Callable[[], EverythingAdopter]
+    make_everything: Callable[[Adopter], EverythingAdopter]
     make_loader: Callable[[], Loader]
     make_engine_chooser: Callable[[], EngineChooser]
     make_collector: Callable[[], Collector]
@@ -115,7 +115,7 @@ class Services:
     @cached_property
     def everything(self) -> EverythingAdopter:
         """Takes in what is at every known place of this machine."""
-        return self.make_everything()
+        return self.make_everything(self.adopter)
 
     @cached_property
     def loader(self) -> Loader:

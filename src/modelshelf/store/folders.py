@@ -161,11 +161,13 @@ def opened(root: Path, path: Path, *, make: bool = False) -> Iterator[int]:
 
 
 def _walk(root: Path, inner: Sequence[str], *, make: bool) -> int:
-    folder, here = _open_root(root, make=make), root
-    for name in inner:
-        here, above = here / name, folder
+    folder = _open_root(root, make=make)
+    for depth, name in enumerate(inner, 1):
+        above = folder
         try:
-            folder = _enter(Place(above, here), make=make)
+            folder = os.open(name, _FOLDER, dir_fd=above)
+        except OSError:
+            folder = _enter(Place(above, root.joinpath(*inner[:depth])), make=make)
         finally:
             os.close(above)
     return folder

@@ -59,6 +59,25 @@ def write_text(root: Path, path: Path, text: str, mode: int = 0o644, *, durable:
         _write(temporary, text, mode, durable=durable)
 
 
+def write_texts(root: Path, texts: Mapping[Path, str], each: Callable[..., Iterable[object]] = map) -> None:
+    """Write small files durably, each all or nothing; their folders are created, and stay open until all are written.
+
+    With the `map` of a pool for `each`, the disk makes several durable at a time.
+
+    **Crash:** of each the old file or the new one; at worst a `.shelf-tmp` beside it.
+    """
+    with contextlib.ExitStack() as stack:
+        targets = [stack.enter_context(place(root, path, make=True)) for path in texts]
+        temporaries = [_temporary(target) for target in targets]
+        for temporary, text in zip(temporaries, texts.values(), strict=True):
+            stack.callback(remove, temporary)
+            _write(temporary, text, durable=False)
+        list(each(_sync, temporaries))
+        for temporary, target in zip(temporaries, targets, strict=True):
+            _replace(temporary, target)
+        list(each(sync_folder, {target.path.parent: target.folder for target in targets}.values()))
+
+
 def back_up(root: Path, path: Path) -> Path:
     """Keep a file's content beside it, as `NAME.bak` or under the next free name; return that path."""
     names = itertools.chain([f"{path.name}.bak"], (f"{path.name}.bak{number}" for number in itertools.count(2)))
@@ -113,8 +132,7 @@ def create_text(root: Path, path: Path, text: str, mode: int = 0o644) -> None:
 
 
 def _write(at: Place, text: str, mode: int = 0o644, *, durable: bool = True) -> None:
-    fd = at.open(os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(fd, "w", encoding="utf-8") as file:
+    with os.fdopen(at.open(os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         if mode & 0o007:  # a secret stays readable for whom it was
@@ -170,11 +188,7 @@ def publish(root: Path, part: Path, target: Path) -> None:
     whole, because its bytes were synced before its name existed.
     """
     with place(root, part) as old, place(root, target, make=True) as new:
-        fd = old.open(os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        _sync(old)
         _replace(old, new)
         new.sync_folder()
 
@@ -185,22 +199,22 @@ def create_link(root: Path, path: Path, target: str) -> None:
     Raises:
         FileExistsError: The name exists.
     """
-    with place(root, path, make=True) as at:
-        _link_at(at, target)
+    if not create_links(root, path.parent, {path.name: target}):
+        raise FileExistsError(path)
 
 
-def create_links(root: Path, folder: Path, targets: Mapping[str, str]) -> None:
-    """Make symbolic links in one folder, each under its name if that is free; the caller makes the folder durable."""
+def create_links(root: Path, folder: Path, targets: Mapping[str, str]) -> int:
+    """Make links in one folder, each under its name if that is free; return how many. The caller makes them durable."""
+    made = 0
     with translate_errors(folder), opened(root, folder, make=True) as held:
+        is_theirs = os.geteuid() == 0 != os.fstat(held).st_uid  # any other user's link is that user's, and has no mode
         for name, target in targets.items():
             with contextlib.suppress(FileExistsError):
-                _link_at(Place(held, folder / name), target)
-
-
-def _link_at(at: Place, target: str) -> None:
-    os.symlink(target, at.name, dir_fd=at.folder)
-    if os.geteuid() == 0 != os.fstat(at.folder).st_uid:  # a link has no mode, and any other user's is that user's
-        at.take_folder_permissions()
+                os.symlink(target, name, dir_fd=held)
+                made += 1
+                if is_theirs:
+                    Place(held, folder / name).take_folder_permissions()
+    return made
 
 
 def make_link(root: Path, path: Path, target: str) -> None:
@@ -226,7 +240,7 @@ def put_link(root: Path, path: Path, target: str, is_as_it_was: Callable[[Path],
         is_as_it_was: Tells, by the file's second name, whether it is what the caller read.
     """
     with place(root, path) as at:
-        kept = at.beside(f".{at.name}.{unique()}{TEMPORARY}")
+        kept = _temporary(at)
         link(at, kept)
         is_same = False
         try:
@@ -258,7 +272,7 @@ def put_file(root: Path, path: Path, source: Path) -> None:
 def replacing(root: Path, path: Path, *, make: bool = False, durable: bool = True) -> Iterator[Place]:
     """Rename what the context makes under the temporary name to `path`; does nothing if it makes nothing."""
     with place(root, path, make=make) as at:
-        temporary = at.beside(f".{at.name}.{unique()}{TEMPORARY}")
+        temporary = _temporary(at)
         try:
             yield temporary
             if temporary.is_there():
@@ -284,6 +298,15 @@ def link(source: Path | Place, target: Place) -> None:
     """Make a hard link, to a link itself if the source is one."""
     old, folder = (source.name, source.folder) if isinstance(source, Place) else (os.fspath(source), None)
     os.link(old, target.name, src_dir_fd=folder, dst_dir_fd=target.folder, follow_symlinks=False)
+
+
+def _temporary(at: Place) -> Place:
+    return at.beside(f".{at.name}.{unique()}{TEMPORARY}")
+
+
+def _sync(at: Place) -> None:
+    with os.fdopen(at.open(os.O_RDONLY), "rb") as file:
+        os.fsync(file.fileno())
 
 
 def _replace(old: Place, new: Place) -> None:
@@ -350,9 +373,7 @@ def _remove_at(at: Place) -> Freed:
             os.unlink(at.name, dir_fd=at.folder)
     except FileNotFoundError:
         return Freed()
-    if found.st_nlink > 1:
-        return Freed()
-    return Freed(found.st_size, found.st_blocks * 512)
+    return Freed() if found.st_nlink > 1 else Freed(found.st_size, found.st_blocks * 512)
 
 
 def remove_empty_folder(root: Path, path: Path) -> Freed:

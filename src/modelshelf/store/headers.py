@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from modelshelf.domain import gguf, model_card, safetensors
@@ -26,7 +26,7 @@ _MOST_TENSORS_BYTES = 8 * 2**20
 """Header of one safetensors file; a tensor has some 100 bytes."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Headers:
     """The beginnings of one snapshot's files.
 
@@ -36,6 +36,10 @@ class Headers:
 
     base: Base
     snapshot: Path
+
+    @cached_property
+    def _hub(self) -> Path:
+        return self.base.hub.resolve()
 
     def json(self, name: str) -> dict[str, object]:
         """Return the object in a JSON file; NaN and Infinity, which transformers writes, are accepted."""
@@ -75,7 +79,7 @@ class Headers:
             return file.read(most_bytes).decode(errors="replace")
 
     def _real(self, name: str) -> Path:
-        real = real_file(self.snapshot / name, self.base.hub.resolve())
+        real = real_file(self.snapshot / name, self._hub)
         if real is None:
             raise FileNotFoundError(name)
         return real

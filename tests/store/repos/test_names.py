@@ -25,3 +25,17 @@ def test_a_snapshot_is_a_folder_or_a_link_to_one(tmp_path: Path) -> None:
     assert [names.has_snapshot(one) for one in (folder, link, dangling, file, nothing)] == [
         True, True, False, False, False,
     ]  # fmt: skip
+
+
+def test_what_is_arriving_is_told_by_its_name(tmp_path: Path) -> None:
+    """The digest of a partial download is known from its name; in a repository whose blobs can't be listed none is."""
+    repo = Base(tmp_path).repo(RepoId("org/name"))
+    repo.blobs.mkdir(parents=True)
+    for name in (f"{'a' * 64}.incomplete", f"{'b' * 64}.0123abcd.incomplete", "c" * 64, "notes.txt"):
+        (repo.blobs / name).touch()
+    other = Base(tmp_path).repo(RepoId("org/other"))
+    other.path.mkdir()
+    other.blobs.touch()
+
+    assert RepoNames(repo).arriving == {"a" * 64, "b" * 64}
+    assert RepoNames(other).arriving == set()

@@ -63,7 +63,6 @@ def test_where_nothing_is_nothing_is_found(tmp_path: Path) -> None:
     assert scan.repos(base) == []
     assert scan.snapshots(repo) == []
     assert scan.blob_sizes(repo) == {}
-    assert scan.arriving(repo) == set()
     assert scan.refs(repo) == {}
     assert list(scan.snapshot_files(repo, commit("a"))) == []
     assert scan.signature(repo, commit("a")) == ""

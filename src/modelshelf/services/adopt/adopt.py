@@ -26,7 +26,6 @@ from modelshelf.domain.adopt import (
     with_need,
 )
 from modelshelf.domain.adopt_inventory import FoundModel, Inventory, Origin
-from modelshelf.domain.eviction import listed
 from modelshelf.domain.job_params import MoveParams, OldCopy, params_of
 from modelshelf.domain.jobs import QUEUED, UNFINISHED, Cause, Job, JobKind
 from modelshelf.domain.names import BasePath, RepoId
@@ -36,7 +35,8 @@ from modelshelf.registry.registry import Registry
 from modelshelf.schemas.adopt import AdoptedJson
 from modelshelf.schemas.json_object import to_json
 from modelshelf.services.adopt import needs
-from modelshelf.services.adopt.folder import ELSEWHERE, check_open, folder_of, has_models
+from modelshelf.services.adopt.folder import ELSEWHERE, LOOSE, check_open, folder_of, has_models, nothing_in
+from modelshelf.services.adopt.fresh_looks import FreshLooks
 from modelshelf.services.adopt.import_models import ModelImporter
 from modelshelf.services.adopt.link_old_path import Linker
 from modelshelf.services.adopt.other_programs import OtherPrograms
@@ -52,11 +52,9 @@ from modelshelf.store.gc import open_files
 from modelshelf.store.layout import Base
 from modelshelf.store.probe import is_folder, is_link, is_there
 from modelshelf.store.repos import scan
-from modelshelf.store.tiers import governor, meter, sidecars
-from modelshelf.units import format_size
+from modelshelf.store.tiers import governor, sidecars
 
 _log = logging.getLogger(__name__)
-_LOOSE = "Loose GGUF files are taken from a folder named models, as local/NAME: shelf adopt FOLDER/models --move"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +69,14 @@ class Adopter:
     others: OtherPrograms
     mover: Mover
     runner: JobRunner
+    looks: FreshLooks
 
-    def plan(self, wanted: AdoptRequest) -> AdoptPlan:
+    def plan(self, wanted: AdoptRequest, found: Inventory | None = None) -> AdoptPlan:
         """Return what adopting does, after every check that is possible; nothing that was found is changed.
+
+        Args:
+            wanted: What is wanted.
+            found: What `look` has just seen.
 
         Raises:
             BadInput: The path is invalid, or not allowed with this mode.
@@ -82,11 +85,11 @@ class Adopter:
             Conflict, Denied, Unavailable: A tier is offline, read-only or another library's, or the old path can't
                 become a link.
         """
-        path, found = self.look(wanted)
-        governor.check_ours(Base(path), self.registry.id, self.registry.url)
-        order = self._order(wanted, path, found)
+        found = found or self.look(wanted)
+        governor.check_ours(Base(Path(found.path)), self.registry.id, self.registry.url)
+        order = self._order(wanted, found)
         plan = self.decide(found, order)
-        notes = [f"Also there: {other} (shelf adopt {other})" for other in self._elsewhere(path)]
+        notes = [f"Also there: {other} (shelf adopt {other})" for other in self._elsewhere(Path(found.path))]
         backup = ""
         if order.mode is AdoptMode.LINK and not self._is_foreign(found):
             self.linker.check(order)
@@ -95,17 +98,16 @@ class Adopter:
         self.importer.check_fits(plan, need_bytes)
         return with_need(plan, need_bytes, backup, notes)
 
-    def sketch(self, wanted: AdoptRequest) -> AdoptPlan:
-        """Return what adopting does, whether it fits or not; raises as `look` does."""
-        path, found = self.look(wanted)
-        return self.decide(found, self._order(wanted, path, found))
+    def sketch(self, wanted: AdoptRequest, found: Inventory) -> AdoptPlan:
+        """Return what adopting does with what `look` has just seen, whether it fits or not."""
+        return self.decide(found, self._order(wanted, found))
 
     def is_foreign(self, path: str) -> bool:
         """Return whether a folder is another program's, and not a base or a cache_dir."""
         return not inventory.is_base(Path(path))
 
-    def look(self, wanted: AdoptRequest) -> tuple[Path, Inventory]:
-        """Return the folder and everything in it.
+    def look(self, wanted: AdoptRequest) -> Inventory:
+        """Return everything in a folder.
 
         Raises:
             BadInput, NotFound: See `plan`.
@@ -116,7 +118,7 @@ class Adopter:
         if not is_folder(path):
             check_open(path, Inventory(str(path)))
             if is_there(path):
-                raise BadInput(f"{path} is a file.", hint=_LOOSE, path=str(path))
+                raise BadInput(f"{path} is a file.", hint=LOOSE, path=str(path))
             others = " or ".join(f"shelf adopt {other}" for other in self._elsewhere(path)) or "shelf adopt PATH"
             raise NotFound(f"There is no folder {path}.", hint=others, path=str(path))
         if is_link(path):
@@ -127,8 +129,8 @@ class Adopter:
         found = inventory.find(path, wanted.repo_id)
         check_open(path, found)
         if not (found.models or found.things or is_there(Base(path).marker) or self.others.stands_in(path)):
-            raise _nothing_in(path)
-        return path, found
+            raise nothing_in(path)
+        return found
 
     def enqueue(self, wanted: AdoptRequest) -> Job:
         """Return a new job for this plan, after its checks, or the one that a killed process left.
@@ -137,9 +139,12 @@ class Adopter:
             BadInput, NotFound, OutOfSpace, Conflict, Denied, Unavailable: See `plan`.
         """
         path = folder_of(wanted.path)
+        exact = replace(wanted, path=str(path))
         if not self._is_linked(wanted, path):
-            self.plan(wanted)
-        return self.runner.enqueue_once(replace(wanted, path=str(path)))
+            found = self.look(wanted)
+            self.plan(wanted, found)
+            self.looks.keep(exact, found)
+        return self.runner.enqueue_once(exact)
 
     def enqueue_strays(self) -> list[Job]:
         """Return jobs that take in the models beside the `hub` of the settings' bases, except unfinished ones."""
@@ -149,11 +154,17 @@ class Adopter:
 
     def run(self, running: Running) -> None:
         """Run an adopt job of one folder; the report becomes its result."""
-        result = self.adopt(params_of(running.job, AdoptRequest), running)
+        wanted = params_of(running.job, AdoptRequest)
+        result = self.adopt(wanted, running, self.looks.take(wanted))
         self.registry.update_job(running.job.id, {"result": to_json(result)})
 
-    def adopt(self, wanted: AdoptRequest, running: Running) -> AdoptedJson:
+    def adopt(self, wanted: AdoptRequest, running: Running, found: Inventory | None = None) -> AdoptedJson:
         """Adopt one folder as a part of a job; return the report.
+
+        Args:
+            wanted: What is wanted.
+            running: The job.
+            found: What `look` has just seen.
 
         Raises:
             BadInput, NotFound, OutOfSpace, Conflict, Denied, Unavailable: See `plan`.
@@ -169,8 +180,8 @@ class Adopter:
             nothing = AdoptPlan(Order(wanted.mode, str(path), CUSTOM, target.base, target.location), (), ())
             return AdoptedJson.done(nothing, done, nothing, str(kept))
         running.progress.phase("looking")
-        path, found = self.look(wanted)
-        order = self._order(wanted, path, found)
+        found = found or self.look(wanted)
+        path, order = Path(found.path), self._order(wanted, found)
         if any(job.kind in (JobKind.MOVE, JobKind.DELETE_OLD_COPY) for job in self.registry.jobs(state=UNFINISHED)):
             self._finish_moves(order, running)
             self.runner.settle(JobKind.DELETE_OLD_COPY)
@@ -183,7 +194,6 @@ class Adopter:
         else:
             plan = self._adopt_base(order, path, found, running, done)
             backup = str(self.linker.make(order)) if order.mode is AdoptMode.LINK else ""
-        meter.measure(Base(Path(order.target)), keep=True)
         left = plan if backup else self._left(path, found, wanted, order)
         return AdoptedJson.done(plan, done, left, backup)
 
@@ -327,8 +337,8 @@ class Adopter:
             return replace(found, trouble=self.others.why_kept(found, order.target))
         return found
 
-    def _order(self, wanted: AdoptRequest, path: Path, found: Inventory) -> Order:
-        source = self._source(path, is_foreign=self._is_foreign(found))
+    def _order(self, wanted: AdoptRequest, found: Inventory) -> Order:
+        source = self._source(Path(found.path), is_foreign=self._is_foreign(found))
         target = source
         if wanted.mode is not AdoptMode.LEAVE:
             target = self.tiers.settings.resolve(*destination(wanted.to))
@@ -377,16 +387,3 @@ def _is_in(job: Job, base: str) -> bool:
     with contextlib.suppress(BadInput):
         return params_of(job, OldCopy).cache_path == base
     return False
-
-
-def _nothing_in(path: Path) -> NotFound:
-    """Return the error for a folder that no reader understands, with the weights that are in it."""
-    loose = inventory.loose_weights(path)
-    hint = "Give a base (the folder above hub), a cache_dir, or another tool's folder of models."
-    names = listed([f"{Path(one.path).relative_to(path)} ({format_size(one.size_bytes)})" for one in loose])
-    return NotFound(
-        f"Nothing in {path} can be adopted{f'; these files stay: {names}' if names else ''}.",
-        hint=_LOOSE if any(one.path.lower().endswith(".gguf") for one in loose) else hint,
-        path=str(path),
-        others=[{"path": one.path, "size_bytes": one.size_bytes, "detail": one.why} for one in loose],
-    )

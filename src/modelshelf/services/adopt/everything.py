@@ -15,7 +15,7 @@ from pathlib import Path
 
 from modelshelf.domain.adopt import AdoptMode, AdoptRequest
 from modelshelf.domain.adopt_all import Candidate, Content, PlaceFound, PlaceHeld, PlacePlan, plan_all
-from modelshelf.domain.adopt_inventory import FoundModel
+from modelshelf.domain.adopt_inventory import FoundModel, Inventory
 from modelshelf.domain.file_kinds import is_weights
 from modelshelf.domain.job_params import params_of
 from modelshelf.domain.jobs import Job
@@ -91,9 +91,9 @@ class EverythingAdopter:
         """Take in one place; what doesn't fit on the first tier goes to the next."""
         done: list[AdoptedJson] = []
         for tier in self._targets(to):
-            wanted = self._wanted(known, tier.location if tier.location != "custom" else tier.base)
+            wanted, found = self._wanted(known, tier.location if tier.location != "custom" else tier.base)
             with contextlib.suppress(NotFound):  # there is nothing, or nothing left
-                done.append(self.adopter.adopt(wanted, running))
+                done.append(self.adopter.adopt(wanted, running, found))
             if not done or not done[-1].left or wanted.mode is AdoptMode.LEAVE:
                 break
         return done
@@ -118,22 +118,21 @@ class EverythingAdopter:
 
     # --- looking ---
 
-    def _wanted(self, known: KnownPlace, to: str) -> AdoptRequest:
-        """Return how a place is taken in: with links, or where it is if a cache can't become one."""
+    def _wanted(self, known: KnownPlace, to: str) -> tuple[AdoptRequest, Inventory]:
+        """Return how a place is taken in, with links, or where it is if a cache can't become one; and what is in it."""
         wanted = AdoptRequest(known.path, AdoptMode.LINK, to, merge=True, copy=True)
+        found = self.adopter.look(wanted)
         try:
-            self.adopter.plan(wanted)
-        except NotFound:
-            raise
+            self.adopter.plan(wanted, found)
         except ShelfError:
             if not self.adopter.is_foreign(known.path):
-                return replace(wanted, mode=AdoptMode.LEAVE, merge=False)
-        return wanted
+                return replace(wanted, mode=AdoptMode.LEAVE, merge=False), found
+        return wanted, found
 
     def _look(self, known: KnownPlace, to: str) -> PlaceFound | None:
         try:
-            wanted = self._wanted(known, to)
-            plan = self.adopter.sketch(wanted)
+            wanted, found = self._wanted(known, to)
+            plan = self.adopter.sketch(wanted, found)
         except NotFound:
             return None
         except ShelfError as err:
@@ -157,7 +156,7 @@ class EverythingAdopter:
 def _held(adopter: Adopter, known: KnownPlace) -> PlaceHeld:
     wanted = AdoptRequest(known.path, AdoptMode.LEAVE)
     try:
-        _, found = bounded(partial(adopter.look, wanted), Path(known.path), hang_s=_ANSWER_WITHIN_S)
+        found = bounded(partial(adopter.look, wanted), Path(known.path), hang_s=_ANSWER_WITHIN_S)
     except (ShelfError, OSError):
         return PlaceHeld(known.program, known.path, 0, 0)
     return PlaceHeld(known.program, known.path, len(found.models), sum(model.size_bytes for model in found.models))

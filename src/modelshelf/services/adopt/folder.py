@@ -6,17 +6,21 @@ import os
 from pathlib import Path
 
 from modelshelf.domain.adopt_inventory import Inventory
-from modelshelf.errors import BadInput, Denied
+from modelshelf.domain.eviction import listed
+from modelshelf.errors import BadInput, Denied, NotFound
 from modelshelf.store.adopt import inventory
 from modelshelf.store.layout import Base
 from modelshelf.store.probe import is_closed, is_folder, is_link
 from modelshelf.store.repos import scan
+from modelshelf.units import format_size
 
 ELSEWHERE = (
     *("~/.cache/huggingface", "~/.lmstudio/models", "~/.cache/lm-studio/models", "~/.ollama/models"),
     *("~/.cache/modelscope/hub/models", "~/.cache/torch/sentence_transformers", "~/.cache/torch/hub/checkpoints"),
 )
 """Where programs keep models by default."""
+
+LOOSE = "Loose GGUF files are taken from a folder named models, as local/NAME: shelf adopt FOLDER/models --move"
 
 
 def has_models(path: Path) -> bool:
@@ -69,3 +73,16 @@ def folder_of(text: str) -> Path:
             path=str(path),
         )
     return path
+
+
+def nothing_in(path: Path) -> NotFound:
+    """Return the error for a folder that no reader understands, with the weights that are in it."""
+    loose = inventory.loose_weights(path)
+    hint = "Give a base (the folder above hub), a cache_dir, or another tool's folder of models."
+    names = listed([f"{Path(one.path).relative_to(path)} ({format_size(one.size_bytes)})" for one in loose])
+    return NotFound(
+        f"Nothing in {path} can be adopted{f'; these files stay: {names}' if names else ''}.",
+        hint=LOOSE if any(one.path.lower().endswith(".gguf") for one in loose) else hint,
+        path=str(path),
+        others=[{"path": one.path, "size_bytes": one.size_bytes, "detail": one.why} for one in loose],
+    )

@@ -6,6 +6,7 @@ Second copies are merged.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -188,13 +189,13 @@ class ModelImporter:
         targets = []
         for found in models:
             names = RepoNames(base.repo(found.repo))
-            folder, blobs = names.repo.snapshot(found.commit), names.repo.blobs.resolve()
+            folder, blobs = str(names.repo.snapshot(found.commit)), names.repo.blobs.resolve()
             leads_to = {file.name: file.digest for file in names.snapshot(found.commit).files}
             for file in found.entries:
-                path = folder / file.path
-                if known.get(file.digest) != scan.stamp(path):
+                path = f"{folder}/{file.path}"
+                if file.digest not in known or known[file.digest] != scan.stamp(path):
                     is_linked = leads_to.get(file.path) == file.digest and file.digest in names.plain_blobs
-                    real = blobs / file.digest if is_linked else path.resolve()
+                    real = f"{blobs}/{file.digest}" if is_linked else os.path.realpath(path)
                     where = (file.size_bytes, file.path, "", found.commit_hash)
                     targets.append(verify.Target(str(base.path), found.repo, path, real, file.digest, *where))
         with VerifiedNotes(self.registry, self.clock, {str(base.path): tier_id}) as notes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from modelshelf.domain.job_files import MOST_LISTED, JobFile, JobFiles
 from modelshelf.domain.ports import Progress
@@ -80,33 +80,32 @@ class Counter:
     def __init__(self) -> None:
         self._mutex = threading.Lock()
         self._stop = threading.Event()
-        self._reading = Reading("", 0, 0)
+        self._phase = self._detail = ""
+        self._done_bytes = self._total_bytes = self._worked_bytes = 0
         self._files = _Files({})
 
     def phase(self, name: str, total_bytes: int = 0) -> None:
         """Begin a phase; one without bytes keeps the figures of the one before."""
         with self._mutex:
-            now = self._reading
-            done, total = (0, total_bytes) if total_bytes else (now.done_bytes, now.total_bytes)
-            self._files = _Files({}) if total_bytes else self._files
-            self._reading = replace(now, phase=name, detail="", done_bytes=done, total_bytes=total)
+            self._phase, self._detail = name, ""
+            if total_bytes:
+                self._done_bytes, self._total_bytes, self._files = 0, total_bytes, _Files({})
 
     def grow(self, total_bytes: int) -> None:
         """Add bytes to handle to the phase."""
         with self._mutex:
-            self._reading = replace(self._reading, total_bytes=self._reading.total_bytes + total_bytes)
+            self._total_bytes += total_bytes
 
     def advance(self, done_bytes: int) -> None:
         """Count bytes."""
         with self._mutex:
-            now = self._reading
-            done, worked = now.done_bytes + done_bytes, now.worked_bytes + done_bytes
-            self._reading = replace(now, done_bytes=done, worked_bytes=worked)
+            self._done_bytes += done_bytes
+            self._worked_bytes += done_bytes
 
     def skip(self, done_bytes: int) -> None:
         """Count bytes that were there already."""
         with self._mutex:
-            self._reading = replace(self._reading, done_bytes=self._reading.done_bytes + done_bytes)
+            self._done_bytes += done_bytes
 
     def files(self, sizes: Mapping[str, int]) -> None:
         """Tell these files apart."""
@@ -125,7 +124,7 @@ class Counter:
     def note(self, detail: str) -> None:
         """Say what the work waits for."""
         with self._mutex:
-            self._reading = replace(self._reading, detail=detail)
+            self._detail = detail
 
     def check(self) -> None:
         """Raise Cancelled once `stop` was called."""
@@ -139,4 +138,5 @@ class Counter:
     def read(self) -> Reading:
         """Return the progress now."""
         with self._mutex:
-            return replace(self._reading, files=self._files.read())
+            figures = self._done_bytes, self._total_bytes, self._worked_bytes
+            return Reading(self._phase, *figures, self._detail, self._files.read())

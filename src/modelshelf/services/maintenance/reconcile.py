@@ -12,7 +12,6 @@ import logging
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from modelshelf.domain.job_params import ReconcileParams, params_of
@@ -41,7 +40,7 @@ from modelshelf.store.tiers import marker, meter, sidecars
 
 _log = logging.getLogger(__name__)
 _WRITERS = 8
-"""How many sidecars are written at a time: a file system makes durable together what is asked for together."""
+"""How many sidecars are made durable at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +169,7 @@ class Reconciler:
         are_new = self.registry.placements.add(arrivals)
         added = [found.sidecar for found, is_new in zip(arrivals, are_new, strict=True) if is_new]
         with ThreadPoolExecutor(_WRITERS) as pool:
-            list(pool.map(partial(sidecars.write, base), added))
+            sidecars.write_all(base, added, pool.map)
         return {sidecar.model_name for sidecar in added}
 
     def _set_row(self, step: Step) -> bool:

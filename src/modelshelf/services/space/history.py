@@ -28,9 +28,9 @@ class HistoryKeeper:
     clock: Clock
 
     def after_change(self) -> None:
-        """Measure the tiers and note what they hold; what can't be noted is left to the next change."""
+        """Measure the tiers, and note and keep what they hold; what can't be noted is left to the next change."""
         try:
-            self.note(self.tiers.status(tier) for tier in self.tiers.all())
+            self.note(self.tiers.status(tier, keep=True) for tier in self.tiers.all())
         except (ShelfError, OSError) as err:
             _log.warning("usage_not_noted", extra={"why": str(err)})
 

@@ -185,19 +185,20 @@ class TierService:
         reason = marker.why_offline(base, self._known_id(tier))
         return reason or governor.why_not_ours(base, self.registry.id, self.registry.url)
 
-    def status(self, tier: Tier, *, rescan: bool = False) -> TierStatus:
+    def status(self, tier: Tier, *, rescan: bool = False, keep: bool = False) -> TierStatus:
         """Return a tier's usage now, measured.
 
         Args:
             tier: The tier.
-            rescan: Walk everything and keep the results; without it nothing is changed.
+            rescan: Walk everything and keep the results.
+            keep: Keep the results, for callers that change the tier anyway; without both nothing is changed.
         """
         base = Base(self.path(tier))
         offline = self.why_offline(tier)
         if offline:
             return TierStatus(tier, online=False, detail=offline, usage=NOTHING, reserved_bytes=0, free_bytes=0)
         coming = {repo_folder_name(repo_id) for repo_id in self.registry.unfinished_repos()}
-        usage = meter.measure(base, rescan=rescan, keep=rescan, unfinished=coming)
+        usage = meter.measure(base, rescan=rescan, keep=rescan or keep, unfinished=coming)
         tier_id = marker.read_id(base)
         reserved = sum(r.remaining_bytes for r in self._live() if r.tier_id == tier_id)
         held = usage.written_bytes + reserved

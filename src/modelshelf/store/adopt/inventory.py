@@ -234,7 +234,8 @@ class _Looking:
         refs = {name: commit_hash for name, commit_hash in scan.refs(repo).items() if not is_own_ref(name)}
         where = {commit_hash: name for name, commit_hash in sorted(refs.items(), reverse=True)}
         where |= {commit_hash: name for name, commit_hash in refs.items() if name == "main"}
-        fault, names = _fault(repo) or (unknown if _uses_store(repo) else ""), RepoNames(repo)
+        names = RepoNames(repo)
+        fault = _fault(repo) or (unknown if _uses_store(names) else "")
         lost = {} if fault else {found.commit_hash: found.files for found in lost_links.find(names)}
         commits = {CommitHash(e.name) for e in _entries(repo.snapshots) if COMMIT_HASH.fullmatch(e.name)} | lost.keys()
         for commit_hash in sorted(commits):
@@ -243,7 +244,7 @@ class _Looking:
             lost_here: dict[str, FileEntry] = {file.path: file for file in lost.get(commit_hash, ())}
             seen = _SnapshotLook(cache_dir, names, commit_hash, lost_here)
             trouble = fault or seen.trouble()
-            trouble = trouble or ("" if seen.files else _why_no_files(repo, repo_id))
+            trouble = trouble or ("" if seen.files else _why_no_files(names, repo_id))
             listed, files = names.listed(commit_hash), tuple(seen.files)
             found = FoundModel(
                 kind=kind,
@@ -253,12 +254,12 @@ class _Looking:
                 files=files,
                 listed=listed,
                 revision=where.get(commit_hash) or "",
-                trouble=trouble or judge.why_not_whole(repo.snapshot(commit_hash), files, listed, scan.arriving(repo)),
+                trouble=trouble or judge.why_not_whole(repo.snapshot(commit_hash), files, listed, names.arriving),
                 lost=lost.get(commit_hash, ()),
             )
             self.models.append(found)
         if not commits:
-            why = fault or _why_no_files(repo, repo_id) or "It has no snapshot."
+            why = fault or _why_no_files(names, repo_id) or "It has no snapshot."
             self._thing("link" if fault else "partial", str(repo.path), why)
 
     def _link(self, entry: os.DirEntry[str]) -> None:
@@ -345,14 +346,14 @@ def _fault(repo: Repo) -> str:
     for folder in (repo.blobs, repo.snapshots, repo.refs, repo.trees, repo.absences):
         if is_link(folder):
             return f"{folder} is a link to {folder.readlink()}: not followed."
-        if is_there(folder) and not scan.may_read(folder):
+        if not scan.may_read(folder) and is_there(folder):
             return f"This user can't read {folder}."
     return ""
 
 
-def _why_no_files(repo: Repo, repo_id: str) -> str:
+def _why_no_files(names: RepoNames, repo_id: str) -> str:
     """Return why a snapshot has no files though the repository has blobs, in a sentence; empty without blobs."""
-    count = len(scan.blob_sizes(repo))
+    count = len(names.blobs)
     if not count:
         return ""
     return (
@@ -361,8 +362,8 @@ def _why_no_files(repo: Repo, repo_id: str) -> str:
     )
 
 
-def _uses_store(repo: Repo) -> bool:
-    return any(entry.is_symlink() for entry in _entries(repo.blobs))
+def _uses_store(names: RepoNames) -> bool:
+    return any(entry.is_symlink() for entry in names.blob_entries.values())
 
 
 def _unreadable(entry: os.DirEntry[str]) -> bool:

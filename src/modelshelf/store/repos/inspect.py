@@ -208,7 +208,7 @@ class _RepoInspection:
             if commit is not None and (commit in there or not _is_missing(f"{self.repo.snapshots}/{commit}")):
                 continue
             model = followed.get(revision)
-            if model is None and scan.arriving(self.repo):
+            if model is None and self.walked.arriving:
                 continue  # a download writes the ref first
             model_name, ours = (model.model_name, model.commit_hash) if model else ("", "")
             fact = commit or f"{text[:40]!r}"
@@ -300,8 +300,8 @@ class _RepoInspection:
         self.targets[str(path)] = Target(
             base=str(self.base.path),
             repo_id=self.repo_id,
-            path=path,
-            real=real,
+            path=str(path),
+            real=str(real),
             digest=digest,
             size_bytes=self.sizes.get(digest),
             file=self._file_at(path, commit_hash) or self.files.get(digest, ""),

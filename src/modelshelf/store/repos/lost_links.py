@@ -95,8 +95,10 @@ def _of_commit(names: RepoNames, commit_hash: CommitHash, loose: Set[Digest]) ->
 def _broken(snapshot: Snapshot) -> Iterator[tuple[FilePath, Digest]]:
     """Yield the files of a snapshot that are no longer a link into `blobs`, with the digest that each one names."""
     for file in snapshot.files:
+        if file.digest is not None:  # it is such a link
+            continue
         digest = judge.link_text(file.path) if file.link is None else file_kinds.digest_in(file.link)
-        if digest and file.digest != digest:
+        if digest:
             with contextlib.suppress(BadInput):
                 yield FilePath(file.name), digest
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,8 @@ from modelshelf.store.layout import Repo
 from modelshelf.store.listing import Listing
 from modelshelf.store.probe import is_folder
 from modelshelf.store.repos import scan, trees
+
+_PART = re.compile(r"(.+?)\.(?:[0-9a-f]{8}\.)?(?:incomplete|downloadInProgress)")
 
 
 class SnapshotFile(NamedTuple):
@@ -88,6 +91,13 @@ class RepoNames:
         """The blobs that are regular files themselves, by name."""
         return {name: entry for name, entry in self.blob_entries.items() if entry.is_file(follow_symlinks=False)}
 
+    @property
+    def arriving(self) -> set[str]:
+        """The digests with a partial download, dead or in progress."""
+        with contextlib.suppress(OSError):
+            return {match[1] for name in self.blob_entries if "." in name and (match := _PART.fullmatch(name))}
+        return set()
+
     @cached_property
     def commits(self) -> list[CommitHash]:
         """The commits that have a snapshot folder."""
@@ -152,19 +162,23 @@ class RepoNames:
         except OSError as err:
             faults.append(f"{folder} cannot be read ({err.strerror}).")
             return
+        to_blobs = f"{'../' * (2 + prefix.count('/'))}blobs"
         for entry in found:
             name = f"{prefix}{entry.name}"
             if entry.is_dir(follow_symlinks=False):
                 self._walk(entry.path, f"{name}/", files, faults)
             else:
-                files.append(self._file(folder, name, entry))
+                files.append(self._file(folder, name, entry, to_blobs))
 
-    def _file(self, folder: str, name: str, entry: os.DirEntry[str]) -> SnapshotFile:
+    def _file(self, folder: str, name: str, entry: os.DirEntry[str], to_blobs: str) -> SnapshotFile:
         if not entry.is_symlink():
             return SnapshotFile(name, entry.path, None, None)
         text = ""
         with contextlib.suppress(OSError):
             text = os.readlink(entry.path)  # noqa: PTH115 - a Path for each link doubles the walk
+        above, _, digest = text.rpartition("/")
+        if above == to_blobs and is_digest(digest):  # as huggingface_hub and we write it
+            return SnapshotFile(name, entry.path, text, Digest(digest))
         return SnapshotFile(name, entry.path, text, self._blob_behind(folder, text))
 
     def _blob_behind(self, folder: str, text: str) -> Digest | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -28,7 +27,6 @@ from modelshelf.store.listing import Listing
 from modelshelf.store.probe import is_folder
 from modelshelf.store.small_files import read_small_text
 
-_PART = re.compile(r"(.+?)\.(?:[0-9a-f]{8}\.)?(?:incomplete|downloadInProgress)")
 _REF_BYTES = 4096
 
 
@@ -93,13 +91,6 @@ def leads_out(link: str, hub: str) -> bool:
     (True, False)
     """
     return not os.path.realpath(link).startswith(f"{hub}/")
-
-
-def arriving(repo: Repo) -> set[str]:
-    """Return the digests with a partial download, dead or in progress."""
-    with contextlib.suppress(OSError):
-        return {match[1] for name in os.listdir(repo.blobs) if (match := _PART.fullmatch(name))}  # noqa: PTH208
-    return set()
 
 
 def missing_files(repo: Repo, commit_hash: CommitHash, files: Iterable[FileEntry]) -> list[FileEntry]:
@@ -223,6 +214,12 @@ def refs(repo: Repo) -> dict[RefName, CommitHash]:
     return {revision: CommitHash(text) for revision, text in ref_texts(repo).items() if COMMIT_HASH.fullmatch(text)}
 
 
+def ref(repo: Repo, revision: RefName) -> CommitHash | None:
+    """Return the commit that a repository's ref names; None without such a ref."""
+    text = _ref_text(str(repo.ref(revision)))
+    return CommitHash(text) if COMMIT_HASH.fullmatch(text) else None
+
+
 def ref_texts(repo: Repo, listing: Listing | None = None) -> dict[RefName, str]:
     """Return the content of a repository's refs, a commit or not; empty for one that can't be read.
 
@@ -282,10 +279,10 @@ def may_read(path: Path) -> bool:
     return os.access(path, mode, effective_ids=effective)
 
 
-def stamp(path: Path) -> str:
+def stamp(path: Path | str) -> str:
     """Return a stamp that says whether a file was written since: its size and mtime; empty if it is gone."""
     try:
-        return stamp_of(path.stat())
+        return stamp_of(os.stat(path))  # noqa: PTH116 - a Path for each of a library's files
     except OSError:
         return ""
 

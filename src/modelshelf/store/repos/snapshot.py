@@ -7,6 +7,7 @@ written here is relative and stays inside its base.
 from __future__ import annotations
 
 import contextlib
+import os
 import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -89,9 +90,9 @@ def copy_extras(source: Repo, target: Repo, commit_hash: CommitHash) -> None:
 
 def set_refs(repo: Repo, refs: Mapping[RefName, CommitHash], *, overwrite: bool) -> None:
     """Write refs, revision to commit; existing ones are replaced only with `overwrite`."""
-    there = scan.refs(repo)
     for revision, commit_hash in refs.items():
-        if there.get(revision) != commit_hash and (overwrite or revision not in there):
+        there = scan.ref(repo, revision)
+        if there != commit_hash and (overwrite or there is None):
             fs.write_text(repo.root, repo.ref(revision), commit_hash)
 
 
@@ -115,8 +116,8 @@ def file_in(snapshot: Path, name: str, root: Path) -> Path | None:
 def real_file(path: Path, root: Path) -> Path | None:
     """Return the regular file that a name leads to, if it is below `root` (a real path); None otherwise."""
     try:
-        real = path.resolve(strict=True)
-        inside = root in real.parents
-        return real if inside and stat.S_ISREG(real.stat().st_mode) else None
-    except (OSError, RuntimeError):  # a loop of links is a RuntimeError before Python 3.13
+        real = os.path.realpath(path, strict=True)
+        is_inside = real.startswith(f"{root}/")
+        return Path(real) if is_inside and stat.S_ISREG(os.stat(real).st_mode) else None  # noqa: PTH116 - a string
+    except OSError:
         return None

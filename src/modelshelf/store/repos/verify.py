@@ -35,9 +35,9 @@ class Target:
 
     base: str
     repo_id: RepoId
-    path: Path
+    path: str
     """Its name: a blob, or without symbolic links a file of a snapshot."""
-    real: Path
+    real: str
     """The regular file with the bytes: the same, or a payload of the shared store."""
     digest: Digest
     size_bytes: int | None = None
@@ -51,7 +51,7 @@ class Target:
         return Finding(
             kind=kind,
             base=self.base,
-            path=str(self.path),
+            path=self.path,
             repo_id=self.repo_id,
             file=self.file,
             model_name=self.model_name,
@@ -90,13 +90,13 @@ def verify_blobs(
     findings: list[Finding] = []
     for target in targets:
         try:
-            found = target.real.stat()
+            found = os.stat(target.real)  # noqa: PTH116 - a Path for each of a library's files
         except OSError as err:
             findings.append(_unopened(target, err))
             continue
         group = groups.setdefault((found.st_dev, found.st_ino, target.digest), _Group(found.st_size, []))
         group.targets.append(target)
-    largest_first = sorted(groups.values(), key=lambda group: (-group.size_bytes, str(group.targets[0].real)))
+    largest_first = sorted(groups.values(), key=lambda group: (-group.size_bytes, group.targets[0].real))
     progress.phase("verifying", sum(group.size_bytes for group in largest_first))
     return findings + _Reading(largest_first, throttle, progress, on_checked).run(workers)
 
@@ -170,7 +170,8 @@ class _Reading:
             read = 0
         if self._error is not None:
             return
-        self._progress.advance(group.size_bytes - read)
+        if read != group.size_bytes:
+            self._progress.advance(group.size_bytes - read)
         if isinstance(verdict, str):
             self._on_checked(group.targets, verdict)
         elif verdict is not None:
@@ -215,7 +216,7 @@ def _unopened(target: Target, err: OSError) -> Finding:
 def _why_left(target: Target) -> str:
     """Return why only its owner can make a file readable for this user; empty if the base's owner can."""
     try:
-        found, base = target.real.stat(), Path(target.base).stat()
+        found, base = Path(target.real).stat(), Path(target.base).stat()
     except OSError:  # it is in a closed folder
         return ""
     if found.st_nlink > 1:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from modelshelf.domain.models import FileEntry, Mirrored, file_entries
@@ -21,10 +21,10 @@ from modelshelf.errors import BadInput
 from modelshelf.store import fs
 from modelshelf.store.layout import Base
 from modelshelf.store.probe import is_folder
-from modelshelf.store.repos import scan, snapshot
+from modelshelf.store.repos import scan
 from modelshelf.store.small_files import LIST_BYTES, read_small_json, read_small_text
 
-__all__ = ["Sidecar", "of_repo", "read_all", "read_files", "remove", "write"]
+__all__ = ["Sidecar", "of_repo", "read_all", "read_files", "remove", "write", "write_all"]
 
 _KEYS = (
     *("model_name", "hf_path", "revision", "commit_hash", "allow_patterns"),
@@ -41,8 +41,21 @@ def nothing(repo_id: RepoId, commit_hash: CommitHash) -> Sequence[FileEntry]:
 
 def write(base: Base, sidecar: Sidecar) -> None:
     """Write a model's sidecar durably, all or nothing; a ref of ours protects its snapshot, if that exists."""
-    _hold(base, sidecar)
-    path = base.sidecar(sidecar.model_name)
+    write_all(base, [sidecar])
+
+
+def write_all(base: Base, sidecars: Sequence[Sidecar], each: Callable[..., Iterable[object]] = map) -> None:
+    """Write the sidecars of several models as `write` does; see `fs.write_texts`.
+
+    **Crash:** the refs come first; each model has its ref, its sidecar, both or neither.
+    """
+    refs = {path: sidecar.commit_hash for sidecar in sidecars if (path := _missing_ref(base, sidecar)) is not None}
+    fs.write_texts(base.path, refs, each)
+    texts = {base.sidecar(sidecar.model_name): _text(sidecar) for sidecar in sidecars}
+    fs.write_texts(base.path, {path: text for path, text in texts.items() if not _says(path, text)}, each)
+
+
+def _text(sidecar: Sidecar) -> str:
     value = {
         "format": 1,
         "model_name": sidecar.model_name,
@@ -56,11 +69,13 @@ def write(base: Base, sidecar: Sidecar) -> None:
         "mirrored": sidecar.mirrored,
         "files": [[file.path, file.size_bytes, file.digest] for file in sidecar.files],
     }
-    text = json.dumps(value)
+    return json.dumps(value)
+
+
+def _says(path: Path, text: str) -> bool:
     with contextlib.suppress(OSError, BadInput):  # there is none yet, or something else
-        if read_small_text(path, LIST_BYTES) == text:
-            return
-    fs.write_text(base.path, path, text)
+        return read_small_text(path, LIST_BYTES) == text
+    return False
 
 
 def remove(base: Base, model_name: ModelName) -> Freed:
@@ -77,10 +92,12 @@ def remove(base: Base, model_name: ModelName) -> Freed:
     return freed + fs.remove_file(base.path, base.sidecar(model_name))
 
 
-def _hold(base: Base, sidecar: Sidecar) -> None:
-    repo = base.repo(sidecar.hf_path)
-    if sidecar.arriving_from is None and is_folder(repo.snapshot(sidecar.commit_hash)):
-        snapshot.set_refs(repo, {own_ref(sidecar.model_name): sidecar.commit_hash}, overwrite=True)
+def _missing_ref(base: Base, sidecar: Sidecar) -> Path | None:
+    """Return where the ref that protects a model's snapshot is to be written; None if nothing is to be."""
+    repo, revision = base.repo(sidecar.hf_path), own_ref(sidecar.model_name)
+    if sidecar.arriving_from is not None or not is_folder(repo.snapshot(sidecar.commit_hash)):
+        return None
+    return None if scan.ref(repo, revision) == sidecar.commit_hash else repo.ref(revision)
 
 
 def read_all(base: Base) -> list[Sidecar]:
