@@ -100,5 +100,6 @@ def of_copies(found: Sequence[Copies]) -> Iterator[Diagnosis]:
         else:
             cache = shlex.quote(f"{copies.other}/hub")
             command = f"hf cache rm model/{copies.repo_id} --cache-dir {cache}"
-        detail = f"{many(copies.blobs, 'blob')} of {copies.repo_id} are both in {copies.base} and in {copies.other}."
+        verb = "is" if copies.blobs == 1 else "are"
+        detail = f"{many(copies.blobs, 'blob')} of {copies.repo_id} {verb} both in {copies.base} and in {copies.other}."
         yield Diagnosis(_INFO, "copies", detail, command, copies.other, copies.size_bytes)

@@ -413,6 +413,22 @@ def test_a_second_copy_is_told_and_goes_by_the_command(home: Home, hub: FakeHub,
     assert tree(model) == FILES
 
 
+@pytest.mark.parametrize("why", ["the registry is lost", "a job works on it"])
+def test_of_two_copies_none_is_spare_until_it_is_settled(home: Home, hub: FakeHub, model: Path, why: str) -> None:
+    """Where the registry was lost, or a job is unfinished, nobody is told to delete what may be the model's copy."""
+    home.run("tiers").checked()
+    home.hf(home.secondary, "download", REPO).checked()
+    assert [one for one in ask(home) if one["topic"] == "copies"]
+    with home.open() as shelf:
+        if why == "a job works on it":
+            shelf.services.registry.enqueue("update", shelf.model("m").row)
+    if why == "the registry is lost":
+        for file in home.primary.glob("**/registry.db*"):
+            file.unlink()
+
+    assert not [one for one in ask(home) if one["topic"] == "copies"]
+
+
 def test_an_old_copy_that_waits_for_its_reader_is_no_second_copy(home: Home, model: Path) -> None:
     """An old copy that a job will delete isn't reported as a second copy."""
     home.run("lease", "m").checked()

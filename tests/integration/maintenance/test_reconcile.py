@@ -107,6 +107,13 @@ def test_a_repository_moved_by_hand_is_followed(hub: FakeHub, home: Home, whole:
     home.hf(home.secondary, "cache", "verify", REPO).checked()
 
 
+def test_a_base_that_is_not_there_is_refused(home: Home) -> None:
+    """A folder that doesn't exist is an error, and not a base on which nothing is to do."""
+    for words in ((), ("--dry-run",)):
+        refused = home.run("reconcile", "--base", str(home.custom / "nowhere"), *words)
+        assert (refused.code, "nowhere isn't a folder." in refused.err) == (2, True)
+
+
 def test_a_lost_registry_is_rebuilt_from_every_base(hub: FakeHub, home: Home) -> None:
     """A lost registry is rebuilt from primary, secondary and custom bases with names, pins, revisions and patterns."""
     hub.add_repo(REPO, FILES)

@@ -28,6 +28,7 @@ from modelshelf.domain.doctor_surroundings import (
     of_views,
 )
 from modelshelf.domain.job_params import GcParams
+from modelshelf.domain.jobs import UNFINISHED
 from modelshelf.domain.models import State
 from modelshelf.domain.names import Digest, RepoId
 from modelshelf.domain.reconcile import Action
@@ -159,11 +160,11 @@ class Doctor:
         )
 
     def _copies(self) -> Iterator[Diagnosis]:
-        """Compare the digests of each two bases, the faster one first, without copies that a job will delete."""
+        """Compare the digests of each two bases, the faster one first, without copies that a job is about."""
         online = self.bases.online()
         held = [(base, self._digests(base)) for base in online] if len(online) > 1 else []
         owners = {(model.base, model.row.hf_path): model.row.model_name for model in self.bases.look.models}
-        leaving, found = self._leaving(), []
+        leaving, unsettled, found = self._leaving(), self._unsettled(owners), []
         for i, (base, digests) in enumerate(held):
             for other, theirs in held[i + 1 :]:
                 if scan.is_same(base.path, other.path):
@@ -172,7 +173,7 @@ class Doctor:
                     same = [n for key, n in theirs.items() if key[0] == repo_id and key in digests]
                     where = sorted((base, other), key=lambda b: (str(b.path), repo_id) not in owners)
                     spare = str(where[1].path)
-                    if (spare, repo_id) in leaving:
+                    if (spare, repo_id) in leaving or repo_id in unsettled:
                         continue
                     names = (str(where[0].path), spare, len(same), sum(same), owners.get((spare, repo_id), ""))
                     found.append(Copies(repo_id, *names))
@@ -185,6 +186,23 @@ class Doctor:
         repos: dict[str, str] = {model.row.model_name: model.row.hf_path for model in self.bases.look.models}
         waiting = leaving(self.bases.shelf.services.registry, self.bases.shelf.services.tiers.settings)
         return {(base, repos.get(model_name, "")) for base, model_name in waiting}
+
+    def _unsettled(self, owners: Mapping[tuple[str, RepoId], str]) -> set[str]:
+        """Return the repositories of models that a job works on, or that were one: neither of two copies is spare then.
+
+        A sidecar whose model isn't registered there says so, as where the registry was lost.
+        """
+        lost: set[str] = {
+            sidecar.hf_path
+            for base in self.bases.online()
+            for sidecar in self.bases.look.base(base).sidecars
+            if (str(base.path), sidecar.hf_path) not in owners
+        }
+        if self.bases.shelf is None:
+            return lost
+        repos: dict[str, str] = {model.row.model_name: model.row.hf_path for model in self.bases.look.models}
+        working = self.bases.shelf.services.registry.jobs(state=UNFINISHED)
+        return lost | {repos[job.model_name] for job in working if job.model_name in repos}
 
     def _digests(self, base: Base) -> dict[tuple[RepoId, Digest], int]:
         """Return the blobs of models in a base with their sizes; without links, those of registered models."""

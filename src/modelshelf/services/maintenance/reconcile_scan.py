@@ -51,7 +51,11 @@ def further_bases(tiers: TierService, more: Sequence[str]) -> tuple[str, ...]:
         BadInput: One of them isn't a base.
     """
     configured = {tier.base for tier in tiers.configured()}
-    return tuple(path if path in configured else tiers.settings.resolve(CUSTOM, path).base for path in more)
+    others = {path: tiers.settings.resolve(CUSTOM, path).base for path in more if path not in configured}
+    for path, base in others.items():
+        if not Base(Path(base)).path.is_dir():
+            raise BadInput(f"{path} isn't a folder.", hint="Name a base, the folder in which hub is.", cache_path=path)
+    return tuple(others.get(path, path) for path in more)
 
 
 @dataclass(frozen=True, slots=True)
