@@ -30,6 +30,7 @@ _KNOBS = (
     "SHELF_HUGE_GB",
     "SHELF_MATRIX",
     "SHELF_SECONDS",
+    "SHELF_SERIES",
     "SHELF_SOAK",
     "SHELF_WHEELS",
 )

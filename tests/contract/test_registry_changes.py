@@ -187,14 +187,23 @@ def test_the_quiet_columns_exist() -> None:
         assert QUIET[table.name] <= {column.name for column in table.c}
 
 
-def test_a_change_of_a_model_is_seen_among_others(registry: Registry, row: ModelRow) -> None:
-    """Only a model's change counts after the newest one; after one that isn't kept everything may have changed."""
-    newest = registry.changes.newest()
-    assert not registry.changes.has_model_after(newest)
-    registry.leases.take(row.id, "/mnt/fast", kind="run", holder="me", owner="me", ttl_s=60)
-    assert not registry.changes.has_model_after(newest)
+def test_a_change_of_a_model_tells_its_repository(registry: Registry, database: sa.Engine, row: ModelRow) -> None:
+    """Models, and they alone, are recorded with their repositories, also where a row is deleted or gets another one."""
+    other = registry.add_model(Registration("other", "org/other", "primary"), "/mnt/fast")
+    stamps = {file.digest: "1:1" for file in registry.files("org/name", "c" * 40)}
 
-    registry.rename(row.id, "other")
+    def told(act: Callable[[], object]) -> set[str] | None:
+        newest = registry.changes.newest()
+        act()
+        found = registry.changes.repos_after(newest)
+        return None if found is None else set(found)
 
-    assert registry.changes.has_model_after(newest)
-    assert registry.changes.has_model_after(newest + 1000)
+    lease = {"kind": "run", "holder": "me", "owner": "me", "ttl_s": 60}
+    assert told(lambda: registry.leases.take(row.id, "/mnt/fast", **lease)) == set()
+    assert told(lambda: registry.rename(row.id, "new")) == {"org/name"}
+    assert told(lambda: registry.enqueue("verify", other)) == {"org/other"}
+    assert told(lambda: registry.verified.add_damage("t" * 32, stamps)) == {"org/name"}
+    moved = sa.update(models).where(models.c.id == other.id).values(hf_path="org/moved")
+    assert told(lambda: run(database, moved)) == {"org/other", "org/moved"}
+    assert told(lambda: registry.delete_model(row.id)) == {"org/name"}
+    assert registry.changes.repos_after(registry.changes.newest() + 1000) is None

@@ -107,7 +107,7 @@ def take_strays(shelf: Shelf) -> None:
     """Take in what is beside `hub`, as a server does once an hour."""
     for job in shelf.services.adopter.enqueue_strays():
         shelf.services.runner.finish(job)
-    shelf.services.views.keep_true()
+    shelf.services.views.keep_true(look=True)
 
 
 def change_view(shelf: Shelf, name: str, kind: str = "folder", root: str = "/none", *models: str) -> None:

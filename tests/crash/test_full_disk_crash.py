@@ -43,7 +43,7 @@ def test_a_move_on_a_disk_that_fills_at_any_step(hub: FakeHub, home: Home, shelf
     for at in steps():
         code = mortal.do(at, "move", "m", "secondary", full=True)
         assert code in ENDS, (at, code)
-        shelf.services.views.keep_true()  # what a view shows of the model waits for room
+        shelf.services.views.keep_true(look=True)  # what a view shows of the model waits for room
         assert violations(shelf) == []
         assert tree(shelf.path("m")) == FILES
         if shelf.model("m").base == str(home.primary):

@@ -75,7 +75,7 @@ def test_a_stray_survives_a_kill_at_every_step(
             for job in shelf.services.adopter.enqueue_strays():
                 shelf.services.runner.finish(job)
             shelf.services.runner.run_due(JobKind.ADOPT)
-            shelf.services.views.keep_true()
+            shelf.services.views.keep_true(look=True)
         assert (stray.is_symlink(), snapshots(home)) == (True, [FILES, FILES])
         assert [(model.row.model_name, str(model.state)) for model in shelf.models()] == [("name", "ready")]
         assert violations(shelf) == []

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from modelshelf.bootstrap.read_only import check_mounts, database_url, remember_library, url_to_look
+from modelshelf.domain.job_params import OldCopy, params_of
 from modelshelf.domain.jobs import JobKind
 from modelshelf.services.catalog.models import Library
 from modelshelf.settings import Settings, load_settings
@@ -133,9 +134,10 @@ def _then_others(parts: _Parts, run: Callable[[Running], None], running: Running
 
 
 def _then_note(parts: _Parts, run: Callable[[Running], None], running: Running) -> None:
-    """Carry out a job that deletes, then note what the tiers hold."""
+    """Carry out a job that deletes an old copy, then note what the tiers hold, unless only a sidecar went."""
     run(running)
-    parts.history.after_change()
+    if params_of(running.job, OldCopy).files:
+        parts.history.after_change()
 
 
 def _make_services(parts: _Parts, settings: Settings) -> Services:

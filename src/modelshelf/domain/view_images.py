@@ -71,11 +71,15 @@ def _by_words(words: Set[str]) -> str:
 
 
 def comfyui(model: ViewModel, root: str) -> Iterator[tuple[str, Entry]] | str:
-    """Lay out ComfyUI's folders, and the file that names them for `--extra-model-paths-config`."""
-    folders = "".join(f"  {part}: {part}\n" for part in PARTS)
-    paths = Text(f"modelshelf:\n  base_path: {json.dumps(root)}\n{folders}")
+    """Lay out ComfyUI's folders."""
     found = list(_by_part(model, {part: part for part in PARTS}))
-    return iter([("extra_model_paths.yaml", paths), *found]) if found else _NONE
+    return iter(found) if found else _NONE
+
+
+def comfyui_paths(root: str) -> dict[str, Entry]:
+    """Return the file that names ComfyUI's folders, for `--extra-model-paths-config`."""
+    folders = "".join(f"  {part}: {part}\n" for part in PARTS)
+    return {"extra_model_paths.yaml": Text(f"modelshelf:\n  base_path: {json.dumps(root)}\n{folders}")}
 
 
 def a1111(model: ViewModel, root: str) -> Iterator[tuple[str, Entry]] | str:

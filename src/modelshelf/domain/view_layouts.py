@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from modelshelf.domain import view_images, view_tools
 from modelshelf.domain.names import FilePath, ModelName, repo_folder_name
 from modelshelf.domain.view_ollama import ollama
-from modelshelf.domain.views import Entry, Holding, Link, Text, ViewFile, ViewKind, ViewModel
+from modelshelf.domain.views import BY_REPOSITORY, Entry, Holding, Link, Text, ViewFile, ViewKind, ViewModel
 from modelshelf.domain.weight_files import GGUF, MMPROJ, SAFETENSORS, format_of
 from modelshelf.errors import BadInput
 
@@ -42,7 +42,10 @@ def holding_of(kind: ViewKind, root: str, models: Sequence[ViewModel]) -> Holdin
     own = {path for model in here for path, _ in _hf(model, root)}
     own -= {path for path, entry in entries.items() if isinstance(entry, Link) and entry.target.startswith("/")}
     entries = {path: entry for path, entry in entries.items() if path not in own}
-    return Holding(entries, {path: owners[path] for path in entries}, refused, frozenset(own), kind is ViewKind.HF)
+    owners = {path: owners[path] for path in entries}
+    sections = {model.model_name: str(model.repo_id) for model in models} if kind in BY_REPOSITORY else {}
+    common = _COMMON[kind](root) if kind in _COMMON else {}
+    return Holding(entries, owners, sections, common, refused, frozenset(own), kind is ViewKind.HF)
 
 
 def _folder(model: ViewModel, root: str) -> Iterator[tuple[str, Entry]]:
@@ -92,17 +95,26 @@ def _hf(model: ViewModel, root: str) -> Iterator[tuple[str, Entry]]:
 
 
 def _cache_dir(model: ViewModel, root: str) -> Iterator[tuple[str, Entry]] | str:
-    """Lay out what `cache_dir=BASE` looks for: a link to each repository that the base's `hub` has, beside it.
-
-    The links of a shared store at `BASE/blobs` would lead from a repository in `hub` to `hub/blobs`; huggingface_hub
-    takes only a folder for one, so a file of that name keeps it away.
-    """
+    """Lay out what `cache_dir=BASE` looks for: a link to each repository that the base's `hub` has, beside it."""
     if root not in model.shown_in:
         return f"It is in {model.base}; code with this cache_dir finds what is in {root}/hub."
     name = repo_folder_name(model.repo_id)
-    entries: list[tuple[str, Entry]] = [("blobs", _NO_STORE), (name, Link(f"hub/{name}"))]
-    return iter(entries)
+    return iter([(name, Link(f"hub/{name}"))])
 
+
+def _no_store(root: str) -> dict[str, Entry]:
+    """Return a file that keeps a shared store of huggingface_hub away from beside `hub`, which takes only a folder.
+
+    The links of a store at `BASE/blobs` would lead from a repository in `hub` to `hub/blobs`.
+    """
+    return {"blobs": _NO_STORE}
+
+
+_COMMON: dict[ViewKind, Callable[[str], dict[str, Entry]]] = {
+    ViewKind.CACHE_DIR: _no_store,
+    ViewKind.COMFYUI: view_images.comfyui_paths,
+}
+"""What a view has beside what its models need, by its root."""
 
 _LAYOUTS: dict[ViewKind, Layout] = {
     ViewKind.JAN: view_tools.jan,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from modelshelf.domain.names import ModelName
 from modelshelf.domain.views import (
     NOTHING,
+    OWN,
     Entry,
     Holding,
     Link,
@@ -40,6 +41,8 @@ class ViewPlan:
     """Paths of what we made and nothing needs any more; what leads to others goes before them."""
     blocked: tuple[str, ...] = ()
     """Paths at which something of somebody else's is."""
+    emptied: tuple[str, ...] = ()
+    """Folders that we made and that may be empty then, the innermost first: those that are go."""
     during: View | None = None
     """The record while the plan is carried out, which names what is there before and after."""
     after: View | None = None
@@ -63,9 +66,15 @@ def status_of(view: View, holding: Holding, plan: ViewPlan) -> ViewStatus:
 
 
 def plan_view(
-    view: View, holding: Holding, seen: Mapping[str, str], folders: Collection[str], away: Collection[ModelName]
+    view: View,
+    holding: Holding,
+    seen: Mapping[str, str],
+    folders: Collection[str],
+    away: Collection[ModelName],
+    *,
+    has_others: bool = False,
 ) -> ViewPlan:
-    """Return what has to change in a view.
+    """Return what has to change in a view, or in some sections of it.
 
     Args:
         view: The view with its record.
@@ -73,32 +82,74 @@ def plan_view(
         seen: The mark of what is at each path of the record and of the holding; see `paths_of`.
         folders: The folders of the holding that don't exist yet.
         away: Models whose drive isn't mounted: what we made for them stays as it is.
+        has_others: Whether the view has something of models in sections that this value has not.
     """
-    ours = {path: made for path, made in view.made.items() if path not in holding.own}
-    kept = {path: made for path, made in ours.items() if made.model_name in away and path not in holding.entries}
-    make, blocked, after = list[Making](), list[str](), dict[str, Made](kept)
-    for path, entry in holding.entries.items():
-        there, is_ours = seen[path], view.is_ours(path, seen[path])
-        made = Made(holding.owners[path], (entry.mark,))
-        if there == entry.mark:
-            after |= {path: made} if is_ours else {}
-        elif there == NOTHING or is_ours:
-            make.append(Making(path, entry, there))
-            after[path] = made
-        elif not holding.is_shared:
-            blocked.append(path)
-    gone = [path for path in ours if path not in holding.entries and path not in kept]
-    drop = [path for path in reversed(gone) if view.is_ours(path, seen[path])]
-    needed = {
-        folder for path in {path.rpartition("/")[0]: path for path in after}.values() for folder in folders_of(path)
+    kept = {
+        path: made
+        for path, made in view.made.items()
+        if made.model_name in away and not (path in holding.own or path in holding.entries)
     }
-    made_folders = view.folders | {above for making in make for above in folders_of(making.path) if above in folders}
-    then = replace(view, made=after, folders=frozenset(made_folders & needed), is_pending=False)
-    if then == view and not (make or drop):
-        return ViewPlan(blocked=tuple(blocked))
-    both = {path: _both(view.made.get(path), after.get(path)) for path in [*view.made, *after]}
-    during = replace(view, made=both, folders=frozenset(made_folders), is_pending=True)
-    return ViewPlan(tuple(make), tuple(drop), tuple(blocked), during, then)
+    found = _Comparison(view, seen, {**kept})
+    found.compare({path: (entry, holding.made(path)) for path, entry in holding.entries.items()}, holding.is_shared)
+    if found.after or has_others:
+        common = {path: (entry, Made(None, (entry.mark,))) for path, entry in holding.common.items()}
+        found.compare(common, is_shared=False)
+    return found.plan({*holding.entries, *found.after}, holding.own, folders)
+
+
+@dataclass(slots=True)
+class _Comparison:
+    """What should be in a view beside what is there."""
+
+    view: View
+    seen: Mapping[str, str]
+    after: dict[str, Made]
+    make: list[Making] = field(default_factory=list)
+    blocked: list[str] = field(default_factory=list)
+
+    def compare(self, wanted: Mapping[str, tuple[Entry, Made]], is_shared: bool) -> None:
+        """Compare what should be at some paths with what is there."""
+        for path, (entry, made) in wanted.items():
+            there, is_ours = self.seen[path], self.view.is_ours(path, self.seen[path])
+            if there == entry.mark:
+                self.after |= {path: made} if is_ours else {}
+            elif there == NOTHING or is_ours:
+                self.make.append(Making(path, entry, there))
+                self.after[path] = made
+            elif not is_shared:
+                self.blocked.append(path)
+
+    def plan(self, wanted: Collection[str], given_up: Collection[str], folders: Collection[str]) -> ViewPlan:
+        """Return the plan.
+
+        Args:
+            wanted: The paths at which something should be.
+            given_up: Paths at which ours becomes somebody else's.
+            folders: The folders that don't exist yet.
+        """
+        view, after = self.view, self.after
+        gone = [path for path in view.made if path not in wanted and path not in given_up]
+        drop = tuple(path for path in reversed(gone) if view.is_ours(path, self.seen[path]))
+        needed = _above(after)
+        made_folders = view.folders | {folder for folder in _above(one.path for one in self.make) if folder in folders}
+        theirs = _above(path for path in view.made if path in given_up) - needed
+        lost = (path for path in view.made if path not in after and path not in given_up)
+        emptied = (_above(lost) & made_folders) - needed - theirs
+        left = frozenset(made_folders - emptied - theirs)
+        then = replace(view, made=after, folders=left, pending=frozenset())
+        if then == view and not (self.make or drop):
+            return ViewPlan(blocked=tuple(self.blocked))
+        both = {path: _both(view.made.get(path), after.get(path)) for path in [*view.made, *after]}
+        pending = view.pending | {both[path].section for path in (*(one.path for one in self.make), *drop)}
+        during = replace(view, made=both, folders=frozenset(made_folders), pending=pending)
+        make = sorted(self.make, key=lambda one: after[one.path].model_name is not None)  # first what all need
+        return ViewPlan(tuple(make), drop, tuple(self.blocked), tuple(sorted(emptied, reverse=True)), during, then)
+
+
+def _above(paths: Iterable[str]) -> set[str]:
+    """Return the folders above some paths."""
+    one_of_each = {path.rpartition("/")[0]: path for path in paths}
+    return {folder for path in one_of_each.values() for folder in folders_of(path)}
 
 
 def _both(before: Made | None, after: Made | None) -> Made:
@@ -117,10 +168,11 @@ def take_over(view: View, holding: Holding, below: str) -> tuple[View, dict[str,
         below: The beginning of their paths.
     """
     entries = {path: entry for path, entry in holding.entries.items() if path.startswith(below)}
-    taken = {path: Made(holding.owners[path], (entry.mark,)) for path, entry in entries.items()}
+    taken = {path: holding.made(path) for path in entries}
     made = {path: _both(view.made.get(path), taken.get(path)) for path in [*view.made, *taken]}
     folders = {folder for path in entries for folder in folders_of(path) if folder.startswith(below.rstrip("/"))}
-    return replace(view, made=made, folders=view.folders | folders, is_pending=True), entries
+    pending = view.pending | {one.section for one in taken.values()}
+    return replace(view, made=made, folders=view.folders | folders, pending=pending), entries
 
 
 def claim(view: View, places: Mapping[str, SourceFile], models: Sequence[ViewModel]) -> tuple[View, dict[str, Link]]:
@@ -134,11 +186,11 @@ def claim(view: View, places: Mapping[str, SourceFile], models: Sequence[ViewMod
     holding = in_place(places, models)
     kept = {path: places[path] for path in holding.entries}
     names = {*(view.models or ()), *holding.owners.values()}
-    taken = {path: Made(holding.owners[path], (entry.mark,)) for path, entry in holding.entries.items()}
+    taken = {path: holding.made(path) for path in holding.entries}
     made = {path: _both(view.made.get(path), taken.get(path)) for path in [*view.made, *taken]}
     links = {path: entry for path, entry in holding.entries.items() if isinstance(entry, Link)}
     models_now = tuple(sorted(names))
-    return replace(view, models=models_now, places={**view.places, **kept}, made=made, is_pending=True), links
+    return replace(view, models=models_now, places={**view.places, **kept}, made=made, pending=frozenset({OWN})), links
 
 
 def in_place(places: Mapping[str, SourceFile], models: Sequence[ViewModel]) -> Holding:
@@ -151,7 +203,7 @@ def in_place(places: Mapping[str, SourceFile], models: Sequence[ViewModel]) -> H
 
 def paths_of(view: View, holding: Holding) -> list[str]:
     """Return the paths below a view's root at which something was made or should be."""
-    return list(dict.fromkeys([*view.made, *holding.entries]))
+    return list(dict.fromkeys([*view.made, *holding.common, *holding.entries]))
 
 
 def folders_of(path: str) -> Iterator[str]:

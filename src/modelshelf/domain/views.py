@@ -18,6 +18,8 @@ from modelshelf.errors import BadInput
 
 NOTHING, OTHER = "", "other"
 """Marks of a name where nothing is, and of a folder or whatever else we never make."""
+OWN = ""
+"""The section of a view's record that is no repository's."""
 
 
 class ViewKind(enum.StrEnum):
@@ -43,6 +45,11 @@ class ViewKind(enum.StrEnum):
 
 DEFAULT_KINDS = (ViewKind.HF, ViewKind.CACHE_DIR)
 """Kinds that stand in a base itself, so that they can be kept without anybody naming a folder."""
+BY_REPOSITORY = frozenset(ViewKind) - {
+    *(ViewKind.OLLAMA, ViewKind.JAN, ViewKind.LLAMA_SERVER, ViewKind.LLAMA_SWAP, ViewKind.TEXTGEN, ViewKind.GPT4ALL),
+    ViewKind.ADOPTED,
+}
+"""Kinds in which only models of one repository want one path, so that a change of these concerns no other model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +161,10 @@ class Holding:
     """By path below the root; one that others lead to comes before them."""
     owners: Mapping[str, ModelName] = field(default_factory=dict)
     """The model of each."""
+    sections: Mapping[ModelName, str] = field(default_factory=dict)
+    """The section of the record that has a model's; where none is named, the view's own."""
+    common: Mapping[str, Entry] = field(default_factory=dict)
+    """What it holds beside, while it holds anything of a model, by path."""
     refused: Mapping[ModelName, str] = field(default_factory=dict)
     """Models that the program can't read, and why, in a sentence."""
     own: frozenset[str] = frozenset()
@@ -161,14 +172,21 @@ class Holding:
     is_shared: bool = False
     """Whether programs write there as well: what they put at a name serves as ours does."""
 
+    def made(self, path: str) -> Made:
+        """Return what the record says of a path of a model once its entry is there."""
+        return Made(self.owners[path], (self.entries[path].mark,), self.sections.get(self.owners[path], OWN))
+
 
 @dataclass(frozen=True, slots=True)
 class Made:
     """What we made at one name."""
 
-    model_name: ModelName
+    model_name: ModelName | None
+    """None for what no model has to itself."""
     marks: tuple[str, ...]
     """One; while a change is under way also the one before it."""
+    section: str = OWN
+    """The section of the record that names it: a repository, or the view's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,12 +213,14 @@ class View:
     """The folders below the root that we made."""
     secondary: str = ""
     """The secondary base by the same process; empty without one."""
-    is_pending: bool = False
-    """Whether a change is under way, or was when its process died."""
+    pending: frozenset[str] = frozenset()
+    """The sections of the record in which a change is under way, or was when its process died."""
     places: Mapping[str, SourceFile] = field(default_factory=dict)
     """In one of kind `adopted`, by path below the root: what is to be read there in place of the program's own file."""
     by_settings: bool = False
     """Whether it is there because the settings name its kind, and not because a person asked."""
+    sections: frozenset[RepoId] | None = None
+    """The repositories whose sections of the record this value has, beside the view's own; None: all there are."""
 
     def takes(self, model_name: ModelName) -> bool:
         """Return whether a model was chosen for it."""

@@ -18,12 +18,8 @@ _FROM = (
 )
 """Built once, because a server asks twice a second, and building a statement takes longer than running it."""
 
-_HAS_MODEL = sa.select(
-    sa.or_(
-        ~sa.exists().where(changes.c.id == sa.bindparam("change_id")),
-        sa.exists().where(changes.c.id > sa.bindparam("change_id"), changes.c.kind == "model"),
-    )
-)
+_REPOS = sa.select(changes.c.hf_path).distinct().where(changes.c.id > sa.bindparam("change_id"))
+_IS_KEPT = sa.select(sa.exists().where(changes.c.id == sa.bindparam("change_id")))
 
 
 class Changes:
@@ -37,10 +33,17 @@ class Changes:
         with self._engine.connect() as connection:
             return int(connection.execute(sa.select(sa.func.max(changes.c.id))).scalar_one())
 
-    def has_model_after(self, change_id: int) -> bool:
-        """Return whether a model changed after a change; also if that one is no longer kept, or never existed."""
+    def repos_after(self, change_id: int) -> frozenset[str] | None:
+        """Return the repositories of the models that changed after a change, by its id.
+
+        None if that one is no longer kept, or never existed.
+        """
         with self._engine.connect() as connection:
-            return bool(connection.execute(_HAS_MODEL, {"change_id": change_id}).scalar_one())
+            found = connection.execute(_REPOS, {"change_id": change_id}).scalars().all()
+            is_kept = connection.execute(
+                _IS_KEPT, {"change_id": change_id}
+            ).scalar_one()  # last: what is after it is too
+        return frozenset(repo_id for repo_id in found if repo_id is not None) if is_kept else None
 
     def note(self, kind: str, key: str) -> None:
         """Record a change of what no other table holds.

@@ -20,19 +20,21 @@ _INDEXES = (
 )
 """Those of adapters; as values of SQLAlchemy their conditions would load PostgreSQL's dialect in every process."""
 _NOTE = "INSERT INTO changes (kind, key, at) "
-_MODEL = _NOTE + "SELECT 'model', model_name, {now} FROM models WHERE id = NEW.model_id"
+_NOTE_MODEL = "INSERT INTO changes (kind, key, hf_path, at) "
+_MODEL = _NOTE_MODEL + "SELECT 'model', model_name, hf_path, {now} FROM models WHERE id = NEW.model_id"
 _DAMAGE = (
-    _NOTE + "SELECT 'model', m.model_name, {now} FROM models m JOIN files f"
+    _NOTE_MODEL + "SELECT 'model', m.model_name, m.hf_path, {now} FROM models m JOIN files f"
     " ON f.hf_path = m.hf_path AND f.commit_hash = m.commit_hash WHERE f.digest = "
 )
 _JOB = "OLD.state <> NEW.state OR OLD.detail <> NEW.detail OR OLD.due_at <> NEW.due_at OR OLD.priority <> NEW.priority"
 _TRIGGERS = (
-    ("INSERT ON models", "", [_NOTE + "VALUES ('model', NEW.model_name, {now})"]),
+    ("INSERT ON models", "", [_NOTE_MODEL + "VALUES ('model', NEW.model_name, NEW.hf_path, {now})"]),
     ("UPDATE ON models", "", [
-        _NOTE + "SELECT 'model', OLD.model_name, {now} WHERE OLD.model_name <> NEW.model_name",
-        _NOTE + "VALUES ('model', NEW.model_name, {now})",
+        _NOTE_MODEL + "SELECT 'model', OLD.model_name, OLD.hf_path, {now}"
+        " WHERE OLD.model_name <> NEW.model_name OR OLD.hf_path <> NEW.hf_path",
+        _NOTE_MODEL + "VALUES ('model', NEW.model_name, NEW.hf_path, {now})",
     ]),
-    ("DELETE ON models", "", [_NOTE + "VALUES ('model', OLD.model_name, {now})"]),
+    ("DELETE ON models", "", [_NOTE_MODEL + "VALUES ('model', OLD.model_name, OLD.hf_path, {now})"]),
     ("INSERT ON jobs", "", [_NOTE + "VALUES ('job', CAST(NEW.id AS TEXT), {now})", _MODEL]),
     ("UPDATE ON jobs", _JOB, [_NOTE + "VALUES ('job', CAST(NEW.id AS TEXT), {now})", _MODEL]),
     ("DELETE ON jobs", "", [_NOTE + "VALUES ('job', CAST(OLD.id AS TEXT), {now})"]),

@@ -178,7 +178,7 @@ def _lifespan(
         """Look after what other programs did; the services are made when they are asked for, not when it starts."""
         shelf.services.reconciler.note_other_uses()
         shelf.services.adopter.enqueue_strays()
-        shelf.services.views.keep_true()
+        shelf.services.views.keep_true(look=True)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -207,6 +207,10 @@ class Base:
         root = "" if root == str(self.path) else root
         return self.views / f"{kind}-{sha256(root.encode()).hexdigest()[:16]}.json"
 
+    def view_sections(self, kind: str, root: str) -> Path:
+        """The folder of what was made in a view, in several files."""
+        return self.view(kind, root).with_suffix("")
+
     @property
     def views_mark(self) -> Path:
         """What views were made true for."""

@@ -51,7 +51,7 @@ def take(shelf: Shelf) -> None:
     """Do what a server does once an hour."""
     for job in shelf.services.adopter.enqueue_strays():
         shelf.services.runner.finish(job)
-    shelf.services.views.keep_true()
+    shelf.services.views.keep_true(look=True)
 
 
 def check(home: Home, shelf: Shelf, base: Path, name: str = "name") -> None:

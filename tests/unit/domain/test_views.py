@@ -15,6 +15,7 @@ from modelshelf.domain.names import BasePath, Digest, FilePath, ModelName, RepoI
 from modelshelf.domain.view_images import PARTS, part_of
 from modelshelf.domain.view_layouts import holding_of
 from modelshelf.domain.view_plans import Making, ViewPlan, claim, in_place, paths_of, plan_view, status_of, take_over
+from modelshelf.domain.view_sections import joined, sections_of
 from modelshelf.domain.views import (
     NOTHING,
     OTHER,
@@ -85,7 +86,7 @@ def made(*paths: str, entry: Entry = OLD, folders: tuple[str, ...] = ("d",)) -> 
                 "hub/models--org--name/trees/c.json",
             ],
         ),
-        (ViewKind.CACHE_DIR, model("a", base="/mnt/b", shown_in=frozenset({"/mnt/a"})), ["blobs", "models--org--name"]),
+        (ViewKind.CACHE_DIR, model("a", base="/mnt/b", shown_in=frozenset({"/mnt/a"})), ["models--org--name"]),
         (ViewKind.JAN, model("a.gguf"), ["m/model.yml"]),
         (ViewKind.LLAMA_SWAP, model("a.gguf"), ["m.yaml"]),
         (ViewKind.LLAMA_SERVER, model("x/a.gguf", "README.md"), ["a.gguf"]),
@@ -96,7 +97,7 @@ def made(*paths: str, entry: Entry = OLD, folders: tuple[str, ...] = ("d",)) -> 
         (
             ViewKind.COMFYUI,
             model("x/a.sft", "b.bin", parts={"x/a.sft": "vae"}),
-            ["extra_model_paths.yaml", "vae/org/name/a.sft"],
+            ["vae/org/name/a.sft"],
         ),
         (ViewKind.A1111, model("a.ckpt", parts={"a.ckpt": "loras"}), ["models/Lora/org/name/a.ckpt"]),
         (
@@ -170,7 +171,8 @@ def test_small_files_are_what_their_programs_parse() -> None:
     given = model("a.gguf", "mmproj.gguf", "v.sft", name="m:1", parts={"v.sft": "vae"})
 
     def said(kind: ViewKind, path: str) -> object:
-        entry = holding_of(kind, "/x y", [given]).entries[path]
+        holding = holding_of(kind, "/x y", [given])
+        entry = {**holding.common, **holding.entries}[path]
         assert isinstance(entry, Text)
         return yaml.safe_load(entry.content)
 
@@ -286,12 +288,56 @@ def test_the_plan_is_the_difference(
 
     assert ([making.path for making in plan.make], list(plan.drop), list(plan.blocked)) == (make, drop, blocked)
     then = plan.after or view
-    assert (list(then.made), then.is_pending) == (after, False)
+    assert (list(then.made), then.pending) == (after, frozenset())
     assert then.folders == ({"d"} if after else set())
     if plan.during:
-        assert plan.during.is_pending
+        assert plan.during.pending == ({""} if plan.make or plan.drop else frozenset())
         assert all(plan.during.is_ours(path, view.made[path].marks[0]) for path in view.made)
         assert all(plan.during.is_ours(making.path, making.entry.mark) for making in plan.make)
+
+
+def test_what_more_than_one_repository_needs_is_in_the_view_s_own_section() -> None:
+    """What was made for a repository is in its section, with folders that are its alone; the rest is the view's own."""
+    one, other = Made(M, ("-> /1",), "org/name"), Made(N, ("-> /2",), "org/n")
+    of_both = {"org/name/d/f": one, "org/name/d/g": one, "org/n/f": other, "paths.yaml": Made(None, ("sha256:0",))}
+    folders = frozenset({"org", "org/name", "org/name/d", "org/n", "left"})
+    view = replace(EMPTY, made=of_both, folders=folders, pending=frozenset({"org/n"}))
+
+    sections = sections_of(view)
+
+    assert {
+        name: (sorted(section.made), section.folders, section.is_pending) for name, section in sections.items()
+    } == {
+        "": (["paths.yaml"], {"org", "left"}, False),
+        "org/name": (["org/name/d/f", "org/name/d/g"], {"org/name", "org/name/d"}, False),
+        "org/n": (["org/n/f"], {"org/n"}, True),
+    }
+    assert joined(EMPTY, sections, None) == view
+    assert joined(EMPTY, {}, [RepoId("org/n")]).sections == {"org/n"}
+
+
+@pytest.mark.parametrize("has_others", [False, True])
+def test_what_all_models_need_stays_while_there_is_one(*, has_others: bool) -> None:
+    """What is no model's own comes before the first entry of a model and goes with the last, in whichever section."""
+    common = Holding({"d/f": OLD}, {"d/f": M}, common={"all": NEW})
+    plan = plan_view(EMPTY, common, {"d/f": NOTHING, "all": NOTHING}, (), ())
+    assert [making.path for making in plan.make] == ["all", "d/f"]
+
+    assert plan.after is not None
+    seen = {"d/f": OLD.mark, "all": NEW.mark}
+    gone = plan_view(plan.after, Holding(common={"all": NEW}), seen, (), (), has_others=has_others)
+
+    assert set(gone.drop) == ({"d/f"} if has_others else {"d/f", "all"})
+
+
+def test_a_folder_that_others_may_need_is_tried_once_ours_is_gone() -> None:
+    """Folders above what goes are named to be deleted if they are empty, and what was given up keeps its own."""
+    view = made("d/e/f", "x/f", folders=("d", "d/e", "x", "left"))
+    plan = plan_view(view, Holding(own=frozenset({"x/f"})), {"d/e/f": OLD.mark, "x/f": OLD.mark}, (), ())
+
+    assert plan.emptied == ("d/e", "d")
+    assert plan.after is not None
+    assert plan.after.folders == {"left"}
 
 
 def test_a_true_view_needs_nothing() -> None:
@@ -300,7 +346,7 @@ def test_a_true_view_needs_nothing() -> None:
     seen = {"d/f": OLD.mark}
 
     assert plan_view(view, held("d/f"), seen, (), ()) == ViewPlan()
-    assert not plan_view(replace(view, is_pending=True), held("d/f"), seen, (), ()).is_true
+    assert not plan_view(replace(view, pending=frozenset({""})), held("d/f"), seen, (), ()).is_true
 
 
 def test_what_is_away_stays() -> None:
@@ -409,7 +455,7 @@ def test_a_view_takes_over_the_paths_of_a_repository() -> None:
 
     assert entries == {f"{REPO}/refs/main": Text("c")}
     assert view.made[f"{REPO}/refs/main"].marks == (OLD.mark, Text("c").mark)
-    assert (view.is_pending, view.made["d/a"].marks) == (True, (OLD.mark,))
+    assert (view.pending, view.made["d/a"].marks) == ({""}, (OLD.mark,))
     assert view.folders == {"d", REPO, f"{REPO}/refs"}
 
 
@@ -449,7 +495,7 @@ def test_a_claim_names_links_before_they_are_made() -> None:
     assert (claimed.models, claimed.places) == ((M, N), {"old": old, "x/a.gguf": source})
     assert claimed.is_ours("x/a.gguf", "-> /mnt/a/a.gguf")
     assert claimed.is_ours("old", OLD.mark)
-    assert claimed.is_pending
+    assert claimed.pending == {""}
     waiting = plan_view(
         claimed, in_place(claimed.places, [model("a.gguf")]), {"old": OLD.mark, "x/a.gguf": OTHER}, (), ()
     )

@@ -72,7 +72,7 @@ def _take_strays(shelf: Shelf) -> Iterator[str]:
         done = result_of(shelf.services.runner.finish(job))
         names = list_of(done["registered"], ModelName)
         yield from (f"{name}: taken into hub and registered." for name in names)
-    shelf.services.views.keep_true()
+    shelf.services.views.keep_true(look=True)
     true = _views(shelf, ViewState.TRUE)
     yield from (f"The view {kind} in {root} is true again." for kind, root in stale if (kind, root) in true)
 

@@ -70,7 +70,8 @@ class Remover:
 
     def folders_with(self, model_name: str) -> list[str]:
         """Return the folders of other programs that don't have a model any more once it is removed, by path."""
-        return self.old_copies.views.folders_with(self._row(model_name).model_name)
+        row = self._row(model_name)
+        return self.old_copies.views.folders_with(row.model_name, row.hf_path)
 
     def why_kept(self, model_name: str, plan: RemovalPlan) -> str:
         """Return why some of a model's bytes stay if its files go, in sentences; empty if all go."""

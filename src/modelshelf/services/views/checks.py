@@ -16,7 +16,7 @@ from modelshelf.services.views.placed import Placed
 from modelshelf.store.layout import Base
 from modelshelf.store.probe import is_real_folder
 from modelshelf.store.tiers import capabilities
-from modelshelf.store.views import folder
+from modelshelf.store.views import folder, records
 
 
 def check_place(library: Library, kept: Kept, kind: ViewKind, root: ViewRoot) -> None:
@@ -47,10 +47,11 @@ def check_place(library: Library, kept: Kept, kind: ViewKind, root: ViewRoot) ->
             raise BadInput(f"{root} is inside the base {base}.", hint="Use the folder that the program reads.")
 
 
-def plan_of(view: View, holding: Holding, placed: Placed) -> ViewPlan:
-    """Return what has to change in a view for it to hold this."""
+def plan_of(base: Base, view: View, holding: Holding, placed: Placed) -> ViewPlan:
+    """Return what has to change in a view for it to hold this; the base has its record."""
     seen, missing = folder.look(Path(view.root), paths_of(view, holding))
-    return plan_view(view, holding, seen, missing, placed.away)
+    has_others = bool(holding.common) and records.has_others(base, view)
+    return plan_view(view, holding, seen, missing, placed.away, has_others=has_others)
 
 
 def check_readable(holding: Holding, names: Sequence[ModelName]) -> None:

@@ -41,7 +41,7 @@ class ViewKeeper:
             Unavailable: Another process has been changing views for too long; the deletion waits.
         """
         if self.kept.has_any() and not self.kept.is_settled():
-            self.views().keep_true()
+            self.views().keep_true(look=False)
 
     def after_change(self, *, look: bool = False) -> None:
         """Make views true after models changed; what fails is left to the next change.
@@ -51,22 +51,22 @@ class ViewKeeper:
         """
         try:
             if look and self.kept.has_any():
-                self.views().keep_true()
+                self.views().keep_true(look=True)
             else:
                 self.before_deletion()
         except Unavailable as err:
             _log.warning("views_left", extra={"why": err.detail})
 
-    def folders_with(self, model_name: ModelName) -> list[str]:
+    def folders_with(self, model_name: ModelName, repo_id: RepoId) -> list[str]:
         """Return the folders of other programs that have a model by a view, by path; none where records can't be read.
 
         Those that stand in a base itself aren't among them.
         """
         try:
-            views = [view for base in self.kept.bases() for view in records.read_all(base)]
+            views = [(base, view) for base in self.kept.bases() for view in records.read_all(base)]
+            others = [records.filled(base, view, {repo_id}) for base, view in views if view.kind not in DEFAULT_KINDS]
         except (ShelfError, OSError):
             return []
-        others = (view for view in views if view.kind not in DEFAULT_KINDS)
         return sorted({view.root for view in others if any(m.model_name == model_name for m in view.made.values())})
 
     def stands_in(self, base: Base) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from modelshelf.domain.outside import object_of, size_of, text_of
+from modelshelf.domain.outside import object_of, sequence_of, size_of, text_of
 from modelshelf.domain.tiers import PRIMARY, Tiers
 from modelshelf.domain.views import Unasked, ViewKind
 from modelshelf.errors import BadInput, ShelfError
@@ -20,6 +21,28 @@ from modelshelf.store.tiers import capabilities, governor, marker
 from modelshelf.store.views import records
 
 _MOST_CHARS = 65_536
+NEVER = 0
+"""Before every change: their ids begin with the second in which the registry was made."""
+NO_RECORD = ""
+"""The digest of a view that has no record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What views were made true for."""
+
+    change: int = NEVER
+    """The last change of the registry by which it was decided which views there are."""
+    views: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    """By the path of a view's record: its digest then, and the last change of the registry that the view follows.
+
+    A view that the settings want and that holds nothing yet has no record, so NO_RECORD as digest.
+    """
+
+    def change_of(self, path: str, digest: str) -> int:
+        """Return the last change that a view with this record follows; NEVER if that isn't known."""
+        noted, change = self.views.get(path, (NO_RECORD, NEVER))
+        return change if noted == digest else NEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,30 +97,56 @@ class Kept:
 
     # --- whether something changed ---
 
+    def marks(self) -> Marks:
+        """Return what views were made true for; nothing where they depend on something else by now."""
+        try:
+            said = object_of(read_small_json(self.primary.views_mark), "around", "change", "views")
+            around, change = text_of(said["around"], _MOST_CHARS), size_of(said["change"])
+            views = {path: _mark(value) for path, value in object_of(said["views"]).items()}
+        except (OSError, BadInput):
+            return Marks()
+        return Marks(change, views) if around == self._around() else Marks()
+
     def is_settled(self) -> bool:
         """Return whether views were made true after the last change of a model, of the settings and of a record."""
-        try:
-            said = object_of(read_small_json(self.primary.views_mark), "around", "change")
-            around, change = text_of(said["around"], _MOST_CHARS), size_of(said["change"])
-        except (OSError, BadInput):
-            return False
-        return around == self._around() and not self.registry.changes.has_model_after(change)
+        marks, written = self.marks(), self.written()
+        known = [marks.change_of(path, written.get(path, NO_RECORD)) for path in written.keys() | marks.views.keys()]
+        return min(known, default=0) >= marks.change and self.changed_after(marks.change) == frozenset()
 
-    def note(self, newest: int) -> None:
-        """Record that views are true for all changes of models up to this one."""
-        text = json.dumps({"around": self._around(), "change": newest})
+    def changed_after(self, change: int) -> frozenset[str] | None:
+        """Return the repositories whose models changed after a change; None if that can't be known."""
+        return self.registry.changes.repos_after(change)
+
+    def note(self, marks: Marks) -> None:
+        """Record what views were made true for."""
+        text = json.dumps({"around": self._around(), "change": marks.change, "views": marks.views})
         try:
             fs.write_text(self.primary.path, self.primary.views_mark, text, durable=False)
         except (ShelfError, OSError):
             return  # the next change looks again
 
+    def forget(self) -> None:
+        """Let the next change look at every view, whatever becomes of what is begun now."""
+        fs.remove_file(self.primary.path, self.primary.views_mark)
+        with contextlib.suppress(FileNotFoundError):
+            fs.fsync_folder(self.primary.path, self.primary.views)
+
     def _around(self) -> str:
-        """Return what views depend on beside models, in a text."""
+        """Return what views depend on beside models and their records, in a text."""
         wanted = sorted((kind, root) for kind, root in self.wanted(is_spread=True))
         secondary = self.tiers.secondary
-        found = [self.registry.id, self.tiers.primary.base, secondary.base if secondary else "", wanted, self.written()]
-        return json.dumps(found)
+        there = [
+            path for path, tier_id in self.registry.tier_ids().items() if marker.read_id(Base(Path(path))) == tier_id
+        ]
+        shown = self.written().get(str(self.primary.view(ViewKind.HF, str(self.primary.path))), "")
+        primary, other = self.tiers.primary.base, secondary.base if secondary else ""
+        return json.dumps([self.registry.id, primary, other, wanted, sorted(there), shown])
 
-    def written(self) -> list[tuple[str, str]]:
-        """Return the records, each with a digest of what it says."""
-        return [found for base in self.bases() for found in records.written(base)]
+    def written(self) -> dict[str, str]:
+        """Return the records by path, each with a digest of what it says."""
+        return {path: digest for base in self.bases() for path, digest in records.written(base).items()}
+
+
+def _mark(value: object) -> tuple[str, int]:
+    digest, change = sequence_of(value, 2)
+    return text_of(digest), size_of(change)

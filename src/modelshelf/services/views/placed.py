@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from modelshelf.domain.gguf import GgufHeader
 from modelshelf.domain.model_config import config_of
 from modelshelf.domain.models import FileEntry, Model, State
-from modelshelf.domain.names import ModelName, ViewRoot, repo_folder_name
+from modelshelf.domain.names import ModelName, RepoId, ViewRoot, repo_folder_name
 from modelshelf.domain.view_images import part_of
 from modelshelf.domain.view_layouts import holding_of
 from modelshelf.domain.view_plans import in_place
@@ -38,11 +38,18 @@ class Placed:
     Args:
         library: The library.
         all_tiers: The view of all tiers in the primary base; None without one.
-        models: All models, if they were read already.
+        models: The models, if they were read already.
+        repos: The repositories whose models they are; None: all there are.
     """
 
-    def __init__(self, library: Library, all_tiers: View | None = None, models: Sequence[Model] | None = None) -> None:
-        self._library, self.all_tiers, self._known = library, all_tiers, models
+    def __init__(
+        self,
+        library: Library,
+        all_tiers: View | None = None,
+        models: Sequence[Model] | None = None,
+        repos: frozenset[RepoId] | None = None,
+    ) -> None:
+        self._library, self.all_tiers, self._known, self.repos = library, all_tiers, models, repos
         self._seen: dict[tuple[ModelName, str], ViewModel] = {}
         self._holdings: dict[tuple[ViewKind, ViewRoot, tuple[ModelName, ...] | None], Holding] = {}
         self._manifests = Manifests(library.reader)
@@ -96,7 +103,7 @@ class Placed:
     def _hold_links(self, view: View) -> Holding:
         """Return what a view for `cache_dir=BASE` holds: a link to each folder that is there."""
         shows, found = self.all_tiers, list[ViewModel]()
-        there = folder.folders_in(Base(Path(view.root)).hub)
+        there = folder.repo_folders_in(Base(Path(view.root)).hub, self.repos)
         for model in self._whole:
             if not (view.takes(model.model_name) and model.state in _WHOLE):
                 continue

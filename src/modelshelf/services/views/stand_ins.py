@@ -44,7 +44,9 @@ class StandIns:
             if view is None or self.upkeep.why_left_alone(view):
                 yield {}
                 return
-            holding = Placed(self.upkeep.library).holding(view)
+            repos = frozenset({repo_id})
+            view = self.upkeep.filled(view, repos)
+            holding = self.upkeep.placed_of(repos).holding(view)
             taken, entries = take_over(view, holding, f"hub/{repo_folder_name(repo_id)}/")
             try:
                 if entries:
@@ -53,7 +55,7 @@ class StandIns:
             except OutOfSpace:
                 entries = {}
             yield {str(base.path / path): entry for path, entry in entries.items()}
-            self.upkeep.attempt(view, Placed(self.upkeep.library))
+            self.upkeep.attempt(view, self.upkeep.placed_of(repos))
 
     def take_places(
         self,
@@ -78,7 +80,7 @@ class StandIns:
         with self.upkeep.locked():
             placed = Placed(self.upkeep.library)
             view = records.read(self.upkeep.base, ViewKind.ADOPTED, root) or self.upkeep.new(ViewKind.ADOPTED, root)
-            view, links = claim(self.upkeep.led_here(view), places, placed.of_names(names))
+            view, links = claim(self.upkeep.filled(self.upkeep.led_here(view)), places, placed.of_names(names))
             records.write(self.upkeep.base, view)
             stayed = {path: why for path, link in links.items() if (why := put(path, link))}
             left = {path: source for path, source in view.places.items() if path not in stayed}
@@ -99,7 +101,7 @@ class StandIns:
             Conflict: A model isn't here; nothing was changed.
         """
         with self.upkeep.locked():
-            view = self.upkeep.view(ViewKind.ADOPTED, root)
+            view = self.upkeep.filled(self.upkeep.view(ViewKind.ADOPTED, root))
             links = Placed(self.upkeep.library).holding(view).entries
             ours = [path for path in view.places if view.is_ours(path, folder.mark_at(Path(root), path))]
             if gone := [path for path in ours if path not in links]:

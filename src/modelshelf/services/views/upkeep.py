@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from modelshelf.domain.names import BasePath, ViewRoot
+from modelshelf.domain.names import BasePath, RepoId, ViewRoot
 from modelshelf.domain.ports import Clock, Progress
 from modelshelf.domain.view_plans import status_of
 from modelshelf.domain.views import View, ViewKind, ViewState, ViewStatus, sync_of
@@ -60,9 +60,13 @@ class Upkeep:
             raise NotFound(f"There is no view {kind} {root}.", hint="shelf view ls lists them.")
         return view
 
-    def again(self, view: View) -> View:
-        """Return a view as its record says now."""
-        return records.read(self.kept.at(view.root), view.kind, view.root) or view
+    def filled(self, view: View, repos: frozenset[RepoId] | None = None) -> View:
+        """Return a view with what was made in it, as its record says now; see `records.filled`."""
+        return records.filled(self.kept.at(view.root), view, repos)
+
+    def write(self, view: View) -> None:
+        """Record what a view is; what was made in it stays as it is recorded."""
+        records.write_choice(self.kept.at(view.root), view)
 
     def new(self, kind: ViewKind, root: ViewRoot) -> View:
         """Return a view that holds nothing yet; it isn't recorded."""
@@ -79,21 +83,26 @@ class Upkeep:
         """Return the models as views lead to them, read when they are asked for."""
         return Placed(self.library, self.of_all_tiers(views))
 
+    def placed_of(self, repos: frozenset[RepoId], all_tiers: View | None = None) -> Placed:
+        """Return the models of some repositories as views lead to them: the view of all tiers, where there is one."""
+        rows = [row for of_one in self.kept.registry.models_of(repos).values() for row in of_one]
+        return Placed(self.library, all_tiers, self.library.at(rows), repos)
+
     def of_all_tiers(self, views: Sequence[View]) -> View | None:
         """Return the view of all tiers in the primary base."""
         root = str(self.base.path)
         return next((view for view in views if view.kind is ViewKind.HF and view.root == root), None)
 
     def make_true(self, view: View, placed: Placed) -> ViewStatus:
-        """Make one view true; return how it is then."""
+        """Make one view true, as far as it is about these models; return how it is then."""
         if why := self.why_left_alone(view):
             return why
+        base, view = self.kept.at(view.root), self.filled(view, placed.repos)
         holding = placed.holding(view)
-        plan = plan_of(view, holding, placed)
+        plan = plan_of(base, view, holding, placed)
         if plan.is_true:
             return self._told(status_of(view, holding, plan))
-        folder.carry_out(self.kept.at(view.root), view, plan)
-        return self.status(plan.after or view, placed)
+        return self.status(folder.carry_out(base, view, plan), placed)
 
     def attempt(self, view: View, placed: Placed) -> ViewStatus:
         """Make one view true as `make_true` does; what stops that is the status that is returned."""
@@ -103,39 +112,41 @@ class Upkeep:
             _log.warning("view_failed", extra={"view": f"{view.kind} {view.root}", "why": str(err)})
             return ViewStatus(view, ViewState.FAILED, str(err))
 
-    def attempt_all(self, views: Sequence[View], placed: Placed, progress: Progress | None = None) -> list[ViewStatus]:
-        """Make views true, the links beside `hub` last: they lead to what is in it."""
+    def attempt_all(self, views: Sequence[tuple[View, Placed]], progress: Progress | None = None) -> list[ViewStatus]:
+        """Make views true, each for its models, the links beside `hub` last: they lead to what is in it."""
         found = []
-        for number, view in enumerate(sorted(views, key=lambda view: view.kind is ViewKind.CACHE_DIR), 1):
+        last = sorted(views, key=lambda pair: pair[0].kind is ViewKind.CACHE_DIR)
+        for number, (view, placed) in enumerate(last, 1):
             if progress is not None:
                 progress.check()
                 progress.phase(f"{view.kind}, {number} of {len(views)}")
-            is_beside = view.kind is ViewKind.CACHE_DIR
-            now = replace(self.again(view), primary=view.primary) if is_beside else view
-            found.append(self.attempt(now, placed))
+            found.append(self.attempt(view, placed))
         for status in found:
             if status.state is not ViewState.TRUE:
                 name = f"{status.view.kind} {status.view.root}"
                 _log.info("view_not_true", extra={"view": name, "why": status.detail})
         return found
 
-    def link_beside(self, views: Sequence[View], placed: Placed) -> None:
+    def link_beside(self, views: Sequence[tuple[View, Placed]]) -> None:
         """Make the links beside `hub` true that lead to a view there, before that changes."""
-        if self.of_all_tiers(views) is not None:
-            for view in views:
+        if self.of_all_tiers([view for view, _ in views]) is not None:
+            for view, placed in views:
                 if view.kind is ViewKind.CACHE_DIR and view.root == str(self.base.path):
-                    self.attempt(self.again(view), placed)
+                    self.attempt(view, placed)
 
     def undo(self, view: View, placed: Placed) -> None:
         """Delete what was made of a view that can't be made; its record stays if that can't be done either."""
         with contextlib.suppress(ShelfError, OSError):
-            self.make_true(replace(self.again(view), models=()), placed)
+            self.make_true(replace(view, models=()), placed)
             records.remove(self.kept.at(view.root), view)
 
     def status(self, view: View, placed: Placed) -> ViewStatus:
-        """Return a view as it is now."""
+        """Return a view, which has what was made in it, as it is now."""
+        if why := self.why_left_alone(view):
+            return why
         holding = placed.holding(view)
-        return self.why_left_alone(view) or self._told(status_of(view, holding, plan_of(view, holding, placed)))
+        plan = plan_of(self.kept.at(view.root), view, holding, placed)
+        return self._told(status_of(view, holding, plan))
 
     def _told(self, status: ViewStatus) -> ViewStatus:
         """Return a status that names the other library whose links block a view: those are its view, and stay."""

@@ -18,8 +18,9 @@ from pathlib import Path
 from modelshelf.domain.models import Model
 from modelshelf.domain.names import ModelName, ViewRoot
 from modelshelf.domain.ports import Progress
-from modelshelf.domain.views import View, ViewKind, ViewState, ViewStatus, default_views
+from modelshelf.domain.views import View, ViewKind, ViewState, ViewStatus
 from modelshelf.errors import Conflict, Denied, NotFound, ShelfError, Unavailable
+from modelshelf.services.views.change_round import ChangeRound
 from modelshelf.services.views.checks import check_place, check_readable, plan_of
 from modelshelf.services.views.placed import Placed
 from modelshelf.services.views.upkeep import Upkeep
@@ -44,7 +45,7 @@ class Views:
         """
         views = self.upkeep.recorded()
         placed = Placed(self.upkeep.library, self.upkeep.of_all_tiers(views), models)
-        return [self.upkeep.status(view, placed) for view in views]
+        return [self.upkeep.status(self.upkeep.filled(view), placed) for view in views]
 
     def add(self, kind: ViewKind, root: ViewRoot, names: Sequence[ModelName] | None) -> ViewStatus:
         """Make a view, or add models to one, and make it true.
@@ -65,11 +66,12 @@ class Views:
         self._check_wish(kind, root, names)
         with self.upkeep.locked():
             there = records.read(self.upkeep.kept.at(root), kind, root)
-            view = self._wished(there or self.upkeep.new(kind, root), names)
+            view = self.upkeep.filled(self._wished(there or self.upkeep.new(kind, root), names))
             placed = self.upkeep.placed(self.upkeep.recorded())
             check_readable(placed.holding(view), names or ())
             fs.make_folder(Path(root), Path(root))
-            records.write(self.upkeep.kept.at(root), view)
+            self.upkeep.kept.forget()
+            self.upkeep.write(view)
             try:
                 return replace(self.upkeep.make_true(view, placed), refused=placed.holding(view).refused)
             except (ShelfError, OSError) as err:
@@ -83,11 +85,12 @@ class Views:
         Raises as `add` does, but for a folder that can't have links.
         """
         self._check_wish(kind, root, names)
-        view = self._wished(records.read(self.upkeep.kept.at(root), kind, root) or self.upkeep.new(kind, root), names)
+        there = records.read(self.upkeep.kept.at(root), kind, root) or self.upkeep.new(kind, root)
+        view = self.upkeep.filled(self._wished(there, names))
         placed = self.upkeep.placed(self.upkeep.recorded())
         holding = placed.holding(view)
         check_readable(holding, names or ())
-        plan = plan_of(view, holding, placed)
+        plan = plan_of(self.upkeep.kept.at(root), view, holding, placed)
         state = ViewState.TRUE if plan.is_true else ViewState.STALE
         return ViewStatus(plan.after or view, state, "", holding.refused, plan.blocked)
 
@@ -111,7 +114,7 @@ class Views:
             Unavailable: Its folder isn't there: what we made in it can't be deleted.
         """
         with self.upkeep.locked():
-            view = self.upkeep.view(kind, root)
+            view = self.upkeep.filled(self.upkeep.view(kind, root))
             if kind is ViewKind.ADOPTED:
                 hint = f"To give the program its files back: shelf adopt --unlink {shlex.quote(root)}"
                 raise Conflict(f"The links in {root} stand in the place of the program's own files.", hint=hint)
@@ -127,10 +130,11 @@ class Views:
                 raise Unavailable(f"{root} isn't there.", hint=hint)
             left = tuple(name for name in view.models or () if name not in names) if names else ()
             view = self.upkeep.led_here(replace(view, models=left))
-            records.write(self.upkeep.kept.at(root), view)
+            self.upkeep.kept.forget()
+            self.upkeep.write(view)
             views = self.upkeep.recorded()
-            placed = self.upkeep.placed([other for other in views if names or other != view])
-            self.upkeep.link_beside(views, placed)
+            placed = self.upkeep.placed([other for other in views if names or (other.kind, other.root) != (kind, root)])
+            self.upkeep.link_beside([(other, placed) for other in views])
             status = self.upkeep.make_true(view, placed)
             if not names:
                 records.remove(self.upkeep.kept.at(root), view)
@@ -154,37 +158,30 @@ class Views:
             views = [self.upkeep.led_here(view) for view in self.chosen(kind, root)]
             for view in views if root is not None else ():
                 self.upkeep.make_folder(view)
+            self.upkeep.kept.forget()
             every = self.upkeep.recorded()
-            self.upkeep.link_beside(every, placed := self.upkeep.placed(every))
-            return self.upkeep.attempt_all(views, placed, progress)
+            placed = self.upkeep.placed(every)
+            self.upkeep.link_beside([(view, placed) for view in every])
+            return self.upkeep.attempt_all([(view, placed) for view in views], progress)
 
-    def keep_true(self) -> None:
+    def keep_true(self, *, look: bool) -> None:
         """Make all views true after models changed, as far as that goes: a view never stops other work.
+
+        Args:
+            look: Whether to look at everything, and not at what changed alone.
 
         Raises:
             Unavailable: Another process holds the lock for too long.
         """
         with self.upkeep.locked():
-            newest = self.upkeep.kept.registry.changes.newest()
             try:
                 views = self.upkeep.recorded()
             except (ShelfError, OSError) as err:
                 _log.warning("views_unread", extra={"why": str(err)})
-                return
-            placed = Placed(self.upkeep.library)
-            wanted = self.upkeep.kept.wanted(is_spread=placed.is_spread)
-            new = [self.upkeep.new(kind, ViewRoot(root)) for kind, root in wanted]
-            views, dropped = default_views(views, new, self.upkeep.kept.unasked.kinds)
-            placed.all_tiers = self.upkeep.of_all_tiers(views)
-            if placed.all_tiers is not None and not self.upkeep.kept.shows_all_tiers():
-                records.write(self.upkeep.base, placed.all_tiers)  # before what leaves the primary is replaced
-            self.upkeep.link_beside([*views, *dropped], placed)
-            for view in dropped:
-                if self.upkeep.why_left_alone(view) is None:
-                    self.upkeep.undo(view, placed)
-            states = {status.state for status in self.upkeep.attempt_all(views, placed)}
-            if states.isdisjoint({ViewState.FAILED, ViewState.AWAY}):
-                self.upkeep.kept.note(newest)
+            else:
+                if look:
+                    self.upkeep.kept.forget()
+                ChangeRound(self.upkeep, self.upkeep.kept.marks()).go(views)
 
     def add_name(self, old: ModelName, new: ModelName) -> None:
         """Let views that chose a model by its old name choose it by its new one too, before it gets that."""
@@ -199,4 +196,4 @@ class Views:
             for view in self.upkeep.recorded():
                 models = None if view.models is None else tuple(sorted(change(view.models)))
                 if models != view.models:
-                    records.write(self.upkeep.kept.at(view.root), replace(view, models=models))
+                    self.upkeep.write(replace(view, models=models))

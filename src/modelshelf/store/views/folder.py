@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
+from modelshelf.domain.names import RepoId, repo_folder_name
 from modelshelf.domain.view_plans import Making, ViewPlan, folders_of
 from modelshelf.domain.views import NOTHING, OTHER, Link, View, text_mark
 from modelshelf.errors import BadInput, Denied, ShelfError
@@ -41,9 +43,17 @@ def look(root: Path, paths: Iterable[str]) -> tuple[dict[str, str], set[str]]:
     return marks, {folder for folder, what in folders.items() if what == NOTHING}
 
 
-def folders_in(folder: Path) -> set[str]:
-    """Return the names of the real folders in a folder; none if it can't be read."""
-    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+def repo_folders_in(hub: Path, repos: Collection[RepoId] | None = None) -> set[str]:
+    """Return the names of the real folders in a folder of repositories; none if it can't be read.
+
+    Args:
+        hub: The folder.
+        repos: The repositories that are asked for; None: all, and whatever else is there.
+    """
+    if repos is not None:
+        names = (repo_folder_name(repo_id) for repo_id in repos)
+        return {name for name in names if is_real_folder(hub / name)}
+    with contextlib.suppress(OSError), os.scandir(hub) as entries:
         return {entry.name for entry in entries if entry.is_dir(follow_symlinks=False)}
     return set()
 
@@ -74,8 +84,8 @@ def mark_at(root: Path, path: str) -> str:
         return OTHER
 
 
-def carry_out(base: Base, view: View, plan: ViewPlan) -> None:
-    """Make a view true; the caller holds the views' lock.
+def carry_out(base: Base, view: View, plan: ViewPlan) -> View:
+    """Make a view true, and return it as its record says then; the caller holds the views' lock.
 
     Args:
         base: The primary base, which has the record.
@@ -86,7 +96,7 @@ def carry_out(base: Base, view: View, plan: ViewPlan) -> None:
         Denied, OutOfSpace, OSError: Something can't be changed; the record still says what is ours.
     """
     if plan.during is None or plan.after is None:
-        return
+        return view
     root = Path(view.root)
     try:
         if plan.make:
@@ -94,15 +104,18 @@ def carry_out(base: Base, view: View, plan: ViewPlan) -> None:
     except (ShelfError, OSError):
         _drop(root, view, plan.drop)  # the record names it already: on a full disk, too, nothing leads nowhere
         raise
-    if view.is_pending:
+    if view.pending:
         _sweep(root, view)
     for above, making in groupby(plan.make, key=lambda making: making.path.rpartition("/")[0]):
         _make(root, above, list(making))
     _drop(root, view, plan.drop)
-    for folder in sorted(plan.during.folders - plan.after.folders, reverse=True):
+    for folder in plan.emptied:
         fs.remove_empty_folder(root, root / folder)
     _sync(root, plan)
-    records.write(base, plan.after)
+    left = {folder for folder in plan.emptied if is_there(root / folder)}  # what others need, or put there
+    after = replace(plan.after, folders=plan.after.folders | left)
+    records.write(base, after)
+    return after
 
 
 def _drop(root: Path, view: View, paths: Iterable[str]) -> None:
@@ -145,7 +158,7 @@ def _sweep(root: Path, view: View) -> None:
 
 def _beside(root: Path, view: View) -> Iterator[Path]:
     names: dict[Path, set[str]] = {}
-    for path in view.made:
+    for path in (path for path, made in view.made.items() if made.section in view.pending):
         names.setdefault((root / path).parent, set()).add((root / path).name)
     for folder, ours in names.items():
         with contextlib.suppress(OSError):

@@ -193,6 +193,7 @@ def upgrade() -> None:
     sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
     sa.Column('kind', sa.Text(), nullable=False),
     sa.Column('key', sa.Text(), nullable=False),
+    sa.Column('hf_path', sa.Text(), nullable=True),
     sa.Column('at', sa.Double(), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_changes'))
     )
