@@ -7,8 +7,9 @@ empty place; what one of them left in memory is written out before the next begi
 thrown away. Prints MB/s (10^6 bytes a second) and the ratios. shelf makes its registry, checks the sha256 and brings
 the file to the disk before it ends; hf download and curl do none of this, and `curl + sync` shows what the last costs
 on this disk. With --folder /dev/shm no disk takes part. The bounds are curl, which fetches, and sha256 on one core,
-which checks: one file has one digest, in order. shelf works on several cores at once, curl on one: measure on a machine
-that does nothing else.
+which checks: one file has one digest, in order; and both at once, a bare program in Python that reads the answer into
+buffers, writes them, and hashes them in a second thread, without a registry, ranges, limits or a way to go on after a
+crash. shelf works on several cores at once, curl on one: measure on a machine that does nothing else.
 """
 
 from __future__ import annotations
@@ -26,6 +27,35 @@ from _measure import Command, Timings
 
 REPO = "org/model"
 FILE = "model.bin"
+BARE = "a bare program"
+PROGRAM = """
+import hashlib, http.client, os, queue, sys, threading, urllib.parse
+address, folder = urllib.parse.urlsplit(sys.argv[1]), sys.argv[2]
+connection = http.client.HTTPConnection(address.hostname, address.port)
+connection.request("GET", address.path)
+answer, free, full = connection.getresponse(), queue.SimpleQueue(), queue.SimpleQueue()
+for _ in range(4):
+    free.put(memoryview(bytearray(1 << 20)))
+digest = hashlib.sha256()
+def check():
+    while piece := full.get():
+        digest.update(piece)
+        free.put(memoryview(piece.obj))
+checking = threading.Thread(target=check)
+checking.start()
+target = os.open(f"{folder}/part", os.O_WRONLY | os.O_CREAT)
+while answer.length:
+    piece, count = free.get(), 0
+    while count < len(piece) and (got := answer.readinto(piece[count:])):
+        count += got
+    os.write(target, piece[:count])
+    full.put(piece[:count])
+full.put(None)
+checking.join()
+os.fsync(target)
+os.rename(f"{folder}/part", f"{folder}/{digest.hexdigest()}")
+print("done")
+"""
 
 
 def main() -> None:
@@ -81,11 +111,12 @@ def contenders(folder: Path, url: str, size_bytes: int) -> list[Command]:
         "curl": fetch.split(),
         "curl + sync": ["sh", "-c", f"{fetch} && sync {target / FILE}"],
     }
+    bare = [sys.executable, "-S", "-c", PROGRAM, f"{url}/{REPO}/resolve/main/{FILE}", str(target)]
     fetches = [
         Command(name, words, environment, afresh, arrived, "pull" * (name == "shelf add"))
         for name, words in commands.items()
     ]
-    return [*fetches, _measure.hashing(_measure.ONE_CORE, folder / FILE)]
+    return [*fetches, Command(BARE, bare, {}, afresh), _measure.hashing(_measure.ONE_CORE, folder / FILE)]
 
 
 def report(timings: Timings, size_bytes: int) -> None:
@@ -102,6 +133,8 @@ def report(timings: Timings, size_bytes: int) -> None:
     for ours in ("shelf add", "shelf add, its job"):
         _measure.claim(timings, ours, "curl", 0.9, _measure.ONE_CORE)
     _measure.claim(timings, "shelf add", "curl + sync")
+    for ours in ("shelf add", "shelf add, its job"):
+        _measure.claim(timings, ours, BARE)
 
 
 if __name__ == "__main__":
