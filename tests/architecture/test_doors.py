@@ -28,7 +28,6 @@ OWN_FILES = {
     "services/jobs/process.py": "what the kernel says in /proc",
     "engines/ports.py": "the same",
     "engines/embeddings_worker.py": "beside the files that transformers reads, in a process of its own",
-    "engines/llama_worker.py": "the file that llama.cpp reads, in a process of its own",
     "store/blobs/link_or_clone.py": "a file that was looked at, to be cloned",
 }
 

@@ -7,12 +7,9 @@ imports it.
 from __future__ import annotations
 
 import argparse
-import os
-import re
 import signal
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import NoReturn
 
 import xllamacpp
@@ -21,9 +18,6 @@ _CARDS = {
     xllamacpp.ggml_backend_dev_type.GGML_BACKEND_DEVICE_TYPE_GPU,
     xllamacpp.ggml_backend_dev_type.GGML_BACKEND_DEVICE_TYPE_IGPU,
 }
-_PARTS = re.compile(r"-of-\d{5}\.gguf$")
-_LOOKS = 64
-"""At so many places a file is looked at."""
 _RANK = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_RANK
 
 
@@ -48,25 +42,6 @@ def has_card() -> bool:
     return any(device["type"] in _CARDS for device in xllamacpp.get_device_info())
 
 
-def is_in_memory(path: str) -> bool:
-    """Return whether a file was read before and the kernel has it still; False where that can't be told.
-
-    Of a file in parts only the first is named, so it says nothing of the others.
-
-    **Source:** preadv2(2), RWF_NOWAIT: what isn't in memory is refused.
-    """
-    if _PARTS.search(path):
-        return False
-    try:
-        with Path(path).open("rb", buffering=0) as file:
-            size_bytes = os.fstat(file.fileno()).st_size
-            for at in range(0, size_bytes, max(1, size_bytes // _LOOKS)):
-                os.preadv(file.fileno(), [bytearray(1)], at, os.RWF_NOWAIT)
-    except (OSError, AttributeError):
-        return False
-    return True
-
-
 def params_of(said: argparse.Namespace, key: str, has_card: bool) -> xllamacpp.CommonParams:
     """Return llama.cpp's parameters.
 
@@ -80,8 +55,6 @@ def params_of(said: argparse.Namespace, key: str, has_card: bool) -> xllamacpp.C
     params.api_keys = [key] if key else []
     params.model_alias = {said.alias} if said.alias else set()
     params.offline, params.ui, params.fit_params = True, False, has_card
-    # An empty run reads the weights into memory, or makes a card ready; with neither to do it delays the first answer.
-    params.warmup = has_card or not is_in_memory(said.model)
     params.mmproj.path = said.mmproj
     params.kv_unified = said.kv_unified
     params.embedding = said.embedding or said.reranking
@@ -115,4 +88,6 @@ def main(environ: Mapping[str, str]) -> NoReturn:
 
 
 if __name__ == "__main__":
+    import os
+
     main(os.environ)  # noqa: TID251 - a program of its own, which is told its key so
