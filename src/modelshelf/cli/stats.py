@@ -47,6 +47,8 @@ def stats(
             found = stats_of(shelf.services.registry, name, from_s)
         if as_json:
             output.as_json([ModelStatsJson.of(one, from_s) for one in found])
+        elif not found and since is not None:
+            output.note(f"No model was asked since {since}. All that is kept: shelf stats")
         elif not found:
             output.note("No model was asked: programs ask them at /v1 of a server (shelf serve).")
         else:

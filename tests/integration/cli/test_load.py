@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.fakes.hub import FakeHub
 from tests.headers import gguf
-from tests.world import DEADLINE_S, Home
+from tests.world import DEADLINE_S, Home, wait_until
 
 PROGRAM = Path(__file__).parents[2] / "fakes" / "engine_program.py"
 
@@ -44,6 +44,19 @@ def test_a_running_server_loads_it_and_keeps_it(home: Home, hub: FakeHub) -> Non
         assert f"The server at {server.url} keeps it" in asked.err
         assert loaded == ["tiny"]
         assert home.run("ps", "--json").checked().json == []
+
+
+def test_who_unloads_is_told_what_it_waits_for(home: Home, hub: FakeHub) -> None:
+    """An answer that still runs comes to its end first, and the person at the terminal knows."""
+    hub.add_repo("org/tiny", {"model.gguf": gguf({"general.architecture": "llama"})})
+    home.run("add", "tiny", "org/tiny").checked()
+    with home.serve(**llama_server("--token-s", "0.05", "--tokens", "100")) as server:
+        asking = home.start("chat", "tiny", "Hello?")
+        wait_until(lambda: any(one["in_flight"] for one in server.get("/api/engines")), "the answer")
+        told = home.run("unload", "tiny").checked()
+
+        assert told.err == "tiny finishes 1 answer first. Ctrl-C leaves that to the server.\nUnloaded tiny.\n"
+        assert asking.finish().checked().out
 
 
 def test_an_embedding_model_makes_numbers_of_the_question(home: Home, hub: FakeHub) -> None:

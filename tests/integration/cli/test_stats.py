@@ -30,5 +30,6 @@ def test_nothing_asked_says_how_to_ask(home: Home) -> None:
         pass
 
     assert "shelf serve" in home.run("stats").checked().err
+    assert home.run("stats", "--since", "1h").checked().err.startswith("No model was asked since 1h.")
     refused = home.run("stats", "nope")
     assert (refused.code, "There is no model nope." in refused.err) == (4, True)

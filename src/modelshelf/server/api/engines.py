@@ -60,7 +60,7 @@ def create_router(services: Services, engines: Engines, ledger: Ledger) -> APIRo
     async def unload(model_name: ModelInPath) -> Json:
         """Unload a model.
 
-        It ends what it answers first; the answer comes when nothing of its engine is left.
+        It finishes what it answers first; the answer comes when nothing of its engine is left.
         """
         await engines.unload(model_name)
         return Json(UnloadedJson(model_name))
