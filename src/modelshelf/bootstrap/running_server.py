@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from modelshelf.errors import ShelfError, Unavailable
+from modelshelf.errors import ShelfError
 from modelshelf.settings import load_settings
 
 if TYPE_CHECKING:
@@ -71,15 +71,3 @@ def server_of(services: Services) -> RunningServer | None:
 
     url = server_url(services)
     return RunningServer(url, load_settings().api_key or "") if url else None
-
-
-def the_server() -> RunningServer:
-    """Return the server of this library.
-
-    Raises:
-        BadInput: The settings are wrong.
-        Unavailable: None runs here; see `find_server`.
-    """
-    if (server := find_server()) is None:
-        raise Unavailable("No server of this library runs here.", hint="Start one: shelf serve")
-    return server

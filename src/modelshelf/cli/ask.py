@@ -31,6 +31,7 @@ def ask(question: str, proposed: str, parse: Callable[[str], T]) -> T:
             output.note("\nStopped.")
             raise
         if not line:
+            output.note("")  # the error is about the question, and not behind it
             raise BadInput("The input ended before all questions were answered.", hint="With --yes nothing is asked.")
         try:
             return parse(line.strip() or proposed)

@@ -24,7 +24,8 @@ _HELP = f"""\
 /clear        forget what was said
 /bye          leave; so does Ctrl-D
 {FENCE}           begins and ends a text of several lines
-Ctrl-C ends an answer. The up arrow and Ctrl-R find what you typed before, in earlier conversations too."""
+Ctrl-C ends an answer. The up arrow and Ctrl-R find what you typed before, in
+earlier conversations too."""
 
 
 def chat(

@@ -47,6 +47,8 @@ def clean(
             plan = shelf.services.cleaner.plan(wish, render.now_s())
             if not as_json:
                 _show(plan)
+                if not plan.items:
+                    render.note_unregistered(shelf)
             going = _tick(plan, asks=asks, yes=yes and not dry_run)
             if not going:
                 if as_json:

@@ -15,6 +15,8 @@ from modelshelf.errors import Cancelled, ShelfError
 from modelshelf.store.os_errors import of_os_error
 
 INTERRUPTED = 130
+PIPE_CLOSED = 141
+"""Who reads the output has gone, as `head` does: what a shell reports of any program that SIGPIPE ends."""
 
 
 def report(err: ShelfError, *, as_json: bool) -> int:
@@ -42,7 +44,7 @@ def at_the_edge(*, as_json: bool) -> Iterator[None]:
         raise SystemExit(INTERRUPTED) from err
     except BrokenPipeError as err:
         _leave_stdout()
-        raise SystemExit(1) from err
+        raise SystemExit(PIPE_CLOSED) from err
     except OSError as err:
         if err.filename is None:
             _leave_stdout()

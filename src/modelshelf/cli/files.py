@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modelshelf.cli import output
+from modelshelf.cli import complete, output
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson
 from modelshelf.units import format_size
@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
 
 def files(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="ORG/MODEL, ORG/MODEL@REVISION or an address.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="ORG/MODEL, ORG/MODEL@REVISION, an address, or a registered model's name.",
+            autocompletion=complete.model_names,
+        ),
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Show what a repository of the hub has, and what of it fits.
@@ -27,11 +34,12 @@ def files(
     from modelshelf.bootstrap.read_only import hub_endpoint
     from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.domain.names import RefName
-    from modelshelf.domain.references import parse_reference
+    from modelshelf.domain.references import Reference, parse_reference
 
     with at_the_edge(as_json=as_json):
-        reference = parse_reference(model, hub_endpoint())
         with open_shelf(read_only=True) as shelf:
+            row = None if "/" in model else shelf.services.registry.model(model)
+            reference = Reference(row.hf_path, row.revision) if row else parse_reference(model, hub_endpoint())
             found = shelf.services.finder.files(reference.repo_id, reference.revision or RefName("main"))
         if as_json:
             from modelshelf.schemas.finding import RepoFilesJson

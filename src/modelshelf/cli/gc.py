@@ -37,3 +37,5 @@ def gc(
         with job_progress("gc", JobKind.GC) as show:
             done = shelf.gc(tier, quarantine=quarantine, progress=show)
         render.print_tier_items(done, "Freed", "freed_bytes", as_json=as_json)
+        if not as_json and not any(one["freed_bytes"] for one in done):
+            render.note_unregistered(shelf)

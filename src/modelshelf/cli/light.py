@@ -6,6 +6,7 @@ as everything else that `shelf path` does. If a later Typer works another way, i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -129,7 +130,8 @@ def _typed(ctx: Any) -> str:
 def _usage(ctx: Any) -> str:
     """Return how a command is called, as a hint."""
     command = _typed(ctx)
-    return f"{command} {' '.join(ctx.command.collect_usage_pieces(ctx))} ({command} --help says more.)"
+    pieces = [re.sub(r"^\{(.*)\}|^\[(\[.*\])\]", r"\1\2", piece) for piece in ctx.command.collect_usage_pieces(ctx)]
+    return f"{command} {' '.join(pieces)} ({command} --help says more.)"
 
 
 def _of_every_command(ctx: Any, taken: set[str]) -> Iterator[Any]:

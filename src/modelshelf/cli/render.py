@@ -104,6 +104,15 @@ def last_use(model: Model, now_s: float) -> str:
     return format_age(model.row.last_used_at, now_s) + whose
 
 
+def note_unregistered(shelf: Shelf) -> None:
+    """Print how much of the tiers no model has, and what lists it."""
+    from modelshelf.services.catalog.unregistered import unregistered
+
+    if strays := unregistered(shelf.services.library):
+        size = format_size(sum(stray.size_bytes for stray in strays))
+        output.note(f"{size} on the tiers are of no registered model: shelf ls --all")
+
+
 def print_tier_items(tiers: Sequence[Mapping[str, Any]], verb: str, total: str, *, as_json: bool) -> None:
     """Print what was or would be deleted or shared on each tier."""
     if as_json:

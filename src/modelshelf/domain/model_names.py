@@ -11,6 +11,24 @@ import re
 from collections.abc import Container
 
 from modelshelf.domain.names import ModelName, with_number
+from modelshelf.domain.tiers import CUSTOM, PRIMARY, SECONDARY
+from modelshelf.errors import BadInput
+
+_OTHER_MEANINGS = frozenset({PRIMARY, SECONDARY, CUSTOM})
+"""Words that stand for a tier where a command takes both: `shelf move NAME TIER`."""
+
+
+def chosen_name(text: object) -> ModelName:
+    """Return the name that a person gives a model.
+
+    Raises:
+        BadInput: It isn't a name, or is the word for a tier.
+    """
+    name = ModelName(text)
+    if name.lower() in _OTHER_MEANINGS:
+        hint = f"Choose another one, such as {name}-model."
+        raise BadInput(f"{name} is the word for a tier, so no model can be called so.", hint=hint, model_name=name)
+    return name
 
 
 def free_name(repo_id: str, taken: Container[str], *, called: str = "", behind: str = "") -> ModelName:
@@ -26,7 +44,8 @@ def free_name(repo_id: str, taken: Container[str], *, called: str = "", behind: 
     base = "-".join(filter(None, (called or plain, behind)))
     long = _clean(f"{organisation}-{base}")
     numbered = (with_number(long, number) for number in itertools.count(2))
-    return next(name for name in itertools.chain((_clean(base), long), numbered) if name not in taken)
+    names = itertools.chain((_clean(base), long), numbered)
+    return next(name for name in names if name not in taken and name not in _OTHER_MEANINGS)
 
 
 def _clean(text: str) -> ModelName:

@@ -140,7 +140,10 @@ class ModelName(str):
 
     def __new__(cls, text: object) -> Self:
         if not isinstance(text, str) or not _MODEL_NAME.fullmatch(text):
+            is_long = isinstance(text, str) and len(text) > _MAX_NAME_CHARS
             hint = "Use letters, digits and . _ : + - and begin with a letter or a digit."
+            if is_long:
+                hint = f"It has {len(str(text))} characters; use at most {_MAX_NAME_CHARS}."
             raise BadInput(f"{text!r:.200} isn't a model name.", hint=hint, model_name=_shown(text))
         return super().__new__(cls, text)
 

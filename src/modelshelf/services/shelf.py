@@ -8,8 +8,9 @@ from typing import Any, Self
 
 from modelshelf.domain.engine_wishes import EngineChange
 from modelshelf.domain.jobs import UNFINISHED, Job, JobKind
+from modelshelf.domain.model_names import chosen_name
 from modelshelf.domain.models import FileEntry, Model, Registration
-from modelshelf.domain.names import ModelName, RefName, RepoId
+from modelshelf.domain.names import RefName, RepoId
 from modelshelf.domain.outcomes import Removed
 from modelshelf.domain.patterns import patterns_of
 from modelshelf.domain.tiers import TierStatus
@@ -120,7 +121,7 @@ class Shelf(Upkeep):
             BadInput, Conflict, NotFound, Denied, OutOfSpace: Refused; nothing was changed.
             Unavailable: The model is registered and its download waits for the hub or the tier.
         """
-        names, path = (ModelName(model_name), RepoId(hf_path)), path_text(cache_path)
+        names, path = (chosen_name(model_name), RepoId(hf_path)), path_text(cache_path)
         wanted = Registration(*names, cache_location, path, RefName(revision), patterns_of(allow_patterns), pinned)
         if self.services.registrar.register(wanted).is_here or download:
             self.pull(model_name, progress=progress)
@@ -221,7 +222,7 @@ class Shelf(Upkeep):
         Raises:
             BadInput, Conflict: The name is invalid or taken, or a job works on the model.
         """
-        self.services.renamer.rename(model_name, ModelName(new_name))
+        self.services.renamer.rename(model_name, chosen_name(new_name))
         return self.model(new_name)
 
     def pin(self, model_name: str, reason: str = "") -> Model:

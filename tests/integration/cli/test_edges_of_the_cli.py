@@ -207,3 +207,47 @@ def test_a_number_beyond_all_bounds_is_refused(home: Home, words: list[str]) -> 
     assert refused.code in (2, 4)
     assert refused.err.startswith("error: ")
     assert len(refused.err.splitlines()) <= 4
+
+
+def test_a_reader_that_leaves_is_no_failure(library: Home) -> None:
+    """A command whose reader has gone ends without a word, as a shell reports it of any program."""
+    pipe = f"{{ {sys.executable} -m modelshelf show m --json; echo $? >&2; }} | true"
+
+    done = library.start_program("bash", "-c", pipe).finish()
+
+    assert done.err.strip() in ("0", "141")
+
+
+def test_a_name_is_refused_with_what_is_wrong_with_it(library: Home) -> None:
+    """A name that is too long, or the word for a tier, is refused with that reason, in `add` and in `rename`."""
+    long = library.run("rename", "m", "a" * 300)
+    words = [library.run("rename", "m", word) for word in ("primary", "secondary", "custom")]
+    added = library.run("add", "primary", REPO)
+
+    assert (long.code, "It has 300 characters; use at most 120." in long.err) == (2, True)
+    assert [(one.code, "is the word for a tier" in one.err) for one in (*words, added)] == [(2, True)] * 4
+
+
+def test_what_no_model_has_is_told_where_nothing_else_goes(library: Home) -> None:
+    """`gc` and `clean` that free nothing name what is on the tiers and of no registered model."""
+    library.run("rm", "m").checked()
+
+    for words in (["gc"], ["clean"]):
+        assert " kB on the tiers are of no registered model: shelf ls --all" in library.run(*words).checked().err
+
+
+def test_files_of_a_registered_model_are_its_repositorys(library: Home) -> None:
+    """`shelf files` takes a registered name for its repository at its revision."""
+    named, by_id = (library.run("files", model, "--json").checked().json for model in ("m", REPO))
+
+    assert named == by_id
+
+
+def test_a_secret_is_set_by_hand(home: Home) -> None:
+    """`shelf config set` of a secret says what to do instead, and repeats nothing of it."""
+    refused = home.run("config", "set", "HF_TOKEN=hf_private")
+
+    assert refused.code == 2
+    assert "HF_TOKEN is a secret" in refused.err
+    assert "hf auth login" in refused.err
+    assert "private" not in refused.err

@@ -228,7 +228,7 @@ TWINS: dict[str, Callable[[Library], Pair]] = {
 }
 ALONE = {
     *("clean", "engines", "env", "files", "fit", "forget", "init", "install-service", "key", "load", "path", "ps"),
-    *("search", "warm"),
+    *("search", "unload", "warm"),
 }
 """Commands without a counterpart over HTTP."""
 

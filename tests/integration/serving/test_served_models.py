@@ -19,6 +19,8 @@ import pytest
 
 from modelshelf.bootstrap.engines import make_pool
 from modelshelf.domain.jobs import A_REQUEST, JobKind
+from modelshelf.domain.models import Registration
+from modelshelf.domain.names import ModelName, RepoId
 from modelshelf.services.jobs.process import this_process
 from modelshelf.services.shelf import Shelf
 from tests.fakes.hub import FakeHub
@@ -227,11 +229,15 @@ def test_the_commands_show_and_unload(both: Served) -> None:
 
 
 def test_without_a_server_nothing_is_loaded(home: Home) -> None:
-    """`shelf ps` lists nothing where no server runs, and `shelf unload` says how to start one."""
-    shown, refused = home.run("ps").checked(), home.run("unload", "one")
+    """`shelf ps` lists nothing where no server runs, and `shelf unload` says that there is nothing to unload."""
+    shown, unknown = home.run("ps").checked(), home.run("unload", "one")
+    with home.open() as shelf:
+        shelf.services.registry.add_model(Registration(ModelName("one"), RepoId("org/one"), "primary"), "/x")
+    refused = home.run("unload", "one")
     assert (shown.out, "shelf serve" in shown.err) == ("", True)
     assert home.run("ps", "--json").checked().json == []
-    assert (refused.code, "shelf serve" in refused.err) == (7, True)
+    assert (unknown.code, "There is no model one" in unknown.err) == (4, True)
+    assert (refused.code, refused.err) == (7, "error: No server of this library runs here, so no model is loaded.\n")
 
 
 def test_a_server_loads_a_model_as_it_starts(home: Home, hub: FakeHub) -> None:

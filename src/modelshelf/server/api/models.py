@@ -8,8 +8,9 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Body, Depends, Query
 
 from modelshelf.domain.listing import Listing, Order
+from modelshelf.domain.model_names import chosen_name
 from modelshelf.domain.models import Registration
-from modelshelf.domain.names import ModelName, RefName, RepoId
+from modelshelf.domain.names import RefName, RepoId
 from modelshelf.domain.patterns import patterns_of
 from modelshelf.schemas.jobs import JobJson, MoveJobJson
 from modelshelf.schemas.models import EvictedJson, ModelJson, ModelWithFilesJson, NewModelJson
@@ -100,7 +101,7 @@ def _add_registering(router: APIRouter, shelf: Shelf, door: PathDoor) -> None:
 
 def _registration(new: NewModel) -> Registration:
     return Registration(
-        model_name=ModelName(new.model_name),
+        model_name=chosen_name(new.model_name),
         hf_path=RepoId(new.hf_path),
         cache_location=new.cache_location,
         cache_path=new.cache_path,

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from modelshelf.domain.jobs import Job, JobKind
-from modelshelf.domain.model_names import free_name
+from modelshelf.domain.model_names import chosen_name, free_name
 from modelshelf.domain.models import FileEntry, ModelRow, Registration
-from modelshelf.domain.names import CommitHash, ModelName, RefName, RepoId
+from modelshelf.domain.names import CommitHash, RefName, RepoId
 from modelshelf.domain.patterns import patterns_of
 from modelshelf.domain.plans import AddPlan, PullPlan, plan_pull
 from modelshelf.domain.ports import Hub
@@ -208,6 +208,6 @@ def registration(
             f"The address names the revision {reference.revision}, and --revision {revision}.", hint="Give one of them."
         )
     patterns = patterns_of((*reference.patterns, *allow_patterns))
-    model_name = ModelName(name) if name else free_name(reference.repo_id, (), behind=reference.quantisation)
+    model_name = chosen_name(name) if name else free_name(reference.repo_id, (), behind=reference.quantisation)
     follows = RefName(revision or reference.revision or "main")
     return Registration(model_name, reference.repo_id, *destination(to), follows, patterns)
