@@ -149,3 +149,24 @@ def test_removing_a_model_says_which_programs_lose_it(home: Home, full: Path) ->
     assert set(removed["folders"]) == {str(folder), str(full / ".ollama/models")}
     assert not file.is_symlink()
     assert bytes_at.read_bytes() == A
+
+
+def test_a_link_that_a_killed_run_did_not_make_is_made_by_the_next(
+    home: Home, hub: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The plan names a folder that was renamed and has no link yet, with the command for it, and the job makes it."""
+    me = home.root / "home"
+    cache = me / ".cache/huggingface"
+    hub.add_repo("org/cached", CACHED)
+    home.hf(cache, "download", "org/cached").checked()
+    home.start("adopt", "--all", "--yes").finish(PATIENCE_S).checked()
+    cache.unlink()  # as if it had been killed between the renaming and the link
+
+    said = home.start("adopt", "--all", "--dry-run").finish(PATIENCE_S).checked().err
+    monkeypatch.setenv("HOME", str(me))
+    with home.open() as shelf:
+        shelf.adopt_all()
+
+    assert f"shelf adopt {cache} --link" in said
+    assert cache.is_symlink()
+    assert tree(load_offline(home, cache, "org/cached")) == CACHED

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -118,9 +119,14 @@ class EverythingAdopter:
 
     # --- looking ---
 
-    def _wanted(self, known: KnownPlace, to: str) -> tuple[AdoptRequest, Inventory]:
-        """Return how a place is taken in, with links, or where it is if a cache can't become one; and what is in it."""
+    def _wanted(self, known: KnownPlace, to: str) -> tuple[AdoptRequest, Inventory | None]:
+        """Return how a place is taken in, with links, or where it is if a cache can't become one; and what is in it.
+
+        Nothing is, where a killed run renamed the folder and didn't make the link: that is all that is left to do.
+        """
         wanted = AdoptRequest(known.path, AdoptMode.LINK, to, merge=True, copy=True)
+        if self.adopter.linker.is_halfway(Path(known.path)):
+            return wanted, None
         found = self.adopter.look(wanted)
         try:
             self.adopter.plan(wanted, found)
@@ -132,6 +138,8 @@ class EverythingAdopter:
     def _look(self, known: KnownPlace, to: str) -> PlaceFound | None:
         try:
             wanted, found = self._wanted(known, to)
+            if found is None:
+                return PlaceFound(known.program, known.path, AdoptMode.LINK, trouble=_halfway(known.path))
             plan = self.adopter.sketch(wanted, found)
         except NotFound:
             return None
@@ -151,6 +159,12 @@ class EverythingAdopter:
                     if file.size_bytes in sizes:
                         with contextlib.suppress(OSError):
                             yield sample.key_of(Path(model.path, file.path).resolve())
+
+
+def _halfway(path: str) -> str:
+    return (
+        f"Its models are in the library, and a killed run didn't make its link: shelf adopt {shlex.quote(path)} --link"
+    )
 
 
 def _held(adopter: Adopter, known: KnownPlace) -> PlaceHeld:
