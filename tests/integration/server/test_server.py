@@ -37,7 +37,7 @@ def test_the_three_bodies_bring_the_model_to_its_place(home: Home, commit: str, 
         path = base if location == "custom" else None
         answer = server.ask("POST", "/api/models", body(location, location, path))
         assert (answer.status, answer.json["cache_path"]) == (201, str(base))
-        assert answer.json["state"] in ("downloading", "ready")
+        assert answer.json["state"] in ("queued", "downloading", "ready")
 
     for location, base in places.items():
         model = server.wait_for_state(location, "ready")

@@ -67,11 +67,11 @@ def test_a_probe_for_another_server_is_a_404(door: Serving, engine: Upstream, pa
 def test_a_conversation_of_a_program_reaches_the_engine_as_it_is(
     door: Serving, engine: Upstream, body: dict[str, Any]
 ) -> None:
-    """Nothing of the body is lost or refused but the model's name, which becomes the engine's."""
+    """Nothing is lost or refused; the model's name becomes the engine's, and an empty list of stops none."""
     reply = ask(door, {"model": "smol", **body})
 
     assert reply.status == 200
-    assert engine.bodies == [{"model": NAME, **body}]
+    assert engine.bodies == [{"model": NAME, **body, **({"stop": None} if body.get("stop") == [] else {})}]
     if body["stream"]:
         assert events(reply)[-1] == "data: [DONE]"
 
