@@ -130,11 +130,12 @@ def include_pattern(group: FileGroup, files: Sequence[FileEntry]) -> str:
     mine = {file.path for file in group.files}
     names = [PurePosixPath(file.path).name for file in group.files]
     spelled = re.search(re.escape(group.label), group.files[0].path, re.IGNORECASE)
+    exact = escape(group.files[0].path)
     for pattern in (f"*{spelled[0] if spelled else ''}*", f"*{_SPLIT.sub('', names[0]).rpartition('.')[0]}*"):
         wanted = Selection([pattern])
         if {file.path for file in files if file.path in wanted} == mine:
-            return pattern
-    return escape(group.files[0].path) if len(mine) == 1 else _SPLIT.sub("-*-of-*", escape(group.files[0].path))
+            return exact if len(mine) == 1 and len(exact) <= len(pattern) else pattern
+    return exact if len(mine) == 1 else _SPLIT.sub("-*-of-*", exact)
 
 
 def is_quantised(group: FileGroup) -> bool:

@@ -94,7 +94,7 @@ def test_two_files_of_one_name_are_told_apart_by_their_folders() -> None:
     files = files_of("a/m-Q4_0.gguf", "b/m-Q4_0.gguf")
 
     assert [group.label for group in groups_of(files)] == ["a/m-Q4_0.gguf", "b/m-Q4_0.gguf"]
-    assert [include_pattern(group, files) for group in groups_of(files)] == ["*a/m-Q4_0.gguf*", "*b/m-Q4_0.gguf*"]
+    assert [include_pattern(group, files) for group in groups_of(files)] == ["a/m-Q4_0.gguf", "b/m-Q4_0.gguf"]
 
 
 REPOS = {
