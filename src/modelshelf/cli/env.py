@@ -10,6 +10,7 @@ import typer
 from modelshelf.cli import complete, meant, output
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson
+from modelshelf.cli.terminal import asked_by_fish
 from modelshelf.errors import BadInput
 
 
@@ -24,6 +25,8 @@ def env(
     as_json: AsJson = False,
 ) -> None:
     """Print shell variables for other Hugging Face programs.
+
+    In fish they are fish's: shelf env NAME | source
 
     Example: eval "$(shelf env NAME)"
     """
@@ -45,5 +48,14 @@ def env(
 
 def _show(variables: dict[str, str | None]) -> None:
     """Print shell lines that set and unset variables."""
+    is_fish = asked_by_fish()
     for name, value in variables.items():
-        output.answer(f"unset {name}" if value is None else f"export {name}={shlex.quote(value)}")
+        if is_fish:
+            output.answer(f"set -e {name}" if value is None else f"set -gx {name} {_quoted_for_fish(value)}")
+        else:
+            output.answer(f"unset {name}" if value is None else f"export {name}={shlex.quote(value)}")
+
+
+def _quoted_for_fish(text: str) -> str:
+    """Return a text as a word of fish, in whose single quotes a backslash stands before a quote or a backslash."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

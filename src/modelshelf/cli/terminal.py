@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TextIO
 
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
@@ -22,6 +23,14 @@ class Wishes:
 
 WISHES = Wishes()
 """This process's options."""
+
+
+def asked_by_fish() -> bool:
+    """Return whether the shell that started this process is fish, which has words of its own for variables."""
+    try:
+        return Path(f"/proc/{os.getppid()}/comm").read_text(encoding="utf-8").strip() == "fish"
+    except OSError:
+        return False
 
 
 class Styled(str):

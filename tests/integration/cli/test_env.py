@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -102,3 +103,20 @@ def test_without_an_earlier_env_there_is_nothing_to_take_back(library: Home) -> 
     said = library.run("env", "--unset", HF_HOME="/mine").checked()
 
     assert (said.out, said.err) == ("", "No shelf env set anything in this shell.\n")
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="fish isn't installed")
+def test_fish_sets_and_takes_back(library: Home) -> None:
+    """In fish the lines are fish's, so that its variables are set, and taken back, to the last character."""
+    lines = (
+        "shelf env near | source",
+        "echo $HF_HOME",
+        "shelf env --unset | source",
+        "echo $HF_HOME",
+        "set -q SHELF_ENV_BEFORE; or echo gone",
+    )
+
+    said = library.start_program("fish", "-c", "\n".join(lines), HF_HOME="/my 'own' \\folder").finish().checked()
+
+    assert said.out.splitlines() == [str(library.primary), "/my 'own' \\folder", "gone"]
+    assert said.err == ""
