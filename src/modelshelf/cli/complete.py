@@ -41,6 +41,46 @@ def jobs(incomplete: str) -> list[tuple[str, str]]:
     return [(number, found[number]) for number in numbers]
 
 
+def one_of(*words: str) -> Callable[[str], list[str]]:
+    """Return what completes one of some words."""
+    return lambda incomplete: [word for word in words if word.startswith(incomplete)]
+
+
+def job_verbs(incomplete: str) -> list[tuple[str, str]]:
+    """Return what can be done with a job, and the numbers of unfinished ones."""
+    verbs = one_of("pause", "resume", "cancel", "retry", "first", "last")(incomplete)
+    return [*((verb, "") for verb in verbs), *jobs(incomplete)]
+
+
+def engines(incomplete: str) -> list[str]:
+    """Return the engines that a model may have."""
+    from modelshelf.domain.backends import BACKENDS
+
+    return one_of("auto", *(name for name in BACKENDS if name != "url"))(incomplete)
+
+
+def view_kinds(incomplete: str) -> list[str]:
+    """Return the kinds of views that a person makes."""
+    from modelshelf.domain.views import ViewKind
+
+    return one_of(*(kind.value for kind in ViewKind if kind is not ViewKind.ADOPTED))(incomplete)
+
+
+def settings(ctx: Any, incomplete: str) -> list[str]:
+    """Return the names of settings; for `set` with the sign that follows."""
+    from modelshelf.domain.setting_changes import BY_NAME
+
+    behind = "=" if ctx.params.get("verb") == "set" else ""
+    return [f"{name}{behind}" for name in BY_NAME if name.startswith(incomplete)]
+
+
+def key_names(ctx: Any, incomplete: str) -> list[str]:
+    """Return the names of the keys that can be revoked."""
+    if ctx.params.get("verb") != "revoke":
+        return []
+    return _beginning(incomplete, lambda library: library.reader.key_names())
+
+
 def _tiers(library: QuickLibrary) -> Iterator[str]:
     configured = library.tiers.configured()
     yield from (tier.location for tier in configured)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modelshelf.cli import output
+from modelshelf.cli import complete, output
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, DryRun
 from modelshelf.errors import BadInput, NotFound, ShelfError
@@ -22,9 +22,21 @@ _USAGE = "shelf config [ls], shelf config get NAME, shelf config set NAME=VALUEâ
 
 
 def config(
-    verb: Annotated[str, typer.Argument(metavar="ls|get|set|unset", help="What to do.")] = "ls",
+    verb: Annotated[
+        str,
+        typer.Argument(
+            metavar="ls|get|set|unset",
+            help="What to do.",
+            autocompletion=complete.one_of("ls", "get", "set", "unset"),
+        ),
+    ] = "ls",
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME[=VALUE]", help="The settings, such as PROMOTE=never.")
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME[=VALUE]",
+            help="The settings, such as PROMOTE=never.",
+            autocompletion=complete.settings,
+        ),
     ] = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,

@@ -38,6 +38,7 @@ def jobs(
             metavar="[pause|resume|cancel|retry|first|last|JOB]",
             help="What to do with the job, or the number of the one to show with its files.",
             show_default=False,
+            autocompletion=complete.job_verbs,
         ),
     ] = "ls",
     job_id: Annotated[

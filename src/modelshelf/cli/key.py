@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modelshelf.cli import output, render
+from modelshelf.cli import complete, output, render
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson
 from modelshelf.errors import BadInput
@@ -21,12 +21,21 @@ _VERBS = ("add", "ls", "revoke")
 
 
 def key(
-    verb: Annotated[str, typer.Argument(metavar="add|ls|revoke", help="What to do.")] = "ls",
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Whom or what the key is for.")] = None,
+    verb: Annotated[
+        str,
+        typer.Argument(
+            metavar="add|ls|revoke", help="What to do.", autocompletion=complete.one_of("add", "ls", "revoke")
+        ),
+    ] = "ls",
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="Whom or what the key is for.", autocompletion=complete.key_names),
+    ] = None,
     scope: Annotated[
         list[str],
         typer.Option(
             metavar="read|infer|manage",
+            autocompletion=complete.one_of("read", "infer", "manage"),
             help="What a new key is for: read (look, download), infer (ask models), manage (everything).",
         ),
     ] = ["read", "infer"],  # noqa: B006 - typer copies it

@@ -35,7 +35,7 @@ class _AsGiven:
         """Return an argument as the command gets it."""
         if value is None:
             return () if param.multiple or param.nargs == -1 else None
-        if isinstance(value, str) and param.type_descriptor.annotation is str:
+        if type(value) in (str, int) and param.type_descriptor.annotation is type(value):  # typed, or a default
             return value
         if param.type_descriptor.annotation == list[str] and all(isinstance(one, str) for one in value):
             return list(value)

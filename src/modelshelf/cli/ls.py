@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modelshelf.cli import output, render
+from modelshelf.cli import complete, output, render
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson
 from modelshelf.cli.terminal import Styled
@@ -30,7 +30,12 @@ def ls(
         str, typer.Option("--filter", metavar="TEXT", help="Only names and repositories that have this in them.")
     ] = "",
     sort: Annotated[
-        str, typer.Option(metavar="name|size|used", help="By name, the largest first, or the one used last first.")
+        str,
+        typer.Option(
+            metavar="name|size|used",
+            help="By name, the largest first, or the one used last first.",
+            autocompletion=complete.one_of("name", "size", "used"),
+        ),
     ] = "name",
     names: Annotated[bool, typer.Option("--quiet", "-q", help="Print the names alone.")] = False,
     as_json: AsJson = False,

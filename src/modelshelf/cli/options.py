@@ -53,7 +53,12 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: do what the
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would happen; change nothing.")]
 
 ChosenEngine = Annotated[
-    str | None, typer.Option(metavar="ENGINE", help="What serves it: see shelf engines. auto: whichever can.")
+    str | None,
+    typer.Option(
+        metavar="ENGINE",
+        help="What serves it: see shelf engines. auto: whichever can.",
+        autocompletion=complete.engines,
+    ),
 ]
 EngineArguments = Annotated[
     list[str] | None, typer.Option(metavar="NAME=VALUE", help="Start that engine with this; repeat for more.")

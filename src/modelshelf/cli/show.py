@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from modelshelf.cli import output, render
+from modelshelf.cli import output, render, several
 from modelshelf.cli.errors import at_the_edge
-from modelshelf.cli.options import AsJson, Name
+from modelshelf.cli.options import AsJson, SomeNames
 from modelshelf.domain.engine_choice import EngineChoice
 from modelshelf.domain.jobs import Moved
 from modelshelf.domain.models import FileEntry, Mirrored, Model
@@ -22,23 +22,26 @@ UNKNOWN = "unknown"
 _MOST_TAGS = 5
 
 
-def show(name: Name, as_json: AsJson = False) -> None:
-    """Show what a model is, what runs it and where it lies."""
+def show(names: SomeNames, as_json: AsJson = False) -> None:
+    """Show what models are, what runs them and where they lie."""
     from modelshelf.bootstrap.read_only import open_library
     from modelshelf.services.catalog.adapters import Adapters
     from modelshelf.services.catalog.facts import facts_of
 
     with at_the_edge(as_json=as_json):
-        library = open_library()
-        found = library.model(name)
-        files, moves = library.files(found.row), library.moves(found.row)
-        facts, kin = facts_of(found, files), Adapters(library).kin(found.row)
-        if as_json:
-            from modelshelf.schemas.models import ModelWithFilesJson
+        library, shown = open_library(), []
+        for number, found in enumerate([library.model(name) for name in dict.fromkeys(names)]):
+            files, moves = library.files(found.row), library.moves(found.row)
+            facts, kin = facts_of(found, files), Adapters(library).kin(found.row)
+            if as_json:
+                from modelshelf.schemas.models import ModelWithFilesJson
 
-            output.as_json(ModelWithFilesJson.with_files(found, files, moves, facts, kin))
-        else:
+                shown.append(ModelWithFilesJson.with_files(found, files, moves, facts, kin))
+                continue
+            if number:
+                output.line("")
             _show(found, files, moves, facts, kin)
+        several.end(shown, 0, as_json=as_json)
 
 
 def _show(found: Model, files: Sequence[FileEntry], moves: Sequence[Moved], facts: ModelFacts, kin: Kin) -> None:

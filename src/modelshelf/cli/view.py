@@ -24,9 +24,21 @@ _USAGE = "shelf view add KIND [ROOT] NAME… (or --all), shelf view rm KIND [ROO
 
 
 def view(
-    verb: Annotated[str, typer.Argument(metavar="add|rm|ls|sync", help="What to do.")] = "ls",
+    verb: Annotated[
+        str,
+        typer.Argument(
+            metavar="add|rm|ls|sync",
+            help="What to do.",
+            autocompletion=complete.one_of("add", "rm", "ls", "sync"),
+        ),
+    ] = "ls",
     kind: Annotated[
-        str | None, typer.Argument(metavar="KIND", help="Whose folder it is: lmstudio, ollama, hf and others.")
+        str | None,
+        typer.Argument(
+            metavar="KIND",
+            help="Whose folder it is: lmstudio, ollama, hf and others.",
+            autocompletion=complete.view_kinds,
+        ),
     ] = None,
     words: Annotated[
         list[str] | None,

@@ -266,6 +266,10 @@ class EmptyReader:
         """Return none."""
         return {}
 
+    def key_names(self) -> list[str]:
+        """Return none."""
+        return []
+
 
 class SqliteReader:
     """The registry of a SQLite file, read only."""
@@ -352,6 +356,11 @@ class SqliteReader:
         """Return what unfinished jobs do, by number, newest first."""
         with self._connect() as connection:
             return {str(number): f"{kind} {name}".rstrip() for number, kind, name in connection.execute(OPEN_JOBS)}
+
+    def key_names(self) -> list[str]:
+        """Return the names of the keys of the server, the oldest first."""
+        with self._connect() as connection:
+            return [str(name) for (name,) in connection.execute("SELECT name FROM api_keys ORDER BY id")]
 
     @contextlib.contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:

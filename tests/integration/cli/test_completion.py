@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from modelshelf.domain.keys import Scope
 from modelshelf.domain.models import Registration
 from modelshelf.domain.names import ModelName, RepoId
+from modelshelf.services.access.keys import add_key
 from tests.canary import picture
 from tests.fakes.hub import FakeHub
 from tests.world import Home, Result
@@ -37,6 +39,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
                 registry.add_model(Registration(ModelName(name), RepoId("org/name"), tier), str(base))
             registry.bases.remember("a" * 32, "custom", str(home.custom))
             registry.add_job("verify", "quark", {})
+            add_key(registry.keys, "laptop", frozenset(Scope))
             registry.finish_job(registry.add_job("gc", "", {}).id, "done")
         yield home
 
@@ -64,6 +67,18 @@ def tab(home: Home, *words: str, **variables: str) -> Result:
         (["shelf", "adopt", "/"], []),
         (["shelf", "ls", "--so"], ["--sort"]),
         (["shelf", "path", "absent"], []),
+        (["shelf", "jobs", "re"], ["resume", "retry"]),
+        (["shelf", "jobs", ""], ["pause", "resume", "cancel", "retry", "first", "last", "1"]),
+        (["shelf", "view", "a"], ["add"]),
+        (["shelf", "view", "add", "lla"], ["llama-server", "llama-swap"]),
+        (["shelf", "config", "un"], ["unset"]),
+        (["shelf", "config", "get", "PROM"], ["PROMOTE"]),
+        (["shelf", "key", ""], ["add", "ls", "revoke"]),
+        (["shelf", "key", "revoke", "la"], ["laptop"]),
+        (["shelf", "key", "add", "la"], []),
+        (["shelf", "key", "add", "x", "--scope", "m"], ["manage"]),
+        (["shelf", "ls", "--sort", "s"], ["size"]),
+        (["shelf", "add", "x", "--engine", "a"], ["auto"]),
     ],
     ids=lambda words: " ".join(words[1:]) or None,
 )

@@ -31,7 +31,7 @@ def test_an_alias_is_the_command(hub: FakeHub, home: Home, cli: Cli) -> None:
     assert cli("list").checked().out == cli("--no-color", "list").checked().out == cli("ls").checked().out
     assert cli("inspect", "m").checked().out == cli("show", "m").checked().out
     assert cli("mv", "m", "secondary").checked().out.startswith("m: ready")
-    assert cli("inspect").err.endswith("hint: shelf show [OPTIONS] NAME (shelf show --help says more.)\n")
+    assert cli("inspect").err.endswith("hint: shelf show [OPTIONS] NAME... (shelf show --help says more.)\n")
     assert cli("remove", "m", "--files").checked().out.startswith("Removed m: freed")
     assert cli("version").checked().out == f"modelshelf {__version__}\n"
 
@@ -79,7 +79,7 @@ def test_an_option_of_another_program_says_what_to_type_here(
     [
         (("ls", "qwen"), "shelf ls doesn't take qwen.", "shelf ls --filter qwen"),
         (("path", "m", "config.json"), "shelf path doesn't take config.json.", '"$(shelf path NAME)"/config.json'),
-        (("show", "m", "n"), "shelf show doesn't take n.", "shelf show [OPTIONS] NAME"),
+        (("fit", "m", "n"), "shelf fit doesn't take n.", "shelf fit [OPTIONS] NAME"),
         (("gc", "m"), "shelf gc doesn't take m.", "shelf gc --help"),
         (("move", "m"), "Missing argument 'primary|secondary|PATH'.", "shelf move --help"),
         (("rename", "m"), "Missing argument 'NEW_NAME'.", "shelf rename --help"),

@@ -38,6 +38,18 @@ def test_each_name_is_worked_on_once(home: Home, cli: Cli) -> None:
 
 
 @pytest.mark.usefixtures("two")
+def test_several_are_shown_and_warmed(cli: Cli) -> None:
+    """`show` and `warm` take several names: with --json one is an object as before, several are a list."""
+    cli("pull", "a", "b").checked()
+
+    for verb in ("show", "warm"):
+        assert cli(verb, "a", "--json").checked().json["model_name"] == "a"
+        assert [one["model_name"] for one in cli(verb, "b", "a", "--json").checked().json] == ["b", "a"]
+    assert [line for line in cli("show", "a", "b").checked().out.splitlines() if line.startswith("name:")][1:]
+    assert len(cli("warm", "a", "b").checked().out.splitlines()) == 2
+
+
+@pytest.mark.usefixtures("two")
 @pytest.mark.parametrize("verb", ["pull", "pin", "move", "update", "verify"])
 def test_a_name_that_is_none_stops_all_before_the_first(cli: Cli, verb: str) -> None:
     """If one name is unknown, no model is changed."""
