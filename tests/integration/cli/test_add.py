@@ -74,7 +74,7 @@ def test_a_quantisation_of_two_models_is_refused_with_what_takes_one(hub: FakeHu
     assert refused.code == 2
     assert "error: 2 models are GGUF of Q4_1: a/m-Q4_1.gguf, b/m-Q4_1.gguf.\n" in refused.err
     assert cli("add", "one", "org/two-GGUF", "--include", "*b/m-Q4_1.gguf*").checked()
-    assert "--include '*b/m-Q4_1.gguf*'" in refused.err
+    assert "--include 'b/m-Q4_1.gguf'" in refused.err
     assert "two" not in cli("ls", "-q").checked().out
 
 
