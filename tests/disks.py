@@ -67,7 +67,7 @@ def files_of(base: Path) -> list[str]:
 
 def in_views(base: Path) -> set[str]:
     """Return the paths below a base at which there is what a view of ours has there, and nothing else."""
-    views = [view for view in records.read_all(Base(base)) if view.root == str(base)]
+    views = [records.filled(Base(base), view) for view in records.read_all(Base(base)) if view.root == str(base)]
     return {path for view in views for path in view.made if view.is_ours(path, folder.mark_at(base, path))}
 
 

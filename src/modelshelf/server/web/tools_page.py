@@ -115,7 +115,7 @@ def add_sheet(kind: ViewKind, root: str, model: str, plan: ViewStatus | ShelfErr
     command = f"shelf view add {kind} {root} {model or '--all'}".replace("  ", " ") if has_place else ""
     if isinstance(plan, ShelfError):
         return Sheet(title, "/views/add", "/tools", trouble=plan.detail, hint=plan.hint, command=command)
-    held = sorted({str(made.model_name) for made in plan.view.made.values()})
+    held = sorted({str(made.model_name) for made in plan.view.made.values() if made.model_name is not None})
     parts = [Part(f"In {plan.view.root}", _steps("tools", [(name, "") for name in held]))] if held else []
     if plan.refused:
         parts.append(Part(f"What {_NAMES[kind]} can’t read", _steps("info", list(plan.refused.items()))))
