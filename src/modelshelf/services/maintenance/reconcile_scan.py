@@ -20,6 +20,7 @@ from modelshelf.services.space.delete_old_copy import leaving
 from modelshelf.services.space.tiers import TierService
 from modelshelf.store.adopt import inventory
 from modelshelf.store.layout import Base
+from modelshelf.store.probe import is_folder
 from modelshelf.store.repos import recorded, scan, trees
 from modelshelf.store.repos.names import RepoNames
 from modelshelf.store.repos.recorded import Recorded
@@ -53,7 +54,7 @@ def further_bases(tiers: TierService, more: Sequence[str]) -> tuple[str, ...]:
     configured = {tier.base for tier in tiers.configured()}
     others = {path: tiers.settings.resolve(CUSTOM, path).base for path in more if path not in configured}
     for path, base in others.items():
-        if not Base(Path(base)).path.is_dir():
+        if not is_folder(Path(base)):
             raise BadInput(f"{path} isn't a folder.", hint="Name a base, the folder in which hub is.", cache_path=path)
     return tuple(others.get(path, path) for path in more)
 
