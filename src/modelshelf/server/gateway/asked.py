@@ -11,7 +11,7 @@ from typing import Any
 
 from modelshelf.domain.serving import Endpoint, Served
 from modelshelf.errors import BadInput
-from modelshelf.server.gateway.fields import TEXT_PARTS, check_fields
+from modelshelf.server.gateway.fields import LIMITS, NO_LIMIT, TEXT_PARTS, check_fields
 from modelshelf.units import parse_duration
 
 _MODEL = re.compile(rb'"model"\s*:\s*"(?:[^"\\]|\\.)*"')
@@ -216,10 +216,10 @@ def parser_of(endpoint: Endpoint) -> Callable[[bytes], Asked]:
 def _said_plainly(fields: Mapping[str, Any], endpoint: Endpoint) -> dict[str, Any]:
     """Return the fields on whose default or spelling engines don't agree, in words that each of them takes.
 
-    transformers streams `/v1/responses` by default, and fails on an empty list of stops and on whole numbers in
-    `logit_bias`.
+    A limit of -1 is none in llama.cpp alone. transformers streams `/v1/responses` by default, and fails on an empty
+    list of stops and on whole numbers in `logit_bias`.
     """
-    plainly: dict[str, Any] = {}
+    plainly: dict[str, Any] = {name: None for name in LIMITS if fields.get(name) == NO_LIMIT}
     if endpoint is Endpoint.RESPONSES and not fields.get("stream"):
         plainly["stream"] = False
     if fields.get("stop") == []:

@@ -152,14 +152,16 @@ def _has_type(value: Any) -> bool:
 
 
 _COUNT = (_whole(1, 2**31), "a whole number from 1 on")
+NO_LIMIT = -1
+"""What examples for LM Studio and llama.cpp say where OpenAI's leave the field out."""
+_MOST = (lambda value: value == NO_LIMIT or _COUNT[0](value), "a whole number from 1 on, or -1 for no limit")
+LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 _PENALTY = (_between(-(2**31), 2**31), "a number")
 _SHARE = (_between(0, 1), "a number from 0 to 1")
 _SOME = (_is_some, "a text, or a list that isn't empty")
 _OBJECT = (lambda value: isinstance(value, dict), "an object")
 _SHAPES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "max_tokens": _COUNT,
-    "max_completion_tokens": _COUNT,
-    "max_output_tokens": _COUNT,
+    **dict.fromkeys(LIMITS, _MOST),
     "n": _COUNT,
     "best_of": _COUNT,
     "temperature": (_between(0, 2**31), "a number from 0 on"),

@@ -209,7 +209,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"messages": [{"role": "user", "content": ["hi"]}]}, "messages"),
     ({"messages": [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "{"}}]}]}, "messages"),
     ({"max_tokens": 0}, "max_tokens"),
-    ({"max_tokens": -1}, "max_tokens"),
+    ({"max_tokens": -2}, "max_tokens"),
     ({"max_tokens": "x"}, "max_tokens"),
     ({"max_completion_tokens": 1.5}, "max_completion_tokens"),
     ({"n": 0}, "n"),
@@ -271,10 +271,11 @@ def test_what_clients_send_without_asking_for_anything_passes(door: Serving, eng
 
 
 def test_what_engines_spell_otherwise_is_said_plainly(door: Serving, engine: Upstream) -> None:
-    """transformers fails on an empty list of stops, and on a bias that is a whole number."""
-    reply = ask(door, chat(stop=[], logit_bias={"7": -100}))
+    """transformers fails on an empty list of stops, a bias that is a whole number and LM Studio's word for no limit."""
+    reply = ask(door, chat(stop=[], logit_bias={"7": -100}, max_tokens=-1))
 
-    assert (reply.status, engine.bodies[0]["stop"], engine.bodies[0]["logit_bias"]) == (200, None, {"7": -100.0})
+    told = {name: engine.bodies[0][name] for name in ("stop", "logit_bias", "max_tokens")}
+    assert (reply.status, told) == (200, {"stop": None, "logit_bias": {"7": -100.0}, "max_tokens": None})
 
 
 def test_a_response_is_not_streamed_unless_that_is_asked(door: Serving, engine: Upstream) -> None:
