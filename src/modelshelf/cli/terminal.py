@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TextIO
+
+from modelshelf.errors import ShelfError
+from modelshelf.store.small_files import read_small_text
 
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 _USUAL = os.terminal_size((80, 24))
@@ -28,8 +30,8 @@ WISHES = Wishes()
 def asked_by_fish() -> bool:
     """Return whether the shell that started this process is fish, which has words of its own for variables."""
     try:
-        return Path(f"/proc/{os.getppid()}/comm").read_text(encoding="utf-8").strip() == "fish"
-    except OSError:
+        return read_small_text(f"/proc/{os.getppid()}/comm").strip() == "fish"
+    except (OSError, ShelfError):
         return False
 
 
