@@ -35,16 +35,16 @@ def test_the_three_bodies_bring_the_model_to_its_place(home: Home, commit: str, 
     places = {"primary": home.primary, "secondary": home.secondary, "custom": home.custom}
     for location, base in places.items():
         path = base if location == "custom" else None
-        answer = server.ask("POST", "/api/models", body(location, location, path))
+        answer = server.ask("POST", "/api/models", body(f"on-{location}", location, path))
         assert (answer.status, answer.json["cache_path"]) == (201, str(base))
         assert answer.json["state"] in ("queued", "downloading", "ready")
 
     for location, base in places.items():
-        model = server.wait_for_state(location, "ready")
+        model = server.wait_for_state(f"on-{location}", "ready")
         assert model["path"] == f"{base}/hub/models--org--name/snapshots/{commit}"
         assert tree(Path(model["path"])) == FILES
         assert [file["path"] for file in model["files"]] == sorted(FILES)
-    assert [model["model_name"] for model in server.get("/api/models")] == ["custom", "primary", "secondary"]
+    assert [model["model_name"] for model in server.get("/api/models")] == ["on-custom", "on-primary", "on-secondary"]
 
 
 def test_a_download_shows_how_far_it_is(hub: FakeHub, home: Home, commit: str, server: Server) -> None:
