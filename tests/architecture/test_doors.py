@@ -26,7 +26,6 @@ OWN_FILES = {
     "store/mounts.py": "the same",
     "store/tiers/slow.py": "what the kernel says in /sys",
     "services/jobs/process.py": "what the kernel says in /proc",
-    "cli/terminal.py": "the same",
     "engines/ports.py": "the same",
     "engines/embeddings_worker.py": "beside the files that transformers reads, in a process of its own",
     "store/blobs/link_or_clone.py": "a file that was looked at, to be cloned",
