@@ -24,7 +24,7 @@ def test_a_killed_server_leaves_no_engine_and_no_record(home: Home, hub: FakeHub
     hub.add_repo("org/tiny", {"model.gguf": gguf({"general.architecture": "llama"})})
     home.run("add", "tiny", "org/tiny").checked()
     state = home.root / "state"
-    asked = {"model": "tiny", "messages": [], "stream": True, "max_tokens": 10_000}
+    asked = {"model": "tiny", "messages": [{"role": "user", "content": "Hello"}], "stream": True, "max_tokens": 10_000}
 
     with (
         home.serve() as server,

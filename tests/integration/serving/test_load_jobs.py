@@ -110,16 +110,6 @@ def test_a_failed_load_says_why(home: Home, hub: FakeHub) -> None:
     assert failed["error"]["tail"]
 
 
-@pytest.mark.parametrize("fails", [False, True], ids=["llama.cpp", "transformers"])
-def test_a_trial_in_a_shell_is_a_job(home: Home, hub: FakeHub, fails: bool) -> None:
-    """`shelf load` leaves a job behind, as a load of the server does, whichever program loads the model."""
-    llama = shlex.join([sys.executable, "-P", str(PROGRAM)])
-    with served(home, hub) as made:
-        tried = home.run("load", "one", LLAMA_SERVER="" if fails else llama)
-        (job,) = loads(made)
-    assert (tried.code != 0, job["state"], job["reason"]) == (fails, "failed" if fails else "done", "")
-
-
 # ---- without a server
 
 
@@ -129,6 +119,16 @@ def one(home: Home, hub: FakeHub, shelf: Shelf) -> Wanted:
     hub.add_repo("org/one", {"model.gguf": gguf(WRITER)})
     row = shelf.register("one", "org/one").row
     return Wanted(row.id, row.model_name, EngineKind.GENERATE, "llama", 0)
+
+
+@pytest.mark.usefixtures("one")
+@pytest.mark.parametrize("fails", [False, True], ids=["llama.cpp", "transformers"])
+def test_a_trial_in_a_shell_is_a_job(home: Home, shelf: Shelf, fails: bool) -> None:
+    """`shelf load` leaves a job behind, as a load of the server does, whichever program loads the model."""
+    llama = shlex.join([sys.executable, "-P", str(PROGRAM)])
+    tried = home.run("load", "one", LLAMA_SERVER="" if fails else llama)
+    (job,) = shelf.jobs(kind="load")
+    assert (tried.code != 0, job.state, job.reason) == (fails, "failed" if fails else "done", "")
 
 
 def state_of(shelf: Shelf, job: Job) -> tuple[str, str]:

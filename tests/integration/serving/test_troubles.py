@@ -86,7 +86,7 @@ def test_a_client_that_leaves_a_hanging_engine_gives_its_slot_back(home: Home, h
     with served(home, hub, *words_for(home, one=["--hang", "answering"])) as made:
         made.load("one")
         connection = http.client.HTTPConnection("127.0.0.1", made.server.port, timeout=PATIENCE_S)
-        body = json.dumps({"model": "one", "messages": []})
+        body = json.dumps({"model": "one", "messages": [{"role": "user", "content": "Hello"}]})
         connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
         wait_until(lambda: state(made, "one")["in_flight"] == 1, "the request to reach the engine")
         connection.close()
