@@ -116,7 +116,7 @@ class Hooked(Counter):
         super().__init__()
         self._hook = hook
         self._at = at
-        self._phase = phase
+        self._when = phase
         self.running: Running | None = None
         self.promised_bytes = 0
         """Bytes that were still to be written when the work began."""
@@ -137,7 +137,7 @@ class Hooked(Counter):
             self._run("advance")
 
     def _run(self, where: str) -> None:
-        if where == self._at and self.read().phase == self._phase:
+        if where == self._at and self.read().phase == self._when:
             hook, self._hook = self._hook, lambda: None
             hook()
 
