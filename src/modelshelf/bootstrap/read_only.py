@@ -52,6 +52,18 @@ def unadopted_models(registered: Iterable[str]) -> Unadopted:
     return unadopted(places().usual, registered, DEFAULT_PATH)
 
 
+def other_programs_models() -> str:
+    """Return a folder in which another program keeps models of its own, with `~` for the home; empty without any."""
+    from modelshelf.services.adopt.folder import ELSEWHERE, has_models
+
+    for text in ELSEWHERE:
+        place = Path(text).expanduser()
+        with contextlib.suppress(ShelfError, OSError):
+            if probe.is_folder(place) and has_models(place):
+                return text
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class QuickLibrary:
     """What is known of a library without anything slow."""

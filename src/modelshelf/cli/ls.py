@@ -60,11 +60,13 @@ def ls(
 
 
 def _none_yet() -> str:
-    from modelshelf.bootstrap.read_only import unadopted_models
+    from modelshelf.bootstrap.read_only import other_programs_models, unadopted_models
 
     found = unadopted_models(())
     if found.models:
         return f"No models yet, but {found.where}: {found.command}"
+    if place := other_programs_models():
+        return f"No models yet, but another program's are in {place}: shelf adopt --all"
     return "No models yet. To add one: shelf add ORG/MODEL. Lost some? shelf reconcile"
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.builders import put
 from tests.fakes.hub import FakeHub
+from tests.headers import gguf
 from tests.world import Home, random_bytes
 
 
@@ -60,6 +62,15 @@ def test_another_hf_home_is_named_whole(full: Home) -> None:
     said = full.run("ls", HF_HOME=str(cache)).checked().err
 
     assert said.endswith(f" is in {cache}: shelf adopt '{cache}'\n")
+
+
+def test_another_programs_models_are_named(home: Home) -> None:
+    """Where only LM Studio has models, `ls` says where, and with what they are taken in."""
+    put(home.root / "home/.lmstudio/models/org/tiny-GGUF/tiny-Q4_1.gguf", gguf({}))
+
+    said = home.run("ls").checked().err
+
+    assert said == "No models yet, but another program's are in ~/.lmstudio/models: shelf adopt --all\n"
 
 
 def test_an_empty_cache_is_no_news(home: Home) -> None:
