@@ -228,6 +228,35 @@ def test_a_list_that_was_read_is_read_again_when_it_changed(tmp_path: Path) -> N
     assert len(face.contents(face.resolve("org/gg")).files) == 1
 
 
+def test_links_are_read_once_for_all_pages_while_their_blobs_are_there(tmp_path: Path) -> None:
+    """Without a list of the commit, what its links say is kept too, until a blob comes or goes."""
+    snapshot = add_commit(tmp_path, "org/gg", COMMIT, FILES, tree=False)
+    age(tmp_path)
+    face = HubFace(lambda: [Base(tmp_path)])
+    first = face.contents(face.resolve("org/gg"))
+    assert face.contents(face.resolve("org/gg")) is first
+
+    (snapshot / Q4).resolve().unlink()
+
+    assert Q4 not in face.contents(face.resolve("org/gg")).by_path
+
+
+def test_a_file_in_the_place_of_a_link_is_looked_at_each_time(tmp_path: Path) -> None:
+    """No folder tells that bytes in a snapshot changed, so such a list isn't kept."""
+    snapshot = add_commit(tmp_path, "org/gg", COMMIT, FILES, tree=False)
+    (snapshot / Q4).unlink()
+    (snapshot / Q4).write_bytes(b"GGUF")
+    age(tmp_path)
+    face = HubFace(lambda: [Base(tmp_path)])
+    before = face.contents(face.resolve("org/gg")).by_path[Q4]
+
+    (snapshot / Q4).write_bytes(b"GGUF and more")
+    age(tmp_path)
+    after = face.contents(face.resolve("org/gg")).by_path[Q4]
+
+    assert (before.size_bytes, after.size_bytes, before.etag == after.etag) == (4, 13, False)
+
+
 def test_only_a_few_lists_are_kept(tmp_path: Path) -> None:
     """Of the repositories that were asked for, the last four are read once; the others are read anew."""
     for number in range(5):

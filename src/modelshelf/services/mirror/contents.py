@@ -70,7 +70,7 @@ class Contents:
 
 
 class FolderTimes:
-    """The mtimes of a commit's lists and its snapshots' folders, each recorded before reading.
+    """The mtimes of a commit's lists, its snapshots' folders and their blobs, each recorded before reading.
 
     Args:
         resolved: The commit, whose lists are recorded at once.
@@ -79,6 +79,7 @@ class FolderTimes:
     def __init__(self, resolved: ResolvedRevision) -> None:
         self._before_ns = time.time_ns() - _SETTLED_NS
         self._found: dict[str, int | None] = {}
+        self._tell_all = True
         for place in resolved.places:
             self.note(str(place.repo.tree(place.commit_hash)))
 
@@ -86,9 +87,13 @@ class FolderTimes:
         """Record the mtime of a list or a folder."""
         self._found[path] = _mtime_ns(path)
 
+    def distrust(self) -> None:
+        """Record that a file was found of which no folder's mtime tells when it changes."""
+        self._tell_all = False
+
     def are_settled(self) -> bool:
-        """Return whether none of them changed recently."""
-        return all(mtime is None or mtime < self._before_ns for mtime in self._found.values())
+        """Return whether they tell of every change, and none of them changed recently."""
+        return self._tell_all and all(mtime is None or mtime < self._before_ns for mtime in self._found.values())
 
     def are_the_same(self) -> bool:
         """Return whether none of them has changed."""
@@ -96,7 +101,7 @@ class FolderTimes:
 
 
 class ContentsMemory:
-    """The last whole lists: a client that asks for 50 pages of one has it read once.
+    """The last lists: a client that asks for 50 pages of one has it read once.
 
     **Concurrency:** safe from any thread.
     """
@@ -112,8 +117,8 @@ class ContentsMemory:
         return kept[0] if kept is not None and kept[1].are_the_same() else None
 
     def keep(self, resolved: ResolvedRevision, contents: Contents, mtimes: FolderTimes) -> None:
-        """Keep the files of a commit that come only from its lists."""
-        if contents.whole and mtimes.are_settled():
+        """Keep the files of a commit that come from its lists, or from links to blobs."""
+        if mtimes.are_settled():
             with self._mutex:
                 self._kept[_key(resolved)] = contents, mtimes
                 self._kept.move_to_end(_key(resolved))

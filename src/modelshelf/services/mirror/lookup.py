@@ -10,6 +10,7 @@ registry.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -87,7 +88,7 @@ class HubFace:
             return kept
         mtimes = FolderTimes(resolved)
         found = _lists(resolved)
-        more = list(self._here(resolved, found, mtimes.note))
+        more = list(self._here(resolved, found, mtimes))
         listed = (_listed(file, resolved.commit_hash) for file in found.values())
         contents = Contents(sorted([*listed, *more], key=_path_of), whole=bool(found) and not more)
         self._memory.keep(resolved, contents, mtimes)
@@ -98,13 +99,17 @@ class HubFace:
         return sorted(self._here(resolved, ()), key=_path_of)
 
     def _here(
-        self, resolved: ResolvedRevision, known: Iterable[str], on_folder: Callable[[str], None] = lambda folder: None
+        self, resolved: ResolvedRevision, known: Iterable[str], mtimes: FolderTimes | None = None
     ) -> Iterator[ServedFile]:
-        """Yield the files in the snapshots that aren't known yet; calls back before a folder is listed."""
-        seen = set(known)
+        """Yield the files in the snapshots that aren't known yet; what they depend on is noted."""
+        seen, mtimes = set(known), mtimes or FolderTimes(resolved)
         for place in resolved.places:
-            for path, link in place.files(seen, on_folder):
-                if file := self._find(place, path, Path(link)):
+            mtimes.note(place.blobs)
+            for path, link in place.files(seen, mtimes.note):
+                file = _behind_usual_link(place, path, link)
+                if file is None and (file := self._find(place, path, Path(link))):
+                    mtimes.distrust()
+                if file:
                     seen.add(path)
                     yield file
 
@@ -186,6 +191,24 @@ class HubFace:
         if not digest:
             return None
         return ServedFile(path, Path(real), found.st_size, digest, place.commit_hash, found.st_mtime)
+
+
+def _behind_usual_link(place: PlacedSnapshot, path: str, link: str) -> ServedFile | None:
+    """Return the file behind a link as huggingface_hub writes it; None for anything else: `_find` looks where it leads.
+
+    Args:
+        place: The snapshot, no folder of which is a link.
+        path: The file's path in it.
+        link: Its path on the disk.
+    """
+    with contextlib.suppress(OSError):
+        above, _, digest = os.readlink(link).rpartition("/")  # noqa: PTH115 - one of 50,000
+        if place.blobs and above == f"{'../' * (2 + path.count('/'))}blobs" and is_digest(digest):
+            blob = f"{place.blobs}/{digest}"
+            found = os.lstat(blob)
+            if stat.S_ISREG(found.st_mode):
+                return ServedFile(path, Path(blob), found.st_size, digest, place.commit_hash, found.st_mtime)
+    return None
 
 
 def _lists(resolved: ResolvedRevision) -> dict[str, FileEntry]:

@@ -14,7 +14,7 @@ from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import COMMIT_HASH, CommitHash, RefName, RepoId, is_own_ref, parse_repo_folder
 from modelshelf.errors import BadInput, NotFound, ShelfError, Unavailable
 from modelshelf.store.layout import Base, Repo
-from modelshelf.store.probe import is_file, is_folder
+from modelshelf.store.probe import is_file, is_folder, is_link
 from modelshelf.store.repos import scan, trees
 from modelshelf.store.small_files import read_small_text
 
@@ -58,6 +58,13 @@ class PlacedSnapshot:
     def listed(self) -> dict[str, FileEntry]:
         """Return every file of the commit in this tier's list, on the tier or not; nothing without a list."""
         return {file.path: file for file in trees.read(self.repo, self.commit_hash)}
+
+    @functools.cached_property
+    def blobs(self) -> str:
+        """The real path of its folder of blobs; empty where that is a link, or isn't in the tier's `hub`."""
+        real = os.path.realpath(self.repo.blobs.parent)
+        is_own = real.startswith(self.root + os.sep) and not is_link(Path(real) / "blobs")
+        return f"{real}/blobs" if is_own else ""
 
     def is_recorded_absent(self, path: str) -> bool:
         """Return whether a client recorded that the commit has no such file."""
