@@ -18,8 +18,6 @@ _RECOVERY_S = 5.0
 """How often an idle server looks for jobs of dead processes, in seconds."""
 _DROPPING_S = 3600.0
 """How often it looks for jobs that were kept long enough, in seconds."""
-_FIRST_AFTER_S = 5.0
-"""When it does so first: what a server is asked as it starts doesn't wait for a look at a whole library."""
 
 
 class Worker:
@@ -38,8 +36,7 @@ class Worker:
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._loop, name=f"worker-{i}", daemon=True) for i in range(threads)]
         self._turn = threading.Lock()
-        self._recovery_due_at = 0.0
-        self._dropping_due_at = time.monotonic() + _FIRST_AFTER_S
+        self._recovery_due_at = self._dropping_due_at = 0.0
         self._blind = False
         """Whether the registry couldn't be asked the last time, which is logged once."""
         self._mutex = threading.Lock()
