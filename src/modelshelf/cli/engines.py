@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from modelshelf.cli import complete, meant, output
+from modelshelf.cli import output
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import (
     AllowPickle,
@@ -16,6 +14,7 @@ from modelshelf.cli.options import (
     EngineArguments,
     TrustRemoteCode,
     engine_change,
+    model_argument,
 )
 from modelshelf.cli.terminal import Styled
 from modelshelf.units import format_size
@@ -29,15 +28,7 @@ if TYPE_CHECKING:
 
 
 def engines(
-    name: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="NAME",
-            help="A model: what would serve it.",
-            autocompletion=complete.model_names,
-            callback=meant.one,
-        ),
-    ] = None,
+    name: Annotated[str | None, model_argument("A model: what would serve it.")] = None,
     engine: ChosenEngine = None,
     engine_arg: EngineArguments = None,
     trust_remote_code: TrustRemoteCode = None,

@@ -7,20 +7,15 @@ from typing import Annotated
 
 import typer
 
-from modelshelf.cli import complete, meant, output
+from modelshelf.cli import output
 from modelshelf.cli.errors import at_the_edge
-from modelshelf.cli.options import AsJson
+from modelshelf.cli.options import AsJson, model_argument
 from modelshelf.cli.terminal import asked_by_fish
 from modelshelf.errors import BadInput
 
 
 def env(
-    name: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="NAME", help="The model's name.", autocompletion=complete.model_names, callback=meant.one
-        ),
-    ] = None,
+    name: Annotated[str | None, model_argument("The model's name.")] = None,
     unset: Annotated[bool, typer.Option("--unset", help="Take back what an earlier shelf env set.")] = False,
     as_json: AsJson = False,
 ) -> None:

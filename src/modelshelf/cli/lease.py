@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modelshelf.cli import complete, meant, output, render
+from modelshelf.cli import output, render
 from modelshelf.cli.errors import at_the_edge
-from modelshelf.cli.options import AsJson
+from modelshelf.cli.options import AsJson, model_argument
 from modelshelf.domain.jobs import JobKind
 from modelshelf.units import format_duration, parse_duration
 
@@ -18,15 +18,7 @@ if TYPE_CHECKING:
 
 
 def lease(
-    name: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="NAME",
-            help="The model; without it, list the leases.",
-            autocompletion=complete.model_names,
-            callback=meant.one,
-        ),
-    ] = None,
+    name: Annotated[str | None, model_argument("The model; without it, list the leases.")] = None,
     ttl: Annotated[
         float, typer.Option(parser=parse_duration, metavar="DURATION", help="How long: 90s, 30m, 2h.")
     ] = "1h",  # type: ignore[assignment]  # typer parses the default as well

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,18 +12,21 @@ from modelshelf.cli import complete, meant, terminal
 if TYPE_CHECKING:
     from modelshelf.domain.engine_wishes import EngineChange
 
-Name = Annotated[
-    str,
-    typer.Argument(metavar="NAME", help="The model's name.", autocompletion=complete.model_names, callback=meant.one),
-]
-Names = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="NAME", help="The models.", autocompletion=complete.model_names, callback=meant.several),
-]
-SomeNames = Annotated[
-    list[str],
-    typer.Argument(metavar="NAME", help="The models.", autocompletion=complete.model_names, callback=meant.several),
-]
+
+def model_argument(what: str, metavar: str = "NAME") -> Any:
+    """Return the argument of a command that takes one model."""
+    return typer.Argument(metavar=metavar, help=what, autocompletion=complete.model_names, callback=meant.one)
+
+
+def _models_argument() -> Any:
+    return typer.Argument(
+        metavar="NAME", help="The models.", autocompletion=complete.model_names, callback=meant.several
+    )
+
+
+Name = Annotated[str, model_argument("The model's name.")]
+Names = Annotated[list[str] | None, _models_argument()]
+SomeNames = Annotated[list[str], _models_argument()]
 TierOption = Annotated[
     str | None,
     typer.Option(

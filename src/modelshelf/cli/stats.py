@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modelshelf.cli import complete, meant, output, render
+from modelshelf.cli import output, render
 from modelshelf.cli.errors import at_the_edge
-from modelshelf.cli.options import AsJson
+from modelshelf.cli.options import AsJson, model_argument
 from modelshelf.units import format_age
 
 if TYPE_CHECKING:
@@ -19,12 +19,7 @@ _HEADER = ["MODEL", "REQUESTS", "ERRORS", "TOKENS IN", "TOKENS OUT", "FIRST TOKE
 
 
 def stats(
-    name: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[NAME]", help="Only this model.", autocompletion=complete.model_names, callback=meant.one
-        ),
-    ] = None,
+    name: Annotated[str | None, model_argument("Only this model.", "[NAME]")] = None,
     since: Annotated[
         str | None,
         typer.Option(metavar="7d|TIME", help="Only from then on. Default: all that USES_DAYS keeps"),

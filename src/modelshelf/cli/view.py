@@ -91,7 +91,7 @@ def check_words(verb: str, kind: str | None, names: Sequence[str], *, every: boo
     if verb not in ("add", "rm", "ls", "sync") or (verb in ("add", "rm") and kind is None):
         raise BadInput("shelf view needs a verb and a kind.", hint=_USAGE)
     if verb != "ls" and kind is not None:
-        kind_of(kind)  # raises before what is missing behind it is told
+        kind_of(kind)  # an unknown kind is told before the words that are missing behind it
     if verb == "ls" and kind is not None:
         raise BadInput("shelf view ls lists all views.", hint=_USAGE)
     if verb == "add" and bool(names) == every:

@@ -19,7 +19,7 @@ from modelshelf.errors import BadInput
 NOTHING, OTHER = "", "other"
 """Marks of a name where nothing is, and of a folder or whatever else we never make."""
 OWN = ""
-"""The section of a view's record that is no repository's."""
+"""The section of a view's record that belongs to no repository."""
 
 
 class ViewKind(enum.StrEnum):

@@ -20,7 +20,7 @@ class Bases:
         self._engine = engine
 
     def custom(self) -> list[str]:
-        """Return the bases of custom tiers that models lie on."""
+        """Return the bases of the custom tiers that hold models."""
         here = sa.select(models.c.cache_path).where(models.c.cache_location == CUSTOM).distinct()
         with self._engine.connect() as connection:
             return list(connection.scalars(here.order_by(models.c.cache_path)))

@@ -36,7 +36,7 @@ class Changes:
     def repos_after(self, change_id: int) -> frozenset[str] | None:
         """Return the repositories of the models that changed after a change, by its id.
 
-        None if that one is no longer kept, or never existed.
+        None if the registry doesn't keep that one any more, or never had it.
         """
         with self._engine.connect() as connection:
             found = connection.execute(_REPOS, {"change_id": change_id}).scalars().all()
@@ -58,7 +58,7 @@ class Changes:
             connection.execute(sa.insert(changes).values(kind=kind, key=key, at=db_now()))
 
     def after(self, change_id: int) -> list[Change] | None:
-        """Return the changes after one, oldest first; None if that one is no longer kept, or never existed."""
+        """Return the changes after one, oldest first; None if the registry doesn't have that one, or not any more."""
         with self._engine.connect() as connection:
             found = [Change(*row) for row in connection.execute(_FROM, {"change_id": change_id})]
         return found[1:] if found and found[0].id == change_id else None

@@ -90,7 +90,7 @@ def complete(connection: sa.Connection) -> None:
 
 
 def _sqlite_triggers() -> list[str]:
-    """Return what records each change in its transaction, whoever writes."""
+    """Return the triggers that record each change in its transaction, whoever writes."""
     made = []
     for event, when, statements in _TRIGGERS:
         condition = f"WHEN ({when})" if when else ""

@@ -234,7 +234,7 @@ changes = Table(
 )
 """The last changes, oldest first: a `model` or a `tier` by its name or base, a `job` or a `lease` by its id.
 
-A model's has its repository as well, which nobody could look up once the model is gone.
+A model's change names its repository too, because nobody can look that up once the model is gone.
 
 Triggers write it, in the transaction of each change, and delete what is older than the last 1,000. A job's progress
 changes twice a second and isn't recorded. The ids begin with the second of the first one, so that a rebuilt
