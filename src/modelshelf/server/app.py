@@ -41,6 +41,7 @@ from modelshelf.server.sessions import Sessions
 from modelshelf.services.access.keys import KeyRing
 from modelshelf.services.events.watch import Watcher
 from modelshelf.services.jobs.worker import Worker
+from modelshelf.services.maintenance.rounds import Rounds
 from modelshelf.services.serving.uses import Ledger
 from modelshelf.services.shelf import Shelf
 
@@ -171,20 +172,32 @@ class _NoLibrary:
         return self
 
 
+def _steps(shelf: Shelf) -> tuple[Callable[[], object], ...]:
+    """Return what each round does; the services are made when it comes to them, not when the server starts."""
+
+    def note_uses() -> None:
+        shelf.services.reconciler.note_other_uses()
+
+    def take_strays() -> None:
+        shelf.services.adopter.enqueue_strays()
+
+    def mend_views() -> None:
+        shelf.services.views.keep_true(look=True)
+
+    return note_uses, take_strays, mend_views
+
+
 def _lifespan(
     shelf: Shelf, watcher: Watcher, gateway: Door, preload: Sequence[str]
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    def hourly() -> None:
-        """Look after what other programs did; the services are made when they are asked for, not when it starts."""
-        shelf.services.reconciler.note_other_uses()
-        shelf.services.adopter.enqueue_strays()
-        shelf.services.views.keep_true(look=True)
+    rounds = Rounds(_steps(shelf))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         runner = shelf.services.runner
-        worker = Worker(runner, runner.turns.rules.threads, hourly)
+        worker = Worker(runner, runner.turns.rules.threads)
         worker.start()
+        rounds.start()
         watcher.start()
         gateway.ledger.start()
         async with gateway.open(), preloading(shelf.services.load_jobs, gateway.engines, preload):
@@ -193,6 +206,7 @@ def _lifespan(
         await to_thread.run_sync(gateway.ledger.stop)
         await to_thread.run_sync(watcher.stop)
         await to_thread.run_sync(worker.stop)
+        await to_thread.run_sync(rounds.stop)
 
     return lifespan
 

@@ -15,7 +15,7 @@ from modelshelf.services.shelf import Shelf
 from modelshelf.store.layout import Base
 from tests.fakes.hub import FakeHub
 from tests.invariants import violations
-from tests.world import Home, load_offline, random_bytes, tree
+from tests.world import Home, load_offline, random_bytes, tree, wait_until
 
 REPO = "org/name"
 FILES = {"config.json": b"{}", "deep/w.bin": random_bytes(5000, seed=2), "model.safetensors": random_bytes(90_000)}
@@ -187,4 +187,15 @@ def test_the_doctor_takes_strays_in(library: Shelf, home: Home) -> None:
 
     assert "name: taken into hub and registered." in fixed["fixed"]
     assert [one for one in fixed["findings"] if one["topic"] == "layout"] == []
+    check(home, library, home.primary)
+
+
+def test_a_server_takes_in_what_other_programs_downloaded(library: Shelf, home: Home) -> None:
+    """Nobody asks for it: a server finds it seconds after its start, in a thread that holds up no job."""
+    stray = fetch(home, home.primary)
+    age(stray)
+
+    with home.serve() as server:
+        wait_until(lambda: [job["state"] for job in server.get("/api/jobs")] == ["done"], "its job to be done")
+
     check(home, library, home.primary)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
 
 from modelshelf.domain.jobs import Job
 from modelshelf.errors import ShelfError
@@ -28,11 +27,10 @@ class Worker:
     Args:
         runner: What runs the jobs.
         threads: How many jobs run side by side.
-        hourly: What else is done once an hour.
     """
 
-    def __init__(self, runner: JobRunner, threads: int = 2, hourly: Callable[[], None] = lambda: None) -> None:
-        self._runner, self._hourly = runner, hourly
+    def __init__(self, runner: JobRunner, threads: int = 2) -> None:
+        self._runner = runner
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._loop, name=f"worker-{i}", daemon=True) for i in range(threads)]
         self._turn = threading.Lock()
@@ -94,7 +92,6 @@ class Worker:
         """Delete what was kept long enough: some of it at each look while there is more, else once an hour."""
         if time.monotonic() >= self._dropping_due_at and not self._runner.drop_old():
             self._dropping_due_at = time.monotonic() + _DROPPING_S
-            self._hourly()
 
     def _carry_out(self, running: Running) -> None:
         with self._mutex:
