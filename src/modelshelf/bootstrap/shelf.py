@@ -254,13 +254,15 @@ def _make_adopter(parts: _Parts) -> Adopter:
     from modelshelf.services.adopt.import_models import ModelImporter
     from modelshelf.services.adopt.link_old_path import Linker
     from modelshelf.services.adopt.other_programs import OtherPrograms
+    from modelshelf.services.adopt.planner import AdoptPlanner
 
     registry, tiers, clock = parts.registry, parts.tiers, parts.clock
     reconciler = _make_reconciler(parts)
     importer = ModelImporter(registry, tiers, parts.room.admission, reconciler, parts.old_copies, clock)
     linker = Linker(tiers, importer, clock)
     others = OtherPrograms(parts.library, importer, parts.views.stand_ins())
-    also = (parts.mover, parts.runner, FreshLooks(clock))
+    planner = AdoptPlanner(registry, parts.library, tiers, importer, linker, others)
+    also = (planner, parts.mover, parts.runner, FreshLooks(clock))
     return Adopter(registry, parts.library, tiers, importer, linker, others, *also)
 
 

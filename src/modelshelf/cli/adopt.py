@@ -92,7 +92,7 @@ def adopt(
         if not modes:
             _show(shelf, wanted, as_json=as_json)
         elif dry_run:
-            view = asdict(AdoptPlanJson.of(shelf.services.adopter.plan(wanted)))
+            view = asdict(AdoptPlanJson.of(shelf.services.adopter.planner.plan(wanted)))
             output.as_json(view) if as_json else _print_plan(view)
         else:
             carry_out(shelf, wanted, as_json=as_json)
@@ -127,7 +127,7 @@ def _show(shelf: Shelf, wanted: AdoptRequest, *, as_json: bool) -> None:
     views: dict[str, dict[str, Any]] = {}
     for mode in ("leave", "move", "link"):
         try:
-            views[mode] = asdict(AdoptPlanJson.of(shelf.services.adopter.plan(wanted.with_mode(mode))))
+            views[mode] = asdict(AdoptPlanJson.of(shelf.services.adopter.planner.plan(wanted.with_mode(mode))))
         except ShelfError as err:
             if mode == "leave":
                 raise

@@ -137,7 +137,7 @@ class Upkeep:
 
         wanted = AdoptRequest(os.fspath(path), adopt_mode_of(mode), os.fspath(to), merge, copy, repo_id)
         if dry_run:
-            return asdict(AdoptPlanJson.of(self.services.adopter.plan(wanted)))
+            return asdict(AdoptPlanJson.of(self.services.adopter.planner.plan(wanted)))
         recover_dead_owners(self.services.registry)
         return result_of(self.services.runner.finish(self.services.adopter.enqueue(wanted), progress))
 

@@ -257,7 +257,7 @@ def test_what_may_not_be_read_is_not_said_to_be_gone(shelf: Shelf, closed: str, 
         adopter = shelf.services.adopter  # imported now: that user may not read what Python imports
         with acting_as():
             try:
-                found = adopter.look(AdoptRequest(str(folder), AdoptMode.MOVE))
+                found = adopter.planner.look(AdoptRequest(str(folder), AdoptMode.MOVE))
                 said = found.models[0].trouble
             except Denied as err:
                 said = err.detail

@@ -120,5 +120,5 @@ def _add_adopting(router: APIRouter, shelf: Shelf, door: PathDoor) -> None:
         door.check_target(wanted.to)
         request = AdoptRequest(path, AdoptMode(wanted.mode), wanted.to, wanted.merge, wanted.copies, wanted.repo)
         if wanted.dry_run:
-            return Json(AdoptPlanJson.of(shelf.services.adopter.plan(request)))
+            return Json(AdoptPlanJson.of(shelf.services.adopter.planner.plan(request)))
         return accepted(JobJson.of(shelf.services.adopter.enqueue(request)))

@@ -63,7 +63,9 @@ def _add_adopt(router: APIRouter, site: Site) -> None:
         """Show what of other tools would be registered where it is, or taken in from every known place."""
         if everything:
             return _show(site, request, everything_sheet(_plan_of_all(site)))
-        return _show(site, request, register_sheet(AdoptPlanJson.of(site.shelf.services.adopter.plan(_request()))))
+        return _show(
+            site, request, register_sheet(AdoptPlanJson.of(site.shelf.services.adopter.planner.plan(_request())))
+        )
 
     @router.post("/adopt")
     def adopt(request: Request, sent: Annotated[Fields, Depends(form)]) -> Response:

@@ -1,4 +1,4 @@
-"""Adopting other tools' downloads: scan, plan, register in place, and move with the machinery of `move`.
+"""Adopting other tools' downloads as `planner` decides: register in place, and move with the machinery of `move`.
 
 A cache that is to move is first registered in place, so that every model can be loaded all the time; then each model
 moves as any other does. **Crash:** every step finds what the one before it left; the same command again finishes.
@@ -21,27 +21,24 @@ from modelshelf.domain.adopt import (
     AdoptRequest,
     Done,
     Order,
-    Registered,
-    plan_adopt,
     with_need,
 )
-from modelshelf.domain.adopt_inventory import FoundModel, Inventory, Origin
+from modelshelf.domain.adopt_inventory import Inventory, Origin
 from modelshelf.domain.job_params import MoveParams, OldCopy, params_of
 from modelshelf.domain.jobs import QUEUED, UNFINISHED, Cause, Job, JobKind
-from modelshelf.domain.names import BasePath, RepoId
-from modelshelf.domain.tiers import CUSTOM, Tier
-from modelshelf.errors import BadInput, Cancelled, NotFound, ShelfError, Unavailable
+from modelshelf.domain.tiers import CUSTOM
+from modelshelf.errors import BadInput, Cancelled, ShelfError, Unavailable
 from modelshelf.registry.registry import Registry
 from modelshelf.schemas.adopt import AdoptedJson
 from modelshelf.schemas.json_object import to_json
 from modelshelf.services.adopt import needs
-from modelshelf.services.adopt.folder import ELSEWHERE, LOOSE, check_open, folder_of, has_models, nothing_in
+from modelshelf.services.adopt.folder import folder_of
 from modelshelf.services.adopt.fresh_looks import FreshLooks
 from modelshelf.services.adopt.import_models import ModelImporter
 from modelshelf.services.adopt.link_old_path import Linker
 from modelshelf.services.adopt.other_programs import OtherPrograms
+from modelshelf.services.adopt.planner import AdoptPlanner
 from modelshelf.services.adopt.take_strays import StrayTaker
-from modelshelf.services.catalog.look import Look
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.jobs.runner import JobRunner
 from modelshelf.services.jobs.running import Running
@@ -49,10 +46,7 @@ from modelshelf.services.lifecycle.move import Mover
 from modelshelf.services.space.tiers import TierService, destination
 from modelshelf.store.adopt import inventory
 from modelshelf.store.gc import open_files
-from modelshelf.store.layout import Base
-from modelshelf.store.probe import is_folder, is_link, is_there
 from modelshelf.store.repos import scan
-from modelshelf.store.tiers import governor, sidecars
 
 _log = logging.getLogger(__name__)
 
@@ -67,70 +61,10 @@ class Adopter:
     importer: ModelImporter
     linker: Linker
     others: OtherPrograms
+    planner: AdoptPlanner
     mover: Mover
     runner: JobRunner
     looks: FreshLooks
-
-    def plan(self, wanted: AdoptRequest, found: Inventory | None = None) -> AdoptPlan:
-        """Return what adopting does, after every check that is possible; nothing that was found is changed.
-
-        Args:
-            wanted: What is wanted.
-            found: What `look` has just seen.
-
-        Raises:
-            BadInput: The path is invalid, or not allowed with this mode.
-            NotFound: There is no such folder, or nothing in it.
-            OutOfSpace: It doesn't fit on the tier.
-            Conflict, Denied, Unavailable: A tier is offline, read-only or another library's, or the old path can't
-                become a link.
-        """
-        found = found or self.look(wanted)
-        governor.check_ours(Base(Path(found.path)), self.registry.id, self.registry.url)
-        order = self._order(wanted, found)
-        plan = self.decide(found, order)
-        notes = [f"Also there: {other} (shelf adopt {other})" for other in self._elsewhere(Path(found.path))]
-        backup = ""
-        if order.mode is AdoptMode.LINK and not self._is_foreign(found):
-            self.linker.check(order)
-            backup = str(self.linker.backup_path(Path(order.base)))
-        need_bytes = needs.size_bytes(plan)
-        self.importer.check_fits(plan, need_bytes)
-        return with_need(plan, need_bytes, backup, notes)
-
-    def sketch(self, wanted: AdoptRequest, found: Inventory) -> AdoptPlan:
-        """Return what adopting does with what `look` has just seen, whether it fits or not."""
-        return self.decide(found, self._order(wanted, found))
-
-    def is_foreign(self, path: str) -> bool:
-        """Return whether a folder is another program's, and not a base or a cache_dir."""
-        return not inventory.is_base(Path(path))
-
-    def look(self, wanted: AdoptRequest) -> Inventory:
-        """Return everything in a folder.
-
-        Raises:
-            BadInput, NotFound: See `plan`.
-        """
-        path = folder_of(wanted.path)
-        if wanted.repo_id:
-            RepoId(wanted.repo_id)
-        if not is_folder(path):
-            check_open(path, Inventory(str(path)))
-            if is_there(path):
-                raise BadInput(f"{path} is a file.", hint=LOOSE, path=str(path))
-            others = " or ".join(f"shelf adopt {other}" for other in self._elsewhere(path)) or "shelf adopt PATH"
-            raise NotFound(f"There is no folder {path}.", hint=others, path=str(path))
-        if is_link(path):
-            if wanted.mode is AdoptMode.LINK and not self.linker.is_linked(path):
-                hint = f"Adopt that: shelf adopt {path.resolve()} --link"
-                raise BadInput(f"{path} is a link to {path.readlink()} already.", hint=hint, path=str(path))
-            path = path.resolve()
-        found = inventory.find(path, wanted.repo_id)
-        check_open(path, found)
-        if not (found.models or found.things or is_there(Base(path).marker) or self.others.stands_in(path)):
-            raise nothing_in(path)
-        return found
 
     def enqueue(self, wanted: AdoptRequest) -> Job:
         """Return a new job for this plan, after its checks, or the one that a killed process left.
@@ -141,14 +75,14 @@ class Adopter:
         path = folder_of(wanted.path)
         exact = replace(wanted, path=str(path))
         if not self._is_linked(wanted, path):
-            found = self.look(wanted)
-            self.plan(wanted, found)
+            found = self.planner.look(wanted)
+            self.planner.plan(wanted, found)
             self.looks.keep(exact, found)
         return self.runner.enqueue_once(exact)
 
     def enqueue_strays(self) -> list[Job]:
         """Return jobs that take in the models beside the `hub` of the settings' bases, except unfinished ones."""
-        found = StrayTaker(self.tiers, self.importer, self.decide).bases()
+        found = StrayTaker(self.tiers, self.importer, self.planner.decide).bases()
         wanted = (AdoptRequest(tier.base, AdoptMode.MOVE, tier.location, merge=True, strays=True) for tier in found)
         return [self.runner.enqueue_once(request) for request in wanted]
 
@@ -171,7 +105,7 @@ class Adopter:
         """
         done, path = Done(), folder_of(wanted.path)
         if wanted.strays:
-            StrayTaker(self.tiers, self.importer, self.decide).take(path, wanted.to, running, done)
+            StrayTaker(self.tiers, self.importer, self.planner.decide).take(path, wanted.to, running, done)
             nothing = AdoptPlan(Order(wanted.mode, str(path), wanted.to, str(path), wanted.to), (), ())
             return AdoptedJson.done(nothing, done, nothing, "")
         if self._is_linked(wanted, path):
@@ -180,15 +114,15 @@ class Adopter:
             nothing = AdoptPlan(Order(wanted.mode, str(path), CUSTOM, target.base, target.location), (), ())
             return AdoptedJson.done(nothing, done, nothing, str(kept))
         running.progress.phase("looking")
-        found = found or self.look(wanted)
-        path, order = Path(found.path), self._order(wanted, found)
+        found = found or self.planner.look(wanted)
+        path, order = Path(found.path), self.planner.order(wanted, found)
         if any(job.kind in (JobKind.MOVE, JobKind.DELETE_OLD_COPY) for job in self.registry.jobs(state=UNFINISHED)):
             self._finish_moves(order, running)
             self.runner.settle(JobKind.DELETE_OLD_COPY)
             found = inventory.find(path, wanted.repo_id)
         backup = ""
-        if self._is_foreign(found):
-            plan = self.decide(found, order)
+        if self.planner.is_of_others(found):
+            plan = self.planner.decide(found, order)
             for adoption in plan.of(Act.BRING):
                 self._attempt(done, adoption, partial(self._bring, adoption, order, wanted, running, done))
         else:
@@ -200,12 +134,7 @@ class Adopter:
     def _left(self, path: Path, found: Inventory, wanted: AdoptRequest, order: Order) -> AdoptPlan:
         """Return what another run would do; a folder in which only models were registered isn't scanned again."""
         is_touched = order.mode is not AdoptMode.LEAVE or any(m.lost or m.kind is Origin.STRAY for m in found.models)
-        return self.decide(inventory.find(path, wanted.repo_id) if is_touched else found, order)
-
-    def _is_foreign(self, found: Inventory) -> bool:
-        """Return whether a folder is another program's, also once links stand in for all of its files."""
-        there = bool(found.models) or self.others.stands_in(Path(found.path))
-        return there and all(model.kind.is_foreign for model in found.models)
+        return self.planner.decide(inventory.find(path, wanted.repo_id) if is_touched else found, order)
 
     def _is_linked(self, wanted: AdoptRequest, path: Path) -> bool:
         """Return whether nothing is left to do for a link, or only the link itself."""
@@ -213,15 +142,15 @@ class Adopter:
 
     def _adopt_base(self, order: Order, path: Path, found: Inventory, running: Running, done: Done) -> AdoptPlan:
         """Register what is in a base, then move it."""
-        self.tiers.open_to_write(self.tier(order.location, order.base))
+        self.tiers.open_to_write(self.importer.tier(order.location, order.base))
         if order.mode is not AdoptMode.LEAVE:
             self.importer.drop_brought(order)
             found = inventory.find(path)
-        plan = self.decide(found, order)
+        plan = self.planner.decide(found, order)
         first = with_need(plan, needs.size_bytes(plan), "", ())
         if any(model.kind.value == "stray" for model in found.models):
             done.left += self.importer.bring_strays(plan, running)
-            plan = self.decide(inventory.find(path), order)
+            plan = self.planner.decide(inventory.find(path), order)
         registering = plan.of(Act.REGISTER) + [a for a in plan.of(Act.MOVE) if not self._is_here(a, order)]
         names, troubles = self.importer.register(order, registering, running)
         done.registered += names
@@ -310,64 +239,6 @@ class Adopter:
     def _is_here(self, adoption: Adoption, order: Order) -> bool:
         row = self.registry.model(adoption.model_name) if adoption.model_name else None
         return row is not None and row.complete and self.library.base_of(row) == order.base
-
-    def decide(self, found: Inventory, order: Order) -> AdoptPlan:
-        """Return what adopting what was found does."""
-        look = Look(self.registry)
-        rows = [
-            Registered(
-                row.model_name,
-                row.hf_path,
-                row.commit_hash,
-                self.library.base_of(row),
-                row.complete,
-                row.job_state in UNFINISHED and not (row.job_kind == JobKind.MOVE and row.job_state == QUEUED),
-                frozenset(file.path for file in look.files(row)),
-            )
-            for row in self.registry.models()
-        ]
-        names = [name for tier in self.tiers.all() for name in sidecars.names(Base(Path(tier.base)))]
-        models = [m for m in found.models if not (m.kind.is_foreign and self.others.is_linked(m))]
-        recognised = tuple(self._recognise(m, order) if m.kind.is_foreign else m for m in models)
-        return plan_adopt(replace(found, models=recognised), order, rows, names)
-
-    def _recognise(self, found: FoundModel, order: Order) -> FoundModel:
-        found = self.others.recognise(found)
-        if order.mode is AdoptMode.LINK and not found.trouble:
-            return replace(found, trouble=self.others.why_kept(found, order.target))
-        return found
-
-    def _order(self, wanted: AdoptRequest, found: Inventory) -> Order:
-        source = self._source(Path(found.path), is_foreign=self._is_foreign(found))
-        target = source
-        if wanted.mode is not AdoptMode.LEAVE:
-            target = self.tiers.settings.resolve(*destination(wanted.to))
-        one, other = Path(source.base).resolve(), Path(target.base).resolve()
-        if one != other and (one in other.parents or other in one.parents):
-            raise BadInput(
-                f"{source.base} and {target.base} overlap (one contains the other): files would be counted twice.",
-                hint="Use a folder beside it: --to PATH",
-                cache_path=target.base,
-            )
-        return Order(wanted.mode, source.base, source.location, target.base, target.location, wanted.merge)
-
-    def _source(self, path: Path, *, is_foreign: bool) -> Tier:
-        """Return the tier that a folder is, or will be."""
-        for tier in self.tiers.all():
-            if scan.is_same(Path(tier.base), path):
-                return tier
-        return Tier(CUSTOM, BasePath(str(path)), None) if is_foreign else self.tiers.settings.resolve(CUSTOM, str(path))
-
-    def tier(self, location: str, base: str) -> Tier:
-        """Return a tier by its location and base."""
-        return self.tiers.settings.resolve(location, base if location == CUSTOM else None)
-
-    def _elsewhere(self, path: Path) -> list[str]:
-        """Return the other default folders of programs that hold something."""
-        tiers = {Path(tier.base).resolve() for tier in self.tiers.all()}
-        places = [(place, Path(place).expanduser()) for place in ELSEWHERE]
-        known = [(text, place) for text, place in places if is_folder(place) and not is_link(place)]
-        return [text for text, place in known if place.resolve() not in tiers | {path.resolve()} and has_models(place)]
 
     def unlink(self, text: str) -> Path:
         """Undo a link; see `Linker.unlink`, and for another program's folder `OtherPrograms.give_back`."""

@@ -127,11 +127,11 @@ class EverythingAdopter:
         wanted = AdoptRequest(known.path, AdoptMode.LINK, to, merge=True, copy=True)
         if self.adopter.linker.is_halfway(Path(known.path)):
             return wanted, None
-        found = self.adopter.look(wanted)
+        found = self.adopter.planner.look(wanted)
         try:
-            self.adopter.plan(wanted, found)
+            self.adopter.planner.plan(wanted, found)
         except ShelfError:
-            if not self.adopter.is_foreign(known.path):
+            if not self.adopter.planner.is_foreign(known.path):
                 return replace(wanted, mode=AdoptMode.LEAVE, merge=False), found
         return wanted, found
 
@@ -140,7 +140,7 @@ class EverythingAdopter:
             wanted, found = self._wanted(known, to)
             if found is None:
                 return PlaceFound(known.program, known.path, AdoptMode.LINK, trouble=_halfway(known.path))
-            plan = self.adopter.sketch(wanted, found)
+            plan = self.adopter.planner.sketch(wanted, found)
         except NotFound:
             return None
         except ShelfError as err:
@@ -170,7 +170,7 @@ def _halfway(path: str) -> str:
 def _held(adopter: Adopter, known: KnownPlace) -> PlaceHeld:
     wanted = AdoptRequest(known.path, AdoptMode.LEAVE)
     try:
-        found = bounded(partial(adopter.look, wanted), Path(known.path), hang_s=_ANSWER_WITHIN_S)
+        found = bounded(partial(adopter.planner.look, wanted), Path(known.path), hang_s=_ANSWER_WITHIN_S)
     except (ShelfError, OSError):
         return PlaceHeld(known.program, known.path, 0, 0)
     return PlaceHeld(known.program, known.path, len(found.models), sum(model.size_bytes for model in found.models))
