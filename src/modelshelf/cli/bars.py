@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from modelshelf.cli import output
-from modelshelf.cli.errors import second_interrupt_ends
 from modelshelf.cli.fitting import cells, shorten
 from modelshelf.cli.terminal import WISHES, columns, glyph, is_drawable, rows
 from modelshelf.domain.job_files import MOST_LISTED, files_of
@@ -41,7 +40,6 @@ def job_progress(what: str, kind: str, *, files: bool = False) -> Iterator[Calla
         with _shown(what, files=files) as show:
             yield show
     except (Cancelled, KeyboardInterrupt):
-        second_interrupt_ends()
         output.note(f"Stopped. {_ANEW if kind in ENDS_WITH_ITS_COMMAND else _GO_ON}")
         raise
 

@@ -10,6 +10,7 @@ import typer
 
 from modelshelf.cli import output
 from modelshelf.cli.errors import at_the_edge, report
+from modelshelf.cli.interrupts import interrupt_stops
 from modelshelf.cli.options import Name
 from modelshelf.cli.prompt import FENCE, remembering, typed
 from modelshelf.cli.terminal import WISHES, columns, has_color, is_drawable, rows
@@ -82,6 +83,7 @@ def _converse(talk: Conversation, name: str) -> None:
                 except ShelfError as err:
                     report(err, as_json=False)
                 except KeyboardInterrupt:
+                    interrupt_stops()
                     output.note("\n(stopped)", style="dim")
 
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from modelshelf.cli import output
+from modelshelf.cli.interrupts import INTERRUPTED
 from modelshelf.cli.terminal import WISHES
 from modelshelf.errors import Cancelled, ShelfError
 from modelshelf.store.os_errors import of_os_error
 
-INTERRUPTED = 130
 PIPE_CLOSED = 141
 """Who reads the output has gone, as `head` does: what a shell reports of any program that SIGPIPE ends."""
 
@@ -40,7 +39,6 @@ def at_the_edge(*, as_json: bool) -> Iterator[None]:
     except ShelfError as err:
         raise SystemExit(report(err, as_json=as_json)) from err
     except (Cancelled, KeyboardInterrupt) as err:
-        second_interrupt_ends()
         raise SystemExit(INTERRUPTED) from err
     except BrokenPipeError as err:
         _leave_stdout()
@@ -49,11 +47,6 @@ def at_the_edge(*, as_json: bool) -> Iterator[None]:
         if err.filename is None:
             _leave_stdout()
         raise SystemExit(report(of_os_error(err), as_json=as_json)) from err
-
-
-def second_interrupt_ends() -> None:
-    """Let a second Ctrl-C end at once."""
-    signal.signal(signal.SIGINT, lambda number, frame: os._exit(INTERRUPTED))
 
 
 def _leave_stdout() -> None:

@@ -16,8 +16,8 @@ import typer
 
 from modelshelf import __version__
 from modelshelf.cli import output
-from modelshelf.cli.errors import INTERRUPTED
 from modelshelf.cli.habits import in_our_words
+from modelshelf.cli.interrupts import INTERRUPTED, interrupt_stops
 from modelshelf.cli.light import LightCommand, LightGroup
 from modelshelf.cli.options import NoColor, NoTruncate, Quiet
 from modelshelf.cli.visible import visible
@@ -123,6 +123,7 @@ def main(arguments: list[str] | None = None) -> None:
     Args:
         arguments: The words; by default the process's.
     """
+    interrupt_stops()
     handler = _LogHandler()
     handler.setFormatter(_LogFormatter("%(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.ERROR, handlers=[handler])

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from modelshelf.cli import output
+from modelshelf.cli.interrupts import interrupt_stops
 
 if TYPE_CHECKING:
     from modelshelf.store.chat_history import ChatHistory
@@ -47,6 +48,7 @@ def typed() -> str | None:
         output.note("")
         return None
     except KeyboardInterrupt:
+        interrupt_stops()
         output.note("\n/bye or Ctrl-D leaves.", style="dim")
         return ""
 

@@ -126,7 +126,7 @@ def test_a_conversation_remembers(home: Home, engine: Upstream) -> None:
 
 
 def test_ctrl_c_ends_the_answer_alone(home: Home, engine: Upstream) -> None:
-    """The engine hears that nobody wants more, and the conversation goes on with what came."""
+    """The engine hears that nobody wants more; the conversation goes on with what came, whatever is pressed."""
     terminal = Terminal(home, *CHAT)
     terminal.wait_for(">>> ")
     terminal.type("hold\n")
@@ -134,6 +134,10 @@ def test_ctrl_c_ends_the_answer_alone(home: Home, engine: Upstream) -> None:
     terminal.type("\x03")
     terminal.wait_for("(stopped)")
     assert engine.left.wait(30)
+    for _ in range(2):
+        terminal.wait_for(">>> ")
+        terminal.type("\x03")
+        terminal.wait_for("/bye or Ctrl-D leaves.")
     terminal.type("more\n")
     terminal.wait_for("first token after")
     terminal.wait_for(">>> ")

@@ -90,6 +90,20 @@ def test_a_second_interrupt_ends_at_once(hub: FakeHub, home: Home) -> None:
     assert "Traceback" not in ended.err
 
 
+def test_an_interrupt_that_a_shell_ignores_is_ignored(hub: FakeHub, home: Home) -> None:
+    """A command that a script started with Ctrl-C ignored goes on to its end."""
+    hub.add_repo(REPO, {"model.safetensors": random_bytes(3_000_000)})
+    home.run("add", "m", REPO, "--no-download").checked()
+    hub.pause(after_bytes=1_000_000)
+    child = home.start_program("sh", "-c", f"trap '' INT; exec {sys.executable} -m modelshelf pull m")
+    hub.wait_for_bytes(1_000_000)
+
+    child.process.send_signal(signal.SIGINT)
+    hub.resume()
+
+    child.finish().checked()
+
+
 def test_an_interrupt_ends_what_costs_nothing_to_begin_anew(hub: FakeHub, home: Home) -> None:
     """Ctrl-C ends a verification for good: a server that runs doesn't go on with it behind one's back."""
     hub.add_repo(REPO, {"model.safetensors": random_bytes(3_000_000)})
