@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modelshelf.cli import output
+from modelshelf.cli import output, several
 from modelshelf.cli.errors import at_the_edge
-from modelshelf.cli.options import AsJson, Name
+from modelshelf.cli.options import AsJson, SomeNames
 from modelshelf.units import format_size
 
 if TYPE_CHECKING:
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def fit(
-    name: Name,
+    names: SomeNames,
     context: Annotated[
         int | None, typer.Option(metavar="TOKENS", min=1, help="The context length. Default: 8192, or the model's.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say whether a model fits the memory.
+    """Say whether a model fits the memory, of several each by itself.
 
     The memory depends on the context length; the command prints the longest context that fits.
 
@@ -35,12 +35,17 @@ def fit(
     from modelshelf.schemas.engines import FitJson
 
     with at_the_edge(as_json=as_json):
-        facts, choice = chosen_for(open_library(), name)
-        view = FitJson.of(name, fit_of(facts, choice, memory_now(choice.found.device), context))
-        if as_json:
-            output.as_json(view)
-        else:
-            _show(view)
+        library = open_library()
+
+        def fit_one(name: str) -> FitJson:
+            facts, choice = chosen_for(library, name)
+            view = FitJson.of(name, fit_of(facts, choice, memory_now(choice.found.device), context))
+            if not as_json:
+                _show(view)
+            return view
+
+        known = [library.row(name).model_name for name in dict.fromkeys(names)]
+        several.end(*several.of_each(known, fit_one, as_json=as_json), as_json=as_json)
 
 
 def _show(view: FitJson) -> None:

@@ -52,3 +52,19 @@ def test_a_model_that_does_not_tell_its_shape_is_guessed(home: Home, hub: FakeHu
     assert (view["context"], view["largest_context"]) == (None, None)
     assert view["needs_bytes"] > view["engine_bytes"]
     assert "tiny takes about" in home.run("fit", "tiny", **LLAMA_SERVER).checked().out
+
+
+def test_several_models_are_told_one_after_the_other(home: Home, hub: FakeHub) -> None:
+    """What can't be told of one, which nothing serves, keeps none of the others from being told."""
+    hub.add_repo("org/tiny", {"tiny.gguf": gguf(HEADER)})
+    hub.add_repo("org/text", {"notes.txt": b"x"})
+    home.run("add", "tiny", "org/tiny").checked()
+    home.run("add", "text", "org/text").checked()
+
+    shown = home.run("fit", "text", "tiny", **LLAMA_SERVER)
+    listed = home.run("fit", "text", "tiny", "--json", **LLAMA_SERVER).json
+
+    assert shown.code == 2
+    assert "tiny takes" in shown.out
+    assert shown.err.startswith("text:\nerror: ")
+    assert [set(view) & {"error", "fits"} for view in listed] == [{"error"}, {"fits"}]

@@ -79,7 +79,7 @@ def test_an_option_of_another_program_says_what_to_type_here(
     [
         (("ls", "qwen"), "shelf ls doesn't take qwen.", "shelf ls --filter qwen"),
         (("path", "m", "config.json"), "shelf path doesn't take config.json.", '"$(shelf path NAME)"/config.json'),
-        (("fit", "m", "n"), "shelf fit doesn't take n.", "shelf fit [OPTIONS] NAME"),
+        (("rename", "m", "n", "o"), "shelf rename doesn't take o.", "shelf rename [OPTIONS] NAME NEW_NAME"),
         (("gc", "m"), "shelf gc doesn't take m.", "shelf gc --help"),
         (("move", "m"), "Missing argument 'primary|secondary|PATH'.", "shelf move --help"),
         (("rename", "m"), "Missing argument 'NEW_NAME'.", "shelf rename --help"),
