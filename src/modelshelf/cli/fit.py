@@ -22,7 +22,7 @@ def fit(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say whether a model fits the memory, of several each by itself.
+    """Say whether each model fits the memory.
 
     The memory depends on the context length; the command prints the longest context that fits.
 
