@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -238,6 +239,24 @@ def test_a_damaged_registry_is_named_as_one(path: Path, how: str) -> None:
     for refused in (first, second):
         assert refused.value.fields["damaged"]
         assert "shelf doctor" in refused.value.hint
+
+
+@pytest.mark.parametrize("how", ["deleted", "deleted with its log", "moved", "replaced"])
+def test_a_registry_that_went_while_it_was_used_is_named_as_gone(path: Path, how: str) -> None:
+    """A process that still holds it is told that the file isn't there any more, and not that it belongs to another."""
+    with contextlib.closing(Registry(f"sqlite:///{path}")) as registry:
+        assert [row.model_name for row in registry.models()] == ["m"]
+        path.rename(path.with_name("elsewhere.db")) if how in ("moved", "replaced") else path.unlink()
+        if how == "deleted with its log":
+            path.with_name("registry.db-journal").unlink()
+        if how == "replaced":
+            shutil.copyfile(path.with_name("elsewhere.db"), path)
+
+        with pytest.raises(Unavailable) as refused:
+            registry.add_model(Registration("n", "org/n", "primary"), "/mnt/fast")
+
+    assert refused.value.detail == f"The registry {path} was deleted, moved or replaced while this process used it."
+    assert "Put it back" in refused.value.hint
 
 
 def test_a_database_of_another_program_is_asked_and_left_as_it_is(tmp_path: Path) -> None:

@@ -36,14 +36,14 @@ def of_sqlite(err: sqlite3.Error, path: Path) -> ShelfError | None:
             damaged=True,
         )
     if name.startswith("SQLITE_READONLY") or name == "SQLITE_PERM":
-        return _denied(path)
+        return _gone(path) if name.endswith("_DBMOVED") else _denied(path)
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return Unavailable(
             "The registry is busy: another process has held its lock for half a minute.", hint="Try again."
         )
-    if name.startswith(("SQLITE_CANTOPEN", "SQLITE_IOERR")):
-        return _denied(path) if _is_closed(path) else _unreadable(path, err)
-    return None
+    if name.startswith("SQLITE_IOERR") and _is_gone(path):
+        return _gone(path)
+    return _unopened(path, err) if name.startswith(("SQLITE_CANTOPEN", "SQLITE_IOERR")) else None
 
 
 def of_server(reason: str) -> Unavailable:
@@ -71,7 +71,17 @@ def _denied(path: Path) -> Denied:
     )
 
 
-def _unreadable(path: Path, err: sqlite3.Error) -> Unavailable:
+def _gone(path: Path) -> Unavailable:
+    return Unavailable(
+        f"The registry {path} was deleted, moved or replaced while this process used it.",
+        hint="Put it back, then start this process anew. If it is lost: shelf doctor --fix builds one from the disks.",
+        path=str(path),
+    )
+
+
+def _unopened(path: Path, err: sqlite3.Error) -> ShelfError:
+    if _is_closed(path):
+        return _denied(path)
     return Unavailable(
         f"The registry cannot be opened: {path}: {err}.",
         hint=f"Check DATABASE_URL and the disk; {REBUILD}",
@@ -83,6 +93,16 @@ def _is_full(path: Path) -> bool:
     with contextlib.suppress(OSError):
         disk = os.statvfs(path.parent)
         return disk.f_bavail * disk.f_frsize < _LAST_BYTES or (disk.f_files > 0 and disk.f_favail == 0)
+    return False
+
+
+def _is_gone(path: Path) -> bool:
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
     return False
 
 
