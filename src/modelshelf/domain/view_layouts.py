@@ -34,7 +34,7 @@ def holding_of(kind: ViewKind, root: str, models: Sequence[ViewModel]) -> Holdin
             continue
         found = {path: entry for path, entry in laid_out if path not in entries}
         try:
-            entries |= {FilePath(path): entry for path, entry in found.items()}
+            entries |= zip(FilePath.each(list(found)), found.values(), strict=True)
         except BadInput:
             refused[model.model_name] = "A name of its files is too long here."
         else:

@@ -53,6 +53,11 @@ class ViewPlan:
         """Whether nothing has to change, neither in the view nor in its record."""
         return not (self.make or self.drop) and self.during is None
 
+    @property
+    def carried_out(self) -> ViewPlan:
+        """The difference that is left once all of it is made."""
+        return ViewPlan(blocked=self.blocked)
+
 
 def status_of(view: View, holding: Holding, plan: ViewPlan) -> ViewStatus:
     """Return how a view is, by what would have to change."""
@@ -153,10 +158,11 @@ def _above(paths: Iterable[str]) -> set[str]:
 
 
 def _both(before: Made | None, after: Made | None) -> Made:
-    made = after or before
-    assert made is not None
-    marks = dict.fromkeys([*(before.marks if before else ()), *(after.marks if after else ())])
-    return replace(made, marks=tuple(marks))
+    if before is None or after is None or before == after:
+        made = after or before
+        assert made is not None
+        return made
+    return replace(after, marks=tuple(dict.fromkeys([*before.marks, *after.marks])))
 
 
 def take_over(view: View, holding: Holding, below: str) -> tuple[View, dict[str, Entry]]:

@@ -32,7 +32,7 @@ def sections_of(view: View) -> dict[str, Section]:
     sections = {OWN: Section(folders=set(view.folders))}
     looked_at = set()
     for path, made in view.made.items():
-        section = sections.setdefault(made.section, Section())
+        section = sections.get(made.section) or sections.setdefault(made.section, Section())
         section.made[path] = made
         above = path.rpartition("/")[0]
         if made.section != OWN and above not in looked_at:

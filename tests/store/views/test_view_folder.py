@@ -100,8 +100,9 @@ def test_what_came_in_between_stays(base: Base, view: View) -> None:
         (root / name).unlink(missing_ok=True)
         (root / name).write_text("theirs")
 
-    folder.carry_out(base, view, plan)
+    _, is_whole = folder.carry_out(base, view, plan)
 
+    assert not is_whole
     assert {path.name: path.read_text() for path in root.iterdir()} == dict.fromkeys("abcd", "theirs")
 
 

@@ -366,6 +366,8 @@ def test_what_is_away_stays() -> None:
         (ViewPlan(blocked=("f",), during=EMPTY), ViewState.BLOCKED, "then sync the view: shelf view sync folder"),
         (ViewPlan(drop=("g",), blocked=("f",)), ViewState.STALE, "should be: shelf view sync folder /home/me/x"),
         (ViewPlan(during=EMPTY), ViewState.STALE, "Not as it should be: shelf view sync"),
+        (ViewPlan(drop=("g",), during=EMPTY).carried_out, ViewState.TRUE, ""),
+        (ViewPlan(drop=("g",), blocked=("f",)).carried_out, ViewState.BLOCKED, "1 of its names"),
     ],
 )
 def test_the_status_says_what_to_do(plan: ViewPlan, state: ViewState, says: str) -> None:

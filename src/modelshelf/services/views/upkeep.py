@@ -100,9 +100,11 @@ class Upkeep:
         base, view = self.kept.at(view.root), self.filled(view, placed.repos)
         holding = placed.holding(view)
         plan = plan_of(base, view, holding, placed)
-        if plan.is_true:
-            return self._told(status_of(view, holding, plan))
-        return self.status(folder.carry_out(base, view, plan), placed)
+        if not plan.is_true:
+            view, is_whole = folder.carry_out(base, view, plan)
+            if not is_whole:
+                return self.status(view, placed)
+        return self._told(status_of(view, holding, plan.carried_out))
 
     def attempt(self, view: View, placed: Placed) -> ViewStatus:
         """Make one view true as `make_true` does; what stops that is the status that is returned."""

@@ -33,13 +33,14 @@ def look(root: Path, paths: Iterable[str]) -> tuple[dict[str, str], set[str]]:
     Below a link, or whatever else isn't a folder, everything is somebody else's.
     """
     folders: dict[str, str] = {}
-    blocked: dict[str, str] = {}
+    told: dict[str, str | None] = {}
     marks: dict[str, str] = {}
     for path in paths:
         above = path.rpartition("/")[0]
-        if above not in blocked:
-            blocked[above] = _blocked_by(root, path, folders)
-        marks[path] = blocked[above] or mark_at(root, path)
+        if above not in told:
+            told[above] = _told_by_folders(root, path, folders)
+        mark = told[above]
+        marks[path] = mark_at(root, path) if mark is None else mark
     return marks, {folder for folder, what in folders.items() if what == NOTHING}
 
 
@@ -58,15 +59,20 @@ def repo_folders_in(hub: Path, repos: Collection[RepoId] | None = None) -> set[s
     return set()
 
 
-def _blocked_by(root: Path, path: str, folders: dict[str, str]) -> str:
-    """Return `OTHER` if a folder above a path is none; empty otherwise. What each folder is gets noted in `folders`."""
+def _told_by_folders(root: Path, path: str, folders: dict[str, str]) -> str | None:
+    """Return the mark of whatever is at a path where the folders above it tell it, else None.
+
+    It is `OTHER` if one of them isn't a folder, and nothing if one doesn't exist. What each is gets noted in `folders`.
+    """
+    told = None
     for folder in folders_of(path):
         if folder not in folders:
             place = root / folder
             folders[folder] = "folder" if is_real_folder(place) else OTHER if is_there(place) else NOTHING
         if folders[folder] == OTHER:
             return OTHER
-    return ""
+        told = NOTHING if folders[folder] == NOTHING else told
+    return told
 
 
 def mark_at(root: Path, path: str) -> str:
@@ -84,19 +90,23 @@ def mark_at(root: Path, path: str) -> str:
         return OTHER
 
 
-def carry_out(base: Base, view: View, plan: ViewPlan) -> View:
-    """Make a view true, and return it as its record says then; the caller holds the views' lock.
+def carry_out(base: Base, view: View, plan: ViewPlan) -> tuple[View, bool]:
+    """Make a view true; the caller holds the views' lock.
 
     Args:
         base: The primary base, which has the record.
         view: The view as it was when the plan was made.
         plan: The plan.
 
+    Returns:
+        The view as its record says then, and whether everything was made: what somebody else put at a name meanwhile
+        stays.
+
     Raises:
         Denied, OutOfSpace, OSError: Something can't be changed; the record still says what is ours.
     """
     if plan.during is None or plan.after is None:
-        return view
+        return view, True
     root = Path(view.root)
     try:
         if plan.make:
@@ -106,8 +116,9 @@ def carry_out(base: Base, view: View, plan: ViewPlan) -> View:
         raise
     if view.pending:
         _sweep(root, view)
+    made = 0
     for above, making in groupby(plan.make, key=lambda making: making.path.rpartition("/")[0]):
-        _make(root, above, list(making))
+        made += _make(root, above, list(making))
     _drop(root, view, plan.drop)
     for folder in plan.emptied:
         fs.remove_empty_folder(root, root / folder)
@@ -115,7 +126,7 @@ def carry_out(base: Base, view: View, plan: ViewPlan) -> View:
     left = {folder for folder in plan.emptied if is_there(root / folder)}  # what others need, or put there
     after = replace(plan.after, folders=plan.after.folders | left)
     records.write(base, after)
-    return after
+    return after, made == len(plan.make)
 
 
 def _drop(root: Path, view: View, paths: Iterable[str]) -> None:
@@ -124,9 +135,9 @@ def _drop(root: Path, view: View, paths: Iterable[str]) -> None:
             fs.remove_file(root, root / path)
 
 
-def _make(root: Path, above: str, making: Sequence[Making]) -> None:
-    """Make links and files of one folder; what somebody else put there meanwhile stays."""
-    new_links: dict[str, str] = {}
+def _make(root: Path, above: str, making: Sequence[Making]) -> int:
+    """Make links and files of one folder; return how many. What somebody else put there meanwhile stays."""
+    made, new_links = 0, dict[str, str]()
     for one in making:
         entry, is_new = one.entry, one.replaces == NOTHING
         if not is_new and mark_at(root, one.path) != one.replaces:
@@ -134,12 +145,13 @@ def _make(root: Path, above: str, making: Sequence[Making]) -> None:
         if not isinstance(entry, Link):
             with contextlib.suppress(FileExistsError):
                 (fs.create_text if is_new else fs.write_text)(root, root / one.path, entry.content)
+                made += 1
         elif is_new:
             new_links[one.path.rpartition("/")[2]] = entry.target
         else:
             fs.make_link(root, root / one.path, entry.target)
-    if new_links:
-        fs.create_links(root, root / above, new_links)
+            made += 1
+    return made + (fs.create_links(root, root / above, new_links) if new_links else 0)
 
 
 def _sync(root: Path, plan: ViewPlan) -> None:
