@@ -219,13 +219,13 @@ def test_what_may_not_be_changed_is_known_before(base: Base) -> None:
     give(base.path, 0, 0)
 
     with acting_as(USER):
-        why, fix = ownership.why_not_changeable(base, base.repo("org/a")), ownership.fix(base)
+        why, fix = ownership.why_not_changeable(base.repo("org/a")), ownership.fix(base)
         with pytest.raises(Denied) as caught:
             ownership.check_changeable(base, "org/a")
 
     assert "belongs to user 0, group 0" in why
     assert (caught.value.detail, caught.value.hint) == (why, fix)
-    assert ownership.why_not_changeable(base, base.repo("org/a")) == ""
+    assert ownership.why_not_changeable(base.repo("org/a")) == ""
     ownership.check_changeable(base, "org/a")
 
 

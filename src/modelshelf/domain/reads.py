@@ -121,6 +121,17 @@ def judge(placements: Sequence[PlacementReads], now_s: float) -> list[Verdict]:
     return [_verdict(one, now_s, at_once=number in at_once) for number, one in enumerate(placements)]
 
 
+def judge_alone(one: PlacementReads, now_s: float) -> Verdict | None:
+    """Return what `judge` says of a placement whatever others are on its tier; None where it depends on them.
+
+    Args:
+        one: The placement.
+        now_s: Seconds since 1970.
+    """
+    found = _verdict(one, now_s, at_once=False)
+    return found if found == _verdict(one, now_s, at_once=True) else None
+
+
 def _verdict(one: PlacementReads, now_s: float, *, at_once: bool) -> Verdict:
     is_use = one.is_mapped and not one.is_leased and now_s - one.judged_at >= MAPPED_AGAIN_S
     read_at = now_s if is_use else one.read_at

@@ -91,14 +91,21 @@ def fix(base: Base) -> str:
     )
 
 
-def why_not_changeable(base: Base, repo: Repo) -> str:
+def why_not_changeable(repo: Repo, listing: Listing | None = None) -> str:
     """Return why this process may not change a repository's folder; empty if it may.
 
     Another user wrote there, such as root in a container; `fix` says what helps.
+
+    Args:
+        repo: The repository.
+        listing: What was seen of it already.
     """
-    for folder in (repo.path, repo.blobs, repo.snapshots, *_folders(repo.snapshots), repo.refs, repo.trees):
+    listing = listing or Listing()
+    inner = {str(folder) for folder in (repo.blobs, repo.snapshots, repo.refs, repo.trees)}
+    folders = [entry.path for entry in listing.readable(str(repo.path)) if entry.path in inner]
+    for folder in (str(repo.path), *folders, *_folders(repo.snapshots, listing)):
         if not _may_write(folder) and os.access(folder, os.F_OK):
-            owner = folder.stat()
+            owner = os.stat(folder)  # noqa: PTH116 - one of many
             return f"{folder} belongs to user {owner.st_uid}, group {owner.st_gid}, and others can't change it."
     return ""
 
@@ -109,7 +116,7 @@ def check_changeable(base: Base, repo_id: RepoId) -> None:
     Raises:
         Denied: It may not; nothing was changed, and the hint repairs it.
     """
-    why = why_not_changeable(base, base.repo(repo_id))
+    why = why_not_changeable(base.repo(repo_id))
     if why:
         raise Denied(why, hint=fix(base), cache_path=str(base.path))
 
@@ -129,11 +136,11 @@ def give_repo_to_group(base: Base, repo_id: RepoId) -> None:
             fs.take_folder_permissions(base.path, path)
 
 
-def _folders(path: Path) -> Iterator[Path]:
+def _folders(path: Path, listing: Listing) -> Iterator[str]:
     """Yield the folders below a folder; the type of an entry is known without asking for its status."""
-    for entry in Listing().walk(str(path)):
+    for entry in listing.walk(str(path)):
         if entry.is_dir(follow_symlinks=False):
-            yield Path(entry.path)
+            yield entry.path
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
@@ -189,5 +196,5 @@ def _allows_all(bits: int, mode: int) -> bool:
     return bits & needs == needs
 
 
-def _may_write(folder: Path) -> bool:
+def _may_write(folder: Path | str) -> bool:
     return os.access(folder, os.R_OK | os.W_OK | os.X_OK)

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from modelshelf.domain.models import FileEntry, ModelRow, Registration
+from modelshelf.domain.names import CommitHash, Digest, FilePath, ModelName, RepoId
 from modelshelf.domain.users import User
 from modelshelf.services.shelf import Shelf
+from modelshelf.services.space.coldest import Coldest, Evidence
+from modelshelf.services.space.other_uses import OtherReaders, Placement
 from modelshelf.store.layout import Base
+from modelshelf.store.repos import scan
 from tests.disks import FarHome, far_home
 from tests.fakes.hub import FakeHub
 from tests.store.held_open import held_open
@@ -25,6 +34,7 @@ LIMIT = 24_000_000
 """Three models of `SIZE` fit, and four don't."""
 NAMES = ("a", "b", "c")
 LONG_AGO_S = 3_000_000
+COMMIT = CommitHash("a" * 40)
 
 
 @pytest.fixture
@@ -198,6 +208,65 @@ def test_without_access_times_the_ledger_decides(home: FarHome, hub: FakeHub) ->
         assert unseen == []
         assert [row.model_name for row in seen] == ["b"]
         assert tiers(shelf) == {"a": "secondary", "b": "primary", "c": "primary", "d": "primary"}
+
+
+@pytest.mark.usefixtures("noted")
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.9], ids=["nobody reads", "some are read", "a backup"])
+def test_a_plan_that_looks_at_few_chooses_as_one_that_looks_at_all(home: FarHome, shelf: Shelf, share: float) -> None:
+    """The coldest models come in the order of their last use, whoever's it was, though few are looked at."""
+    dice, now_s, services = random.Random(1), time.time(), shelf.services
+    for number in range(80):
+        used_at = now_s - dice.randrange(1000, LONG_AGO_S)
+        read_at = now_s - dice.randrange(1, 60) if dice.random() < share else used_at - 200
+        add_small(shelf, Base(home.primary), f"m-{number:02}", used_at, read_at)
+    tier, others = services.tiers.settings.primary, services.reconciler.others
+    rows, verdicts = services.registry.models(), others.look(tier).verdicts()
+    by_others = {row.model_name: verdicts[row.hf_path, COMMIT].used_at or 0.0 for row in rows}
+    used = {row.model_name: max(row.last_used_at or 0.0, by_others[row.model_name]) for row in rows}
+    look = Asked(services.registry, services.library, tier, now_s)
+
+    coldest = Coldest(services.registry, services.library, tier, evidence=Evidence({}, look))
+    found = [one.model_name for one in coldest.measure(lambda known: len(known) >= 10)]
+
+    assert found == sorted(used, key=lambda name: used[name])[: len(found)]
+    assert any(by_others.values()) == (share == 0.1)
+    assert len(found) >= 10
+    assert len(look.asked) < len(rows)
+
+
+class Asked(OtherReaders):
+    """Notes which models were asked about."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.asked = set[str]()
+
+    def used(self, rows: Iterable[ModelRow]) -> dict[Placement, float]:
+        """Return what the look returns."""
+        rows = list(rows)
+        self.asked |= {row.model_name for row in rows}
+        return super().used(rows)
+
+
+def add_small(shelf: Shelf, base: Base, name: str, used_at: float, read_at: float) -> None:
+    """Register a model of two tiny files that came and was used at one time and was read at another, in seconds."""
+    repo, registry = base.repo(RepoId(f"org/{name}")), shelf.services.registry
+    files = [
+        FileEntry(FilePath(f"{number}.bin"), 1, Digest(sha256(f"{name}{number}".encode()).hexdigest()))
+        for number in (1, 2)
+    ]
+    for folder in (repo.blobs, repo.snapshot(COMMIT)):
+        folder.mkdir(parents=True)
+    for file in files:
+        repo.blob(file.digest).write_bytes(b"x")
+        os.utime(repo.blob(file.digest), (read_at, used_at - 100))
+        (repo.snapshot(COMMIT) / file.path).symlink_to(f"../../blobs/{file.digest}")
+    row = registry.add_model(Registration(ModelName(name), RepoId(f"org/{name}"), "primary"), str(base.path))
+    registry.set_manifest(row, COMMIT, files)
+    registry.set_complete(row.id, scan.signature(repo, COMMIT))
+    with registry._engine.begin() as connection:
+        change = "UPDATE models SET arrived_at = ?, last_used_at = ? WHERE id = ?"
+        connection.exec_driver_sql(change, (used_at - 50, used_at, row.id))
 
 
 def test_a_real_stock_program_counts(home: FarHome, full: Shelf, noted: None) -> None:

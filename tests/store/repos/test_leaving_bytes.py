@@ -68,7 +68,8 @@ def test_what_a_model_of_another_commit_needs_stays(tmp_path: Path) -> None:
 def test_the_only_snapshot_is_told_by_its_blobs(tmp_path: Path) -> None:
     """Where a repository has one snapshot and its blobs no other names, they alone say what leaves."""
     drawn = lay_out(tmp_path / "base", DRAWING)
-    repo, where = drawn.base.repo("org/name"), (drawn.base, "org/name", commit("a"))
+    repo = drawn.base.repo("org/name")
+    where = repo, commit("a")
     left, _ = leaving_bytes(drawn)
 
     found = delete.only_snapshot(*where)
@@ -82,6 +83,10 @@ def test_the_only_snapshot_is_told_by_its_blobs(tmp_path: Path) -> None:
     repo.snapshot(commit("b")).mkdir()
     assert delete.only_snapshot(*where) is None
     repo.snapshot(commit("b")).rmdir()
+
+    repo.absences.symlink_to(tmp_path)
+    assert delete.only_snapshot(*where) is None
+    repo.absences.unlink()
 
     repo.blobs.rename(tmp_path / "blobs")
     assert delete.only_snapshot(*where) == delete.OnlySnapshot(0, frozenset())

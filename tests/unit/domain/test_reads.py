@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelshelf.domain import reads
-from modelshelf.domain.reads import FileTimes, PlacementReads, Verdict, judge, why_not_kept
+from modelshelf.domain.reads import FileTimes, PlacementReads, Verdict, judge, judge_alone, why_not_kept
 from modelshelf.domain.users import User
 from modelshelf.errors import BadInput
 from modelshelf.units import GB
@@ -199,6 +199,16 @@ def test_a_use_is_new_and_never_shelfs_own(placements: list[PlacementReads]) -> 
             assert one.judged_at < verdict.used_at <= NOW_S + reads.SLACK_S
             assert verdict.used_at == verdict.read_at
             assert not one.is_leased
+        assert judge_alone(one, NOW_S) in (verdict, None)
+
+
+def test_only_a_fresh_reading_depends_on_the_tier() -> None:
+    """What nobody read since the last look is judged by itself; a fresh reading may be a backup's."""
+    known = placement(NOW_S - DAY_S, judged_at=NOW_S - DAY_S)
+
+    assert judge_alone(UNREAD, NOW_S) == Verdict(None, 0, reads.NOT_READ)
+    assert judge_alone(known, NOW_S) == judge([known], NOW_S)[0]
+    assert judge_alone(placement(NOW_S - 5), NOW_S) is None
 
 
 def test_who_used_a_model_is_one_of_three() -> None:

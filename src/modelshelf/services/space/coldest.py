@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence, Set
-from dataclasses import replace
-from itertools import groupby, islice
+import heapq
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
-from modelshelf.domain.adapters import Seen
+from modelshelf.domain.adapters import Need, Placement, Seen
 from modelshelf.domain.eviction import Candidate
 from modelshelf.domain.jobs import QUEUED, UNFINISHED, JobKind
 from modelshelf.domain.models import ModelRow
@@ -18,16 +20,30 @@ from modelshelf.registry.registry import Registry
 from modelshelf.services.catalog.leases import holding
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.space.lone_snapshot import lone_snapshot
+from modelshelf.services.space.other_uses import OtherReaders
 from modelshelf.store.gc import open_files
 from modelshelf.store.layout import Base
+from modelshelf.store.listing import Listing
 from modelshelf.store.repos import delete, scan
 
-_NOTHING_SEEN = Seen()
 _AT_FIRST = 8
 _AT_ONCE = 256
 """Whose models one statement asks for."""
-_Group = list[tuple[str, str, float]]
-"""Placements that were used last at the same time: repository, commit and that time."""
+_Placed = tuple[str, str, float]
+"""A placement's repository and commit, and when its row says that it was used last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What says that placements of a tier are used, beside their own rows in the registry."""
+
+    needs: Mapping[Placement, Need] = field(default_factory=dict)
+    """The adapters that need them."""
+    others: OtherReaders | None = None
+    """Who else used them, asked as far as a plan needs it; None: as it was noted last."""
+
+
+_NONE = Evidence()
 
 
 class Coldest:
@@ -39,7 +55,7 @@ class Coldest:
         tier: The tier.
         ask: What is still to be found out about a placement that was measured.
         mirrored: Only those that clients' requests brought.
-        seen: What says that placements are used beside their own rows.
+        evidence: What says that placements are used beside their own rows.
     """
 
     def __init__(
@@ -50,12 +66,13 @@ class Coldest:
         ask: Callable[[Candidate], Candidate] = lambda c: c,
         *,
         mirrored: bool = False,
-        seen: Seen = _NOTHING_SEEN,
+        evidence: Evidence = _NONE,
     ) -> None:
         self.known: list[Candidate] = []
         """Those that were measured, the coldest of all."""
         self._registry, self._library, self._tier, self._ask = registry, library, tier, ask
-        self._mirrored, self._seen = mirrored, seen
+        self._mirrored, self._others, self._seen = mirrored, evidence.others, Seen({}, evidence.needs)
+        self._listing = Listing() if evidence.others is None else evidence.others.listing
         self._leased = {lease.model_id for lease in holding(registry, library.tiers, tier.base)}
         self._left = self._measured()
         self._blobs: dict[int, Set[tuple[int, int]]] = {}
@@ -71,19 +88,31 @@ class Coldest:
         return self.known
 
     def _measured(self) -> Iterator[list[Candidate]]:
-        """Yield what was used last at the same time, measured: of those the largest is the coldest."""
+        """Yield what was used last at the same time, measured: of those the largest is the coldest.
+
+        A row says when that was at the earliest: what another program read or an adapter needs gets its turn later.
+        """
         placed = self._registry.placements.by_last_use(self._tier.location, mirrored=self._mirrored)
-        if self._seen != _NOTHING_SEEN:
-            placed = [(repo, commit, self._seen.later((repo, commit), used_at)) for repo, commit, used_at in placed]
-            placed.sort(key=lambda one: one[-1])
-        alike = (list(dict.fromkeys(group)) for _, group in groupby(placed, key=lambda one: one[-1]))
-        for groups in _batches(alike):
-            rows = self._registry.models_of({repo_id for group in groups for repo_id, *_ in group})
-            for group in groups:
-                each = (self._used_last_at(used_at, commit, rows.get(repo, ())) for repo, commit, used_at in group)
+        rows = dict[str, list[ModelRow]]()
+        waiting = list[tuple[float, str, str]]()
+        for some, next_at in _batches(placed):
+            fresh = self._registry.models_of({repo_id for repo_id, *_ in some} - rows.keys())
+            rows |= fresh
+            self._look_at(row for of_repo in fresh.values() for row in of_repo)
+            for repo_id, commit_hash, used_at in some:
+                heapq.heappush(waiting, (self._seen.later((repo_id, commit_hash), used_at), repo_id, commit_hash))
+            while waiting and waiting[0][0] < next_at:
+                each = (self._used_last_at(*one, rows.get(one[1], ())) for one in _alike(waiting))
                 yield [found for found in each if found is not None]
 
-    def _used_last_at(self, used_at: float, commit_hash: str, of_repo: Sequence[ModelRow]) -> Candidate | None:
+    def _look_at(self, rows: Iterable[ModelRow]) -> None:
+        """Find out who else used the placements of models, before their turn comes."""
+        if self._others is not None and (used := self._others.used(rows)):
+            self._seen = replace(self._seen, used_at={**self._seen.used_at, **used})
+
+    def _used_last_at(
+        self, used_at: float, repo_id: str, commit_hash: str, of_repo: Sequence[ModelRow]
+    ) -> Candidate | None:
         """Return a placement; None where there is none on this tier, or one of its models was used later."""
         same = (row for row in of_repo if row.complete and row.commit_hash == commit_hash)
         here = [self._as_used(row) for row in same if self._library.base_of(row) == self._tier.base]
@@ -117,7 +146,7 @@ class Coldest:
         """Return what evicting a placement frees; its blobs tell where it is alone and as it was when it arrived."""
         first, base = rows[0], Base(Path(self._tier.base))
         assert first.commit_hash is not None
-        if (alone := lone_snapshot(base, rows, of_repo)) is not None:
+        if (alone := lone_snapshot(base, rows, of_repo, self._listing)) is not None:
             self._blobs[first.id] = alone.files
             return alone.size_bytes
         where = base, first.hf_path, first.commit_hash
@@ -136,12 +165,26 @@ class Coldest:
         return not opened.isdisjoint(blobs)
 
 
-def _batches(groups: Iterator[_Group]) -> Iterator[list[_Group]]:
-    """Yield the groups in batches that double, so that few need one short statement, and many not one each."""
-    size = _AT_FIRST
-    while batch := list(islice(groups, size)):
-        yield batch
-        size = min(2 * size, _AT_ONCE)
+def _batches(placed: Sequence[_Placed]) -> Iterator[tuple[Sequence[_Placed], float]]:
+    """Yield placements in batches that double, so that few need one short statement, and many not one each.
+
+    Each comes with the time that the next one starts with.
+    """
+    begin, size = 0, _AT_FIRST
+    while begin < len(placed):
+        end = begin + size
+        yield placed[begin:end], placed[end][-1] if end < len(placed) else math.inf
+        begin, size = end, min(2 * size, _AT_ONCE)
+
+
+def _alike(waiting: list[tuple[float, str, str]]) -> list[tuple[float, str, str]]:
+    """Take from a heap what has its least time, each once."""
+    first = heapq.heappop(waiting)
+    found = [first]
+    while waiting and waiting[0][0] == first[0]:
+        if (one := heapq.heappop(waiting)) != found[-1]:
+            found.append(one)
+    return found
 
 
 def _used_at(row: ModelRow) -> float:

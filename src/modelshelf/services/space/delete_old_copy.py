@@ -130,7 +130,7 @@ class OldCopyDeleter:
         reason = reason or governor.why_not_ours(base, self.registry.id, self.registry.url)
         if not reason and not marker.is_writable(base):
             reason = f"{base.path} is read-only here."
-        if not reason and (why := ownership.why_not_changeable(base, base.repo(repo_id))):
+        if not reason and (why := ownership.why_not_changeable(base.repo(repo_id))):
             reason = f"{why} Repair it: {ownership.fix(base)}"
         if reason:
             raise Unavailable(reason, retry_after_s=60, cache_path=str(base.path))

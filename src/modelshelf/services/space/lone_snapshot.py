@@ -6,24 +6,26 @@ from collections.abc import Sequence
 
 from modelshelf.domain.models import ModelRow
 from modelshelf.store.layout import Base
+from modelshelf.store.listing import Listing
 from modelshelf.store.repos import delete, scan
 
 
-def lone_snapshot(base: Base, rows: Sequence[ModelRow], of_repo: Sequence[ModelRow]) -> delete.OnlySnapshot | None:
+def lone_snapshot(
+    base: Base, rows: Sequence[ModelRow], of_repo: Sequence[ModelRow], listing: Listing | None = None
+) -> delete.OnlySnapshot | None:
     """Return what removing a placement frees, if its blobs tell; None if a plan has to look closer.
 
     Args:
         base: Its base.
         rows: The models of the placement.
         of_repo: All models of its repository.
-
-    Raises:
-        Conflict, Denied: It can't be removed; as `delete.plan_removal` raises.
+        listing: What was seen of it already.
     """
     first = rows[0]
     if first.commit_hash is None or not len(rows) == len(of_repo) == 1 or first.allow_patterns:
         return None
-    if not first.signature or first.signature != scan.signature(base.repo(first.hf_path), first.commit_hash):
+    repo = base.repo(first.hf_path)
+    found = delete.only_snapshot(repo, first.commit_hash, listing)
+    if found is None or found.size_bytes != first.size_bytes:
         return None
-    found = delete.only_snapshot(base, first.hf_path, first.commit_hash)
-    return found if found is not None and found.size_bytes == first.size_bytes else None
+    return found if first.signature == scan.signature(repo, first.commit_hash) else None

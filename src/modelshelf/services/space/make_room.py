@@ -9,20 +9,19 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from modelshelf.domain.adapters import Seen
 from modelshelf.domain.eviction import Candidate, EvictionPlan, is_enough, leaving_first, plan_deletion, plan_eviction
 from modelshelf.domain.job_params import MoveParams, params_of
 from modelshelf.domain.jobs import QUEUED, RUNNING, Cause, Job, JobKind
 from modelshelf.domain.models import State
 from modelshelf.domain.ports import Clock, Hub
-from modelshelf.domain.tiers import PRIMARY, SECONDARY, Room, Tier, with_holders
+from modelshelf.domain.tiers import PRIMARY, SECONDARY, Room, Tier
 from modelshelf.domain.watermarks import Watermarks
 from modelshelf.errors import BadInput, Corrupt, NotFound, OutOfSpace, ShelfError
 from modelshelf.registry.registry import Registry
 from modelshelf.services.catalog.adapters import Adapters
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.jobs.runner import JobRunner
-from modelshelf.services.space.coldest import Coldest
+from modelshelf.services.space.coldest import Coldest, Evidence
 from modelshelf.services.space.delete_old_copy import OldCopyDeleter, old_copy
 from modelshelf.services.space.enqueue_move import enqueue_move
 from modelshelf.services.space.other_uses import OtherUses
@@ -86,9 +85,10 @@ class RoomMaker:
         with contextlib.ExitStack() as held:
             for left in reversed(range(_ROUNDS)):
                 try:
-                    reservation = held.enter_context(self.admission.reserve(tier, tier_id, need, takes_disk=takes_disk))
+                    asked = self.admission.reserve(tier, tier_id, need, takes_disk=takes_disk, is_last=False)
+                    reservation = held.enter_context(asked)
                     break
-                except OutOfSpace:
+                except OutOfSpace as err:
                     waited = self.old_copies.waiting_bytes(Base(Path(tier.base)))
                     self.runner.settle(JobKind.DELETE_OLD_COPY)
                     if left and waited:
@@ -97,7 +97,7 @@ class RoomMaker:
                         self.others.note(tier)
                     plan = self.plan(tier, need(), model_id=model_id) if left else None
                     if plan is None:
-                        raise
+                        raise self.admission.with_holders(err, tier, need()) from err
                     self._carry_out(tier, plan, cause)  # without victims it fits now
             yield reservation
 
@@ -128,19 +128,20 @@ class RoomMaker:
             OutOfSpace, Conflict: They don't fit, and no room can be made.
         """
         measured: list[Room] = []
+        check = partial(self.admission.check, tier, tier_id, takes_disk=takes_disk, is_last=False)
         try:
-            self.admission.check(tier, tier_id, need_bytes, takes_disk=takes_disk, on_short=measured.append)
+            check(need_bytes, on_short=measured.append)
             return None
-        except OutOfSpace:
+        except OutOfSpace as err:
             waiting_bytes = self.old_copies.waiting_bytes(Base(Path(tier.base)))
             if waiting_bytes:
                 with contextlib.suppress(OutOfSpace):
-                    self.admission.check(tier, tier_id, max(0, need_bytes - waiting_bytes), takes_disk=takes_disk)
+                    check(max(0, need_bytes - waiting_bytes))
                     return None
             room = measured[-1] if takes_disk else None
             plan = self.plan(tier, need_bytes - waiting_bytes, model_id=model_id, room=room)
             if plan is None:
-                raise
+                raise self.admission.with_holders(err, tier, need_bytes) from err
             return plan if plan.victims else None
 
     def plan(self, tier: Tier, need_bytes: int, *, model_id: int, room: Room | None = None) -> EvictionPlan | None:
@@ -159,29 +160,29 @@ class RoomMaker:
         try:
             return self._plan(tier, room or self.admission.room(tier), need_bytes, model_id)
         except OutOfSpace as err:
-            raise with_holders(err, need_bytes, self.admission.elsewhere(tier)) from err
+            raise self.admission.with_holders(err, tier, need_bytes) from err
 
     def _plan(self, tier: Tier, room: Room, need_bytes: int, model_id: int) -> EvictionPlan | None:
         """Plan with the mirrored models that leave first, and with others if those aren't enough."""
-        seen = self._seen(tier)
-        first = self._leaving_first(tier, room, need_bytes, model_id, seen)
+        evidence = self._evidence(tier)
+        first = self._leaving_first(tier, room, need_bytes, model_id, evidence)
         if not first:
-            return self._plan_rest(tier, room, need_bytes, {model_id}, seen)
+            return self._plan_rest(tier, room, need_bytes, {model_id}, evidence)
         freed_bytes = sum(victim.free_bytes for victim in first)
         room = room.without(freed_bytes)
         rest = EvictionPlan((), 0, need_bytes, 0)
         if need_bytes > room.headroom_bytes:
             protect = {model_id, *(victim.model_id for victim in first)}
-            others = self._plan_rest(tier, room, need_bytes, protect, seen)
+            others = self._plan_rest(tier, room, need_bytes, protect, evidence)
             if others is None:
                 return None
             rest = others
         return replace(rest, victims=(*first, *rest.victims), free_bytes=rest.free_bytes + freed_bytes)
 
     def _leaving_first(
-        self, tier: Tier, room: Room, need_bytes: int, model_id: int, seen: Seen
+        self, tier: Tier, room: Room, need_bytes: int, model_id: int, evidence: Evidence
     ) -> tuple[Candidate, ...]:
-        mirrored = Coldest(self.registry, self.library, tier, self._with_hub, mirrored=True, seen=seen)
+        mirrored = Coldest(self.registry, self.library, tier, self._with_hub, mirrored=True, evidence=evidence)
         marks, now_s = self.policy.marks.at_once(), self.clock.now()
         enough = partial(is_enough, need_bytes, room, marks=marks, now_s=now_s, protect={model_id}, only_from_hub=True)
         found = [one for one in mirrored.measure(enough) if one.model_id != model_id]
@@ -190,21 +191,22 @@ class RoomMaker:
             found = [one for one in found if not mirrored.is_open(one, opened)]
         return leaving_first(need_bytes, room, found, marks, now_s)
 
-    def _plan_rest(self, tier: Tier, room: Room, need_bytes: int, protect: Set[int], seen: Seen) -> EvictionPlan | None:
+    def _plan_rest(
+        self, tier: Tier, room: Room, need_bytes: int, protect: Set[int], evidence: Evidence
+    ) -> EvictionPlan | None:
         if tier.location == PRIMARY and self.policy.demote and self._takes_more(self.tiers.settings.secondary):
             assert self.tiers.settings.secondary is not None
             same_disk = self._device(tier) == self._device(self.tiers.settings.secondary)
-            return self._plan_demotion(tier, room, need_bytes, protect, seen, same_disk=same_disk)
+            return self._plan_demotion(tier, room, need_bytes, protect, evidence, same_disk=same_disk)
         if tier.location == SECONDARY and self.policy.remove_unpinned:
             marks, now_s = self.policy.marks.at_once(), self.clock.now()
             enough = partial(is_enough, need_bytes, room, marks=marks, now_s=now_s, protect=protect, only_from_hub=True)
-            candidates = Coldest(self.registry, self.library, tier, self._with_hub, seen=seen).measure(enough)
+            candidates = Coldest(self.registry, self.library, tier, self._with_hub, evidence=evidence).measure(enough)
             return plan_deletion(need_bytes, room, candidates, marks, now_s, protect=protect)
         return None
 
-    def _seen(self, tier: Tier) -> Seen:
-        """Return what says that placements of a tier are used, beside the registry's own rows."""
-        return Seen(self.others.seen(tier), self.adapters.needs(tier))
+    def _evidence(self, tier: Tier) -> Evidence:
+        return Evidence(self.adapters.needs(tier), self.others.look(tier))
 
     def _takes_more(self, tier: Tier | None) -> bool:
         """Return whether models can be moved to a tier at all: it is online and not read-only."""
@@ -223,17 +225,17 @@ class RoomMaker:
             protect: Ids of models that stay.
         """
         enough = partial(is_enough, need_bytes, room, marks=marks, now_s=self.clock.now(), protect=protect)
-        return Coldest(self.registry, self.library, tier, seen=self._seen(tier)).measure(enough)
+        return Coldest(self.registry, self.library, tier, evidence=self._evidence(tier)).measure(enough)
 
     def next_to_leave(self, tier: Tier, is_enough: Callable[[Sequence[Candidate]], bool]) -> list[Candidate]:
         """Return the placements of a tier in the order in which they would leave, as many as are enough.
 
         Reads by other programs count as they were noted last: nothing looks at the files.
         """
-        seen = Seen({}, self.adapters.needs(tier))
-        first = Coldest(self.registry, self.library, tier, mirrored=True, seen=seen).measure(is_enough)
+        evidence = Evidence(self.adapters.needs(tier))
+        first = Coldest(self.registry, self.library, tier, mirrored=True, evidence=evidence).measure(is_enough)
         known = {one.model_id for one in first}
-        others = Coldest(self.registry, self.library, tier, seen=seen).measure(is_enough)
+        others = Coldest(self.registry, self.library, tier, evidence=evidence).measure(is_enough)
         return [*first, *(one for one in others if one.model_id not in known)]
 
     def _plan_demotion(
@@ -242,12 +244,12 @@ class RoomMaker:
         room: Room,
         need_bytes: int,
         protect: Set[int],
-        seen: Seen,
+        evidence: Evidence,
         *,
         same_disk: bool,
     ) -> EvictionPlan:
         """Plan until no victim has an open file, and the secondary's file system can hold all of them."""
-        coldest, opened = Coldest(self.registry, self.library, tier, seen=seen), open_files.opened()
+        coldest, opened = Coldest(self.registry, self.library, tier, evidence=evidence), open_files.opened()
         marks, now_s = self.policy.marks.at_once(), self.clock.now()
         enough = partial(is_enough, need_bytes, room, marks=marks, now_s=now_s, protect=protect)
         assert self.tiers.settings.secondary is not None

@@ -6,6 +6,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from modelshelf.domain.jobs import ReservedRow
 from modelshelf.domain.ports import Clock
@@ -71,7 +72,7 @@ class Admission:
 
     @contextlib.contextmanager
     def reserve(
-        self, tier: Tier, tier_id: str, need: Callable[[], int], *, takes_disk: bool = True
+        self, tier: Tier, tier_id: str, need: Callable[[], int], *, takes_disk: bool = True, is_last: bool = True
     ) -> Iterator[Reservation]:
         """Reserve room on a tier inside the context.
 
@@ -80,6 +81,7 @@ class Admission:
             tier_id: Its id.
             need: Returns how many bytes are missing on the disk now.
             takes_disk: Whether they take space on the file system; links don't.
+            is_last: Whether nothing makes room after a refusal, which then names the tiers that have some.
 
         Raises:
             OutOfSpace: They don't fit; nothing was reserved.
@@ -91,7 +93,8 @@ class Admission:
                 tier_id, decision.device, self._owner, decision.decide, decision.seen
             )
 
-        decision, reservation_id = self._admit(tier, tier_id, need, commit, takes_disk=takes_disk, keep=True)
+        measure = partial(self._measure, tier, tier_id, need, takes_disk=takes_disk, keep=True)
+        decision, reservation_id = self._admit(tier, measure, commit, is_last=is_last)
         reservation = Reservation(self._registry, reservation_id, decision.need_bytes)
         try:
             yield reservation
@@ -106,6 +109,7 @@ class Admission:
         *,
         takes_disk: bool = True,
         on_short: Callable[[Room], object] = lambda room: None,
+        is_last: bool = True,
     ) -> None:
         """Raise unless so many bytes would fit on a tier now; nothing is reserved or written.
 
@@ -115,6 +119,7 @@ class Admission:
             need_bytes: How many bytes.
             takes_disk: Whether they would take space on the file system.
             on_short: Called with the tier's numbers if they don't fit: a plan to make room needn't measure again.
+            is_last: As for `reserve`.
 
         Raises:
             OutOfSpace: They don't fit.
@@ -128,21 +133,20 @@ class Admission:
                 on_short(decision.room(held))
                 raise
 
-        self._admit(tier, tier_id, lambda: need_bytes, commit, takes_disk=takes_disk, keep=False)
+        measure = partial(self._measure, tier, tier_id, lambda: need_bytes, takes_disk=takes_disk)
+        self._admit(tier, measure, commit, is_last=is_last)
 
     def _admit(
         self,
         tier: Tier,
-        tier_id: str,
-        need: Callable[[], int],
+        measure: Callable[[], _Decision],
         commit: Callable[[_Decision], int | None],
         *,
-        takes_disk: bool,
-        keep: bool,
+        is_last: bool,
     ) -> tuple[_Decision, int]:
         looks = 0
         while True:  # whoever has to measure again has seen another one admitted, so somebody always makes progress
-            decision = self._measure(tier, tier_id, need, takes_disk=takes_disk, keep=keep)
+            decision = measure()
             try:
                 result = commit(decision)
             except OutOfSpace as err:
@@ -150,7 +154,9 @@ class Admission:
                 if looks < _LOOKS and decision.before:
                     self._clock.sleep(_LOOK_AGAIN_S)
                     continue
-                raise with_holders(err, decision.need_bytes, self.elsewhere(tier)) from err
+                if not is_last:
+                    raise
+                raise self.with_holders(err, tier, decision.need_bytes) from err
             if result is not None:
                 return decision, result
 
@@ -183,14 +189,14 @@ class Admission:
         decision = self._measure(tier, self._tiers.check_writable(tier), lambda: 0, takes_disk=True)
         return decision.room(self._held())
 
-    def elsewhere(self, tier: Tier) -> list[tuple[str, int]]:
-        """Return the other tiers of the settings with their headroom."""
+    def with_holders(self, err: OutOfSpace, tier: Tier, need_bytes: int) -> OutOfSpace:
+        """Return a tier's error with the other tiers of the settings that have room; these are measured."""
         found = []
         for other in self._tiers.configured():
             if other.base != tier.base:
                 with contextlib.suppress(ShelfError):
                     found.append((other.location, self._tiers.headroom_bytes(other)))
-        return found
+        return with_holders(err, need_bytes, found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from modelshelf.errors import Conflict, OutOfSpace
 from modelshelf.store import fs, ownership
 from modelshelf.store.blobs import partial, shared_store
 from modelshelf.store.layout import Base, Repo
+from modelshelf.store.listing import Listing
 from modelshelf.store.locks import free_locks, try_lock
 from modelshelf.store.probe import is_link, is_there
 from modelshelf.store.repos import scan
@@ -218,19 +219,23 @@ class OnlySnapshot:
     """Device and inode of each blob."""
 
 
-def only_snapshot(base: Base, repo_id: RepoId, commit_hash: CommitHash) -> OnlySnapshot | None:
-    """Return a snapshot if it is the only one of its repository; None if `plan_removal` has to look closer.
+def only_snapshot(repo: Repo, commit_hash: CommitHash, listing: Listing | None = None) -> OnlySnapshot | None:
+    """Return a snapshot if it is the only one of its repository and can be removed.
 
-    Raises:
-        Conflict, Denied: As `plan_removal` does.
+    None if `plan_removal` has to look closer, or to say why it can't.
+
+    Args:
+        repo: The repository.
+        commit_hash: The snapshot's commit.
+        listing: What was seen of it already.
     """
-    repo, found = base.repo(repo_id), list[os.stat_result]()
-    check_no_links(repo, commit_hash)
-    ownership.check_changeable(base, repo_id)
-    if scan.snapshots(repo) != [commit_hash]:
+    listing = listing or Listing()
+    entries = (*listing.readable(str(repo.path)), *listing.readable(str(repo.snapshots)))
+    if is_link(repo.path) or any(entry.is_symlink() for entry in entries):
         return None
-    with contextlib.suppress(FileNotFoundError), os.scandir(repo.blobs) as entries:
-        found = [entry.stat(follow_symlinks=False) for entry in entries]
+    if scan.snapshots(repo, listing) != [commit_hash] or ownership.why_not_changeable(repo, listing):
+        return None
+    found = [entry.stat(follow_symlinks=False) for entry in listing.readable(str(repo.blobs))]
     if any(blob.st_nlink != 1 or not stat.S_ISREG(blob.st_mode) for blob in found):
         return None
     return OnlySnapshot(sum(blob.st_size for blob in found), frozenset((blob.st_dev, blob.st_ino) for blob in found))

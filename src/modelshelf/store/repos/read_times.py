@@ -12,6 +12,7 @@ from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import CommitHash
 from modelshelf.domain.reads import FileTimes
 from modelshelf.store.layout import Repo
+from modelshelf.store.listing import Listing
 from modelshelf.store.repos import scan
 
 
@@ -24,15 +25,19 @@ class ReadTimes:
     """Device and inode of each."""
 
 
-def of_repo(repo: Repo, commit_hash: CommitHash) -> ReadTimes:
-    """Return those of all blobs of a repository that has one model; of its snapshot's files where it has no blobs."""
-    found = list[os.stat_result]()
-    with contextlib.suppress(OSError), os.scandir(repo.blobs) as entries:
-        blobs = list(entries)
-        try:
-            found = [blob.stat() for blob in blobs]
-        except OSError:  # a link to a drive that isn't mounted
-            found = _stats(map(Path, blobs))
+def of_repo(repo: Repo, commit_hash: CommitHash, listing: Listing | None = None) -> ReadTimes:
+    """Return those of all blobs of a repository that has one model; of its snapshot's files where it has no blobs.
+
+    Args:
+        repo: The repository.
+        commit_hash: The snapshot's commit.
+        listing: What was seen of it already.
+    """
+    blobs = (listing or Listing()).readable(str(repo.blobs))
+    try:
+        found = [blob.stat() for blob in blobs]
+    except OSError:  # a link to a drive that isn't mounted
+        found = _stats(map(Path, blobs))
     return _read_times(found or _stats(path for _, path in scan.snapshot_files(repo, commit_hash)))
 
 

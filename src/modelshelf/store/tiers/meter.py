@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 
 from modelshelf.domain.names import FilePath, is_digest, looks_like_repo
-from modelshelf.domain.outside import int_of, list_of, object_of, sequence_of, size_of
+from modelshelf.domain.outside import int_of, list_of, object_of, sequence_of, size_of, sizes_of
 from modelshelf.domain.tiers import BREAKDOWN, Usage
 from modelshelf.errors import BadInput, ShelfError
 from modelshelf.store import fs
@@ -227,14 +227,18 @@ class _Walk:
             self._add(subtotal, child, kind)
 
     def _is_unchanged(self, hub: str, kept: Subtotal) -> bool:
+        status = os.lstat if self._listing is None else self._status
         try:
-            return all(self._mtime_ns(f"{hub}/{folder}") == mtime for folder, mtime in kept.folders.items())
+            for folder, mtime_ns in kept.folders.items():
+                if status(f"{hub}/{folder}").st_mtime_ns != mtime_ns:
+                    return False
         except OSError:
             return False
+        return True
 
-    def _mtime_ns(self, folder: str) -> int:
+    def _status(self, folder: str) -> os.stat_result:
         entry = self._listing.folder(folder) if self._listing is not None else None
-        return (entry.stat(follow_symlinks=False) if entry is not None else os.lstat(folder)).st_mtime_ns
+        return entry.stat(follow_symlinks=False) if entry is not None else os.lstat(folder)
 
 
 def _with_status(entries: list[os.DirEntry[str]]) -> list[tuple[os.DirEntry[str], os.stat_result]]:
@@ -311,7 +315,7 @@ def _parse(name: str, kept: object) -> Subtotal:
     subtotal = Subtotal(allocated_bytes=size_of(allocated), linked=list(list_of(linked, _linked)))
     subtotal.apparent = {kind: size_of(count) for kind, count in object_of(apparent).items() if kind in BREAKDOWN}
     mtimes = object_of(folders, name)
-    subtotal.folders = dict(zip(FilePath.each(list(mtimes)), map(size_of, mtimes.values()), strict=True))
+    subtotal.folders = dict(zip(FilePath.each(list(mtimes)), sizes_of(list(mtimes.values())), strict=True))
     return subtotal
 
 
