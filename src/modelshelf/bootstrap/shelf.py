@@ -156,7 +156,7 @@ def _make_services(parts: _Parts, settings: Settings) -> Services:
         library=library,
         tiers=parts.tiers,
         history=parts.history,
-        registrar=Registrar(registry, parts.tiers, parts.room, parts.hub),
+        registrar=Registrar(registry, parts.tiers, parts.room, parts.puller.copies, parts.hub),
         remover=remover,
         renamer=Renamer(registry, library, parts.tiers, parts.views),
         unneeded=unneeded,
@@ -338,6 +338,7 @@ def _make_puller(
 ) -> Puller:
     from modelshelf.bootstrap.current_limit import CurrentLimit
     from modelshelf.bootstrap.hub import make_peers
+    from modelshelf.services.lifecycle.local_copies import LocalCopies
     from modelshelf.services.lifecycle.open_hours import OpenHours
     from modelshelf.services.lifecycle.pull import Puller
     from modelshelf.services.lifecycle.rate_limit import Throttle, part_of_limit
@@ -345,7 +346,7 @@ def _make_puller(
     clock, limit = room.clock, CurrentLimit(settings)
     throttle = Throttle(limit(), clock, partial(part_of_limit, registry, owner), limit)
     hours, peers = OpenHours(settings.download_hours, clock), make_peers(settings, STREAMS)
-    return Puller(registry, tiers, room, hub, peers, clock, throttle, hours, STREAMS)
+    return Puller(registry, tiers, room, LocalCopies(tiers, clock), hub, peers, clock, throttle, hours, STREAMS)
 
 
 def _make_runner(registry: Registry, tiers: TierService, owner: str, clock: Clock, settings: Settings) -> JobRunner:
@@ -390,6 +391,6 @@ def _make_verifier(parts: _Parts) -> Verifier:
 
     registry, library, tiers, clock = parts.registry, parts.library, parts.tiers, parts.clock
     puller, admission = parts.puller, parts.room.admission
-    hubs = puller.hub, puller.peers
-    repairer = Repairer(registry, library, tiers, admission, *hubs, clock, puller.throttle, puller.hours, STREAMS)
+    sources = puller.copies, puller.hub, puller.peers
+    repairer = Repairer(registry, library, tiers, admission, *sources, clock, puller.throttle, puller.hours, STREAMS)
     return Verifier(registry, library, Surveyor(library, tiers), repairer, clock, parts.runner)

@@ -166,5 +166,6 @@ def _show_plan(plan: AddPlanJson) -> None:
     if plan.commit_hash is None:
         output.line("  registers it; its size is known once the hub is reachable")
     else:
-        output.line(f"  downloads {format_size(plan.fetch_bytes)} of {format_size(plan.size_bytes)}")
+        copied = f", copies {format_size(plan.copy_bytes)} from another tier" if plan.copy_bytes else ""
+        output.line(f"  downloads {format_size(plan.fetch_bytes)} of {format_size(plan.size_bytes)}{copied}")
     render.print_planned_evictions(plan)

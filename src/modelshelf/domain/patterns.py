@@ -110,6 +110,18 @@ def excluding(pattern: str) -> str:
     return _EXCLUDES + pattern
 
 
+def in_words(patterns: Iterable[str]) -> str:
+    """Return what a file is that patterns select, for people.
+
+    >>> in_words(["*.gguf", "!*Q8*"]), in_words(["!*"])
+    ('matches *.gguf and not *Q8*', 'is left without *')
+    """
+    wanted = list(patterns)
+    without = ", ".join(one.removeprefix(_EXCLUDES) for one in wanted if one.startswith(_EXCLUDES))
+    only = ", ".join(one for one in wanted if not one.startswith(_EXCLUDES))
+    return f"is left without {without}" if not only else f"matches {only}{f' and not {without}' if without else ''}"
+
+
 def escape(path: str) -> str:
     """Return the pattern that matches one path and no other.
 

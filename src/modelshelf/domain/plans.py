@@ -262,10 +262,12 @@ class AddPlan:
     """Sum of the selected files."""
     fetch_bytes: int
     """Bytes to fetch, without those that earlier tries left."""
+    copy_bytes: int
+    """Bytes to copy from another tier, which has the same blobs; likewise."""
     makes_room: EvictionPlan | None
     """What is evicted from the tier; None if it fits already."""
 
     @property
     def is_here(self) -> bool:
         """Whether every byte is on the tier already, so that a pull asks the hub for none."""
-        return self.commit_hash is not None and self.size_bytes > 0 and self.fetch_bytes == 0
+        return self.commit_hash is not None and self.size_bytes > 0 and self.fetch_bytes + self.copy_bytes == 0

@@ -32,6 +32,8 @@ class AddPlanJson(JsonObject):
     """The total size of its files."""
     fetch_bytes: int
     """Bytes to download, without those that earlier tries left."""
+    copy_bytes: int
+    """Bytes to copy from another tier, which has the same files; likewise."""
     makes_room: Sequence[EvictedJson]
     """The models that are evicted from the tier, coldest first."""
 

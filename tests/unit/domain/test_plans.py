@@ -154,4 +154,4 @@ def test_a_model_is_here_when_its_commit_is_known_and_none_of_its_bytes_is_to_be
     wanted = Registration(ModelName("m"), RepoId("org/m"), "primary")
     tier = Tier("primary", BasePath("/fast"), None)
 
-    assert AddPlan(wanted, tier, commit_hash, (), size_bytes, fetch_bytes, None).is_here is is_here
+    assert AddPlan(wanted, tier, commit_hash, (), size_bytes, fetch_bytes, 0, None).is_here is is_here

@@ -157,7 +157,7 @@ def _pick(text: str, choice: Choice, holder: ModelRow | None, *, is_chosen: bool
         location, behind = holder.cache_location, "is here already"
     return Pick(
         label=choice.group.label,
-        size=words.size(choice.group.size_bytes),
+        size=words.size(choice.size_bytes),
         fits="fits memory now" if fit.memory else "more than memory now",
         fits_css="live" if fit.memory else "",
         tier_css=words.tier_class(location) if location else "",
@@ -195,7 +195,9 @@ def chosen_of(
         Step("right", "Move", one.model_name, "to secondary", words.freed(one.free_bytes)) for one in told.makes_room
     ]
     steps.append(Step("down", "Download", told.model_name, "", words.size(told.fetch_bytes)))
-    difference = {told.cache_path: told.fetch_bytes - sum(one.free_bytes for one in told.makes_room)}
+    if told.copy_bytes:
+        steps.append(Step("right", "Copy", told.model_name, "from another tier", words.size(told.copy_bytes)))
+    difference = {told.cache_path: told.fetch_bytes + told.copy_bytes - sum(one.free_bytes for one in told.makes_room)}
     moves = f" and move {many(len(told.makes_room), 'model')}" if told.makes_room else ""
     return replace(
         chosen,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from modelshelf.domain.jobs import DOWNLOADING
 from modelshelf.domain.made_up_commits import check_real
 from modelshelf.domain.models import FileEntry, Model, ModelRow, State, may_be_short, select_files
 from modelshelf.domain.names import COMMIT_HASH, BasePath, CommitHash, Digest, RepoId
+from modelshelf.domain.patterns import in_words
 from modelshelf.domain.plans import MOST_RUN_SEGMENTS, BlobNeed, PullPlan, beside_bytes, plan_pull
 from modelshelf.domain.ports import Clock, Hub, Progress
 from modelshelf.domain.references import is_projector, quantisation_of
@@ -24,6 +25,7 @@ from modelshelf.services.catalog.facts import weight_format_of
 from modelshelf.services.jobs.progress import Counter
 from modelshelf.services.jobs.running import Running
 from modelshelf.services.lifecycle.download import Fetcher
+from modelshelf.services.lifecycle.local_copies import LocalCopies
 from modelshelf.services.lifecycle.open_hours import OpenHours
 from modelshelf.services.lifecycle.rate_limit import Throttle
 from modelshelf.services.space.make_room import RoomMaker
@@ -53,6 +55,7 @@ class Puller:
     registry: Registry
     tiers: TierService
     room: RoomMaker
+    copies: LocalCopies
     hub: Hub
     peers: Sequence[Hub]
     """LAN hubs; see `download.Fetcher`."""
@@ -131,17 +134,36 @@ class Puller:
         self._set_aside_damage(base, tier_id, plan, progress)
         plan = self.plan(base, row.hf_path, commit_hash, files)
         if plan.fetch:
-            self.hours.check()
+            copies = self.copies.of(base, plan)
+            if len(copies) < len(plan.fetch):
+                self.hours.check()
             need = partial(missing_bytes, base, plan, self.tiers.second_bytes(base, files))
             with self.room.reserve(tier, tier_id, need, model_id=row.id) as reservation:
                 on_reserved(reservation)
                 progress.phase(DOWNLOADING, plan.total_bytes)
                 progress.skip(plan.total_bytes - plan.fetch_bytes)
                 progress.files({need.path: need.size_bytes for need in plan.fetch})
-                self._fetcher(base, plan, progress, reservation).run()
+                rest = self._copy(base, plan, copies, progress, reservation)
+                if rest:
+                    self._fetcher(base, replace(plan, fetch=rest), progress, reservation).run()
         stamps = {need.digest: scan.stamp(repo.blob(need.digest)) for need in plan.fetch}
         self.registry.verified.add(tier_id, stamps)
         return base
+
+    def _copy(
+        self, base: Base, plan: PullPlan, copies: Mapping[Digest, Path], progress: Progress, reservation: Reservation
+    ) -> tuple[BlobNeed, ...]:
+        """Copy what other tiers hold; return what is left to be fetched."""
+        rest: list[BlobNeed] = []
+        for need in plan.fetch:
+            source = copies.get(need.digest)
+            if source is not None:
+                progress.note(f"Copies {need.path} from {source.parent}.")
+            of_file = progress.of(need.path)
+            if source is None or not self.copies.bring(base, plan.repo_id, need, source, of_file, reservation):
+                rest.append(need)
+        progress.note("")
+        return tuple(rest)
 
     def plan(self, base: Base, repo_id: RepoId, commit_hash: CommitHash, files: Sequence[FileEntry]) -> PullPlan:
         """Return what to fetch for the files of a commit; what is there by name and size isn't."""
@@ -316,7 +338,7 @@ def select(files: list[FileEntry], allow_patterns: tuple[str, ...]) -> list[File
     if files and (not selected or (quantisation and all(is_projector(file.path) for file in selected))):
         likely = [file for file in files if not quantisation or file.path.endswith(".gguf")]
         names = ", ".join(file.path for file in likely[:8])
-        wanted = f"is a GGUF of {quantisation}" if quantisation else f"matches {', '.join(allow_patterns)}"
+        wanted = f"is a GGUF of {quantisation}" if quantisation else in_words(allow_patterns)
         raise BadInput(
             f"No file {wanted}.",
             hint=f"The repository has {names}{' …' if len(likely) > 8 else ''}"
@@ -342,9 +364,9 @@ def missing_bytes(base: Base, plan: PullPlan, more_bytes: int = 0) -> int:
         plan: What to fetch.
         more_bytes: Bytes that a snapshot without links stores twice; see `store.repos.snapshot.second_bytes`.
     """
-    return more_bytes + beside_bytes(plan.files) + unfetched_bytes(base, plan) if plan.fetch else 0
+    return more_bytes + beside_bytes(plan.files) + unfetched_bytes(base, plan.fetch) if plan.fetch else 0
 
 
-def unfetched_bytes(base: Base, plan: PullPlan) -> int:
-    """Return how many bytes a pull still has to fetch: its blobs less finished parts."""
-    return sum(need.size_bytes - min(need.size_bytes, written_bytes(base.part(need.digest))) for need in plan.fetch)
+def unfetched_bytes(base: Base, needs: Iterable[BlobNeed]) -> int:
+    """Return how many bytes of blobs still have to arrive: their sizes less finished parts."""
+    return sum(need.size_bytes - min(need.size_bytes, written_bytes(base.part(need.digest))) for need in needs)

@@ -17,6 +17,7 @@ from modelshelf.domain.references import Reference
 from modelshelf.domain.tiers import Tier
 from modelshelf.errors import BadInput, Conflict, NotFound, Unavailable
 from modelshelf.registry.registry import Registry
+from modelshelf.services.lifecycle.local_copies import LocalCopies
 from modelshelf.services.lifecycle.pull import missing_bytes, select, unfetched_bytes
 from modelshelf.services.space.make_room import RoomMaker
 from modelshelf.services.space.tiers import TierService, destination
@@ -34,6 +35,7 @@ class Registrar:
     registry: Registry
     tiers: TierService
     room: RoomMaker
+    copies: LocalCopies
     hub: Hub
 
     def plan(self, wanted: Registration) -> AddPlan:
@@ -60,7 +62,7 @@ class Registrar:
             if found is None:
                 _log.warning("hub_unreachable", extra={"detail": err.detail})
                 self.tiers.check_writable(tier)
-                return AddPlan(wanted, tier, None, (), 0, 0, None)
+                return AddPlan(wanted, tier, None, (), 0, 0, 0, None)
             repo_id, (commit_hash, manifest) = wanted.hf_path, found
         wanted = replace(wanted, hf_path=repo_id)
         selected = select(manifest, wanted.allow_patterns)
@@ -70,8 +72,11 @@ class Registrar:
         need_bytes = missing_bytes(base, pull, self.tiers.second_bytes(base, selected))
         self.tiers.check_storable(tier, wanted.hf_path, selected, wanted.model_name, wanted.revision)
         makes_room = self.room.check(tier, tier_id, need_bytes)
-        fetch_bytes = unfetched_bytes(base, pull)
-        return AddPlan(wanted, tier, commit_hash, tuple(manifest), pull.total_bytes, fetch_bytes, makes_room)
+        elsewhere = self.copies.of(base, pull)
+        fetch_bytes = unfetched_bytes(base, [need for need in pull.fetch if need.digest not in elsewhere])
+        copy_bytes = unfetched_bytes(base, pull.fetch) - fetch_bytes
+        sizes_bytes = (pull.total_bytes, fetch_bytes, copy_bytes)
+        return AddPlan(wanted, tier, commit_hash, tuple(manifest), *sizes_bytes, makes_room)
 
     def register(self, wanted: Registration) -> AddPlan:
         """Add a model, pinned to the commit that its revision means now; return what its pull will do.

@@ -11,7 +11,7 @@ Damage in an unregistered repository is only set aside: nobody said which commit
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -28,13 +28,13 @@ from modelshelf.registry.registry import Registry
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.jobs.running import Running
 from modelshelf.services.lifecycle.download import Fetcher
+from modelshelf.services.lifecycle.local_copies import LocalCopies
 from modelshelf.services.lifecycle.open_hours import OpenHours
 from modelshelf.services.lifecycle.pull import missing_bytes
 from modelshelf.services.lifecycle.rate_limit import Throttle
 from modelshelf.services.space.reservations import Admission, Reservation
 from modelshelf.services.space.tiers import TierService
 from modelshelf.store import fs, locks
-from modelshelf.store.blobs import copy
 from modelshelf.store.layout import Base, Repo
 from modelshelf.store.probe import is_folder, is_link, is_there
 from modelshelf.store.repos import inspect, materialize, quarantine, scan, snapshot, trees
@@ -93,6 +93,7 @@ class Repairer:
     library: Library
     tiers: TierService
     admission: Admission
+    copies: LocalCopies
     hub: Hub
     peers: Sequence[Hub]
     """LAN hubs; see `download.Fetcher`."""
@@ -217,22 +218,11 @@ class Repairer:
 
     def _copied(self, case: _Case, need: BlobNeed, running: Running, reservation: Reservation) -> bool:
         """Return whether a blob was copied from elsewhere on this machine, verified on the way."""
-        blob = case.repo.blob(need.digest)
-        for source in self._holders(need):
-            done = _Done(running.progress, reservation)
-            try:
-                with (
-                    locks.wait_lock(case.base.path, case.base.part_lock(need.digest), self.clock, _LOCK_WAIT_S),
-                    locks.wait_lock(
-                        case.base.path, case.base.hub_lock(case.row.hf_path, need.digest), self.clock, _LOCK_WAIT_S
-                    ),
-                ):
-                    copy.copy_blob(source, case.base, need.digest, need.size_bytes, blob, done, done.wrote)
-                return True
-            except (Corrupt, OSError) as err:
-                _log.warning("copy_not_good", extra={"source": str(source), "detail": _reason(err)})
-                done.take_back()
-        return False
+        bring = self.copies.bring
+        return any(
+            bring(case.base, case.row.hf_path, need, source, running.progress, reservation)
+            for source in self._holders(need)
+        )
 
     def _holders(self, need: BlobNeed) -> Iterator[Path]:
         """Yield the files with a digest's name and size in any repository of any online tier."""
@@ -303,54 +293,6 @@ class Repairer:
         if is_there(tree):
             fs.set_aside(case.base.path, tree, case.base.quarantine)
         trees.write(case.repo, case.commit_hash, manifest)
-
-
-class _Done:
-    """Progress that can be taken back for bytes that turned out to be bad."""
-
-    def __init__(self, progress: Progress, reservation: Reservation) -> None:
-        self._progress = progress
-        self._reservation = reservation
-        self._advanced = self._written = 0
-
-    def phase(self, name: str, total_bytes: int = 0) -> None:
-        """Begin a phase."""
-        self._progress.phase(name, total_bytes)
-
-    def advance(self, done_bytes: int) -> None:
-        """Count bytes."""
-        self._advanced += done_bytes
-        self._progress.advance(done_bytes)
-
-    def skip(self, done_bytes: int) -> None:
-        """Count bytes that were there already."""
-        self._advanced += done_bytes
-        self._progress.skip(done_bytes)
-
-    def files(self, sizes: Mapping[str, int]) -> None:
-        """Ignore which files they are."""
-
-    def of(self, path: str) -> Progress:
-        """Return itself: it counts what may have to be taken back."""
-        return self
-
-    def note(self, detail: str) -> None:
-        """Say what the work waits for."""
-        self._progress.note(detail)
-
-    def check(self) -> None:
-        """Raise Cancelled if the work was stopped."""
-        self._progress.check()
-
-    def wrote(self, count_bytes: int) -> None:
-        """Count reserved bytes that were written."""
-        self._written += count_bytes
-        self._reservation.wrote(count_bytes)
-
-    def take_back(self) -> None:
-        """Take back everything counted."""
-        self._progress.skip(-self._advanced)
-        self._reservation.wrote(-self._written)
 
 
 def _judged(case: _Case, finding: Finding, trouble: str) -> Finding:
