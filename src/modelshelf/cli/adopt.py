@@ -74,28 +74,29 @@ def adopt(
     from modelshelf.errors import BadInput
     from modelshelf.schemas.adopt import AdoptPlanJson
 
-    with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run) as shelf:
+    with at_the_edge(as_json=as_json):
         modes = [w for w, on in (("leave", leave), ("move", move), ("link", link), ("unlink", unlink)) if on]
         if len(modes) > 1:
             raise BadInput(f"--{modes[0]} and --{modes[1]} exclude each other.", hint="Choose one.")
         if every:
             if path is not None or modes or merge or copies or repo:
                 raise BadInput("--all goes with --to, --yes, --dry-run and --json alone.", hint="shelf adopt --all")
-            adopt_all(shelf, to, yes=yes, dry_run=dry_run, as_json=as_json)
+            adopt_all(to, yes=yes, dry_run=dry_run, as_json=as_json)
             return
         folder = DEFAULT_PATH if path is None else os.path.abspath(Path(path).expanduser())  # noqa: PTH100
-        if unlink:
-            _unlink(shelf, folder, dry_run=dry_run, as_json=as_json)
-            return
-        mode = adopt_mode_of(modes[0] if modes else "leave")
-        wanted = AdoptRequest(folder, mode, to, merge, copies, repo)
-        if not modes:
-            _show(shelf, wanted, as_json=as_json)
-        elif dry_run:
-            view = asdict(AdoptPlanJson.of(shelf.services.adopter.planner.plan(wanted)))
-            output.as_json(view) if as_json else _print_plan(view)
-        else:
-            carry_out(shelf, wanted, as_json=as_json)
+        with open_shelf(read_only=dry_run or not modes) as shelf:
+            if unlink:
+                _unlink(shelf, folder, dry_run=dry_run, as_json=as_json)
+                return
+            mode = adopt_mode_of(modes[0] if modes else "leave")
+            wanted = AdoptRequest(folder, mode, to, merge, copies, repo)
+            if not modes:
+                _show(shelf, wanted, as_json=as_json)
+            elif dry_run:
+                view = asdict(AdoptPlanJson.of(shelf.services.adopter.planner.plan(wanted)))
+                output.as_json(view) if as_json else _print_plan(view)
+            else:
+                carry_out(shelf, wanted, as_json=as_json)
 
 
 def _unlink(shelf: Shelf, folder: str, *, dry_run: bool, as_json: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from modelshelf.cli import output
 from modelshelf.cli.ask import ask, is_answered, yes_or_no
@@ -12,15 +12,14 @@ from modelshelf.cli.bars import job_progress
 from modelshelf.domain.jobs import JobKind
 from modelshelf.units import format_size
 
-if TYPE_CHECKING:
-    from modelshelf.services.shelf import Shelf
 
-
-def adopt_all(shelf: Shelf, to: str, *, yes: bool, dry_run: bool, as_json: bool) -> None:
+def adopt_all(to: str, *, yes: bool, dry_run: bool, as_json: bool) -> None:
     """Show what is at the known places, ask, and take it in."""
+    from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.schemas.adopt import AdoptAllPlanJson
 
-    view = asdict(AdoptAllPlanJson.of(shelf.services.everything.plan(to)))
+    with open_shelf(read_only=True) as shelf:
+        view = asdict(AdoptAllPlanJson.of(shelf.services.everything.plan(to)))
     asks = is_answered() and not (yes or as_json or dry_run)
     if not as_json:
         print_plan(view)
@@ -33,7 +32,7 @@ def adopt_all(shelf: Shelf, to: str, *, yes: bool, dry_run: bool, as_json: bool)
     if asks and not ask("Take it all in?", "no", yes_or_no):
         output.note("Nothing was changed.")
         return
-    with job_progress("adopt", JobKind.ADOPT) as show:
+    with open_shelf() as shelf, job_progress("adopt", JobKind.ADOPT) as show:
         done = shelf.adopt_all(to, progress=show)
     output.as_json(done) if as_json else _print_done(done)
 
