@@ -92,7 +92,7 @@ def _refused(found: RepoFiles, name: str, tier: Tier) -> BadInput:
     best, why = recommended(found.ggufs, tier.location)
     words = f"shelf add {name} " if name else "shelf add "
     to = "" if tier.location == PRIMARY else f" --to {tier.base if tier.location == CUSTOM else tier.location}"
-    each = ", ".join(f"{choice.group.label} ({format_size(choice.group.size_bytes)})" for choice in found.ggufs)
+    each = ", ".join(f"{choice.group.label} ({format_size(choice.size_bytes)})" for choice in found.ggufs)
     return BadInput(
         f"{found.repo_id} has {len(found.ggufs)} models in one repository: {each}.",
         hint=f"{best.group.label} is {why}: {words}{best.reference}{to}, or --yes. "

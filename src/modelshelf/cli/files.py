@@ -66,7 +66,7 @@ def rows_of(choices: Sequence[Choice]) -> list[list[str]]:
     return [
         [
             _label(choice),
-            format_size(choice.group.size_bytes),
+            format_size(choice.size_bytes),
             "" if choice.fit is None else "fits" if choice.fit.memory else "too large",
             "" if choice.fit is None else choice.fit.text,
         ]
@@ -76,4 +76,4 @@ def rows_of(choices: Sequence[Choice]) -> list[list[str]]:
 
 def _label(choice: Choice) -> str:
     count = len(choice.group.files)
-    return choice.group.label + (f" ({count} files)" if count > 1 else "")
+    return choice.label + (f" ({count} files)" if count > 1 else "")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from modelshelf.domain.models import FileEntry, select_files
+from modelshelf.domain.models import FileEntry, select_files, total_size
 from modelshelf.domain.names import CommitHash, RefName, RepoId
 from modelshelf.domain.references import is_projector, patterns_of_quantisation
 from modelshelf.domain.tiers import CUSTOM, PRIMARY, SECONDARY
@@ -36,12 +36,24 @@ class Choice:
     """Files that are taken together."""
 
     group: FileGroup
-    fit: Fit | None
-    """None for files that aren't weights."""
     patterns: tuple[str, ...]
     """Patterns that select them and what they need; empty for files that can't be taken alone."""
     reference: str
     """The words that select them in `shelf add`; empty for files that can't be taken alone."""
+    taken_bytes: int
+    """The total size of what these words take: of a vision model its projectors too, or the whole repository."""
+    fit: Fit | None = None
+    """None for files that aren't weights, and as long as nobody looked."""
+
+    @property
+    def size_bytes(self) -> int:
+        """The total size of what is used of it: of a GGUF all that comes with it."""
+        return self.taken_bytes if self.group.format == GGUF else self.group.size_bytes
+
+    @property
+    def label(self) -> str:
+        """What tells it apart, and what comes with it."""
+        return f"{self.group.label} + {MMPROJ}" if self.size_bytes > self.group.size_bytes else self.group.label
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,39 +76,46 @@ class RepoFiles:
         return [choice for choice in self.choices if choice.group.format == GGUF]
 
 
-def choices_of(repo_id: RepoId, revision: RefName, files: Sequence[FileEntry], fits: Mapping[int, Fit]) -> list[Choice]:
-    """Return the files of a commit as choices.
+def choices_of(repo_id: RepoId, revision: RefName, files: Sequence[FileEntry]) -> list[Choice]:
+    """Return the files of a commit as choices, not yet looking at what fits.
 
     Args:
         repo_id: The repository.
         revision: The requested revision.
         files: All files of the commit.
-        fits: Where each size of `weight_sizes` goes.
     """
-    return [_choice(repo_id, revision, group, files, fits) for group in groups_of(files)]
+    return [_choice(repo_id, revision, group, files) for group in groups_of(files)]
 
 
-def weight_sizes(files: Sequence[FileEntry]) -> list[int]:
-    """Return the sizes of a repository's choices, in bytes, smallest first."""
-    return sorted({group.size_bytes for group in groups_of(files) if _is_taken(group)})
+def sizes_to_fit(choices: Iterable[Choice]) -> set[int]:
+    """Return the sizes in bytes of which `fitted` has to know where they go."""
+    return {size_bytes for one in choices if one.reference for size_bytes in (one.size_bytes, one.taken_bytes)}
 
 
-def _is_taken(group: FileGroup) -> bool:
-    return group.format not in (MMPROJ, OTHERS)
+def fitted(choices: Iterable[Choice], fits: Mapping[int, Fit]) -> list[Choice]:
+    """Return choices with where each goes: memory holds what is used of it, a tier all that is taken.
+
+    Args:
+        choices: The choices.
+        fits: Where each of `sizes_to_fit` goes.
+    """
+    return [
+        replace(one, fit=replace(fits[one.taken_bytes], memory=fits[one.size_bytes].memory)) if one.reference else one
+        for one in choices
+    ]
 
 
-def _choice(
-    repo_id: RepoId, revision: RefName, group: FileGroup, files: Sequence[FileEntry], fits: Mapping[int, Fit]
-) -> Choice:
-    if not _is_taken(group):
-        return Choice(group, None, (), "")
-    fit, follows = fits[group.size_bytes], _follows(revision)
+def _choice(repo_id: RepoId, revision: RefName, group: FileGroup, files: Sequence[FileEntry]) -> Choice:
+    follows = _follows(revision)
+    if group.format in (MMPROJ, OTHERS):
+        return Choice(group, (), "", group.size_bytes)
     if group.format != GGUF:
-        return Choice(group, fit, (), f"{repo_id}{follows}")
+        return Choice(group, (), f"{repo_id}{follows}", total_size(files))
     if patterns := _patterns_of_label(group, files):
-        return Choice(group, fit, patterns, f"{repo_id}:{group.label}{follows}")
+        taken_bytes = total_size(select_files(files, patterns))
+        return Choice(group, patterns, f"{repo_id}:{group.label}{follows}", taken_bytes)
     pattern = include_pattern(group, files)
-    return Choice(group, fit, (pattern,), f"{repo_id} --include '{pattern}'{follows}")
+    return Choice(group, (pattern,), f"{repo_id} --include '{pattern}'{follows}", group.size_bytes)
 
 
 def _follows(revision: RefName) -> str:
@@ -135,4 +154,4 @@ def recommended(choices: Sequence[Choice], to: str = PRIMARY) -> tuple[Choice, s
 
 
 def _size(choice: Choice) -> int:
-    return choice.group.size_bytes
+    return choice.size_bytes

@@ -51,6 +51,8 @@ class ChoiceJson(JsonObject):
     """Their format; `mmproj` for a vision model's projector, `other files` for the rest."""
     size_bytes: int
     """Their total size."""
+    taken_bytes: int
+    """The total size of what `add` takes: of a vision model its projectors too, or the whole repository."""
     fits_memory: bool | None
     """Whether the memory that is free now would hold them in use; null for files that aren't weights."""
     cache_location: str | None
@@ -68,6 +70,7 @@ class ChoiceJson(JsonObject):
         group, fit = choice.group, choice.fit
         return cls.like(
             group,
+            taken_bytes=choice.taken_bytes,
             fits_memory=None if fit is None else fit.memory,
             cache_location=None if fit is None else fit.cache_location,
             evicts=[] if fit is None else list(fit.evicts),

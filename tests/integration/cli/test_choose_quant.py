@@ -46,10 +46,10 @@ def test_enter_takes_the_best_that_fits(home: Home) -> None:
 
     assert said.code == 0, said.text
     rows = [line.split() for line in said.lines if line.strip()[:1] in "123" and line.strip()]
-    assert [row[:4] for row in rows] == [
-        ["1", "Q4_K_M", "40.0", "kB"],
-        ["2", "Q8_0", "80.0", "kB"],
-        ["3", "F16", "160.0", "kB"],
+    assert [row[:6] for row in rows] == [
+        ["1", "Q4_K_M", "+", "mmproj", "41.0", "kB"],
+        ["2", "Q8_0", "+", "mmproj", "81.0", "kB"],
+        ["3", "F16", "+", "mmproj", "161.0", "kB"],
     ]
     assert "Q8_0 is the largest up to 8 bits that fits memory and the primary." in said.text
     assert max(len(line) for line in said.text.partition("Which one?")[0].splitlines()) <= 80
@@ -97,7 +97,7 @@ def test_without_a_terminal_the_choices_and_commands_are_named(home: Home) -> No
     done = home.run("add", "mine", REPO, "--json")
 
     assert done.code == 2
-    assert "Q4_K_M (40.0 kB), Q8_0 (80.0 kB), F16 (160.0 kB)" in done.problem["detail"]
+    assert "Q4_K_M (41.0 kB), Q8_0 (81.0 kB), F16 (161.0 kB)" in done.problem["detail"]
     assert "shelf add mine org/m-GGUF:Q8_0" in done.problem["hint"]
     assert "--include '*'" in done.problem["hint"]
     assert done.problem["choices"] == [f"{REPO}:{label}" for label in ("Q4_K_M", "Q8_0", "F16")]

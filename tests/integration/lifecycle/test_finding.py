@@ -86,9 +86,9 @@ def test_files_are_grouped_by_quantisation_with_what_fits(home: Home) -> None:
     rows = [line.split("  ") for line in done.out.splitlines()]
     assert [[cell.strip() for cell in row if cell] for row in rows] == [
         ["FILES", "SIZE", "MEMORY", "DISK"],
-        ["Q4_K_M", "4.0 MB", "fits", "fits primary"],
-        ["Q8_0 (2 files)", "8.0 MB", "fits", "goes to secondary"],
-        ["F16", "16.0 MB", "fits", "fits nowhere"],
+        ["Q4_K_M + mmproj", "4.0 MB", "fits", "fits primary"],
+        ["Q8_0 + mmproj (2 files)", "8.0 MB", "fits", "goes to secondary"],
+        ["F16 + mmproj", "16.0 MB", "fits", "fits nowhere"],
         ["mmproj-F16.gguf", "1.0 kB"],
         ["other files", "5 B"],
     ]

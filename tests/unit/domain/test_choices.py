@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from modelshelf.domain.choices import Choice, Fit, RepoFiles, choices_of, recommended, weight_sizes
+from modelshelf.domain.choices import Choice, Fit, RepoFiles, choices_of, fitted, recommended, sizes_to_fit
 from modelshelf.domain.models import FileEntry, select_files
 from modelshelf.domain.names import CommitHash, RefName, RepoId
 from modelshelf.domain.references import is_projector
@@ -17,8 +17,9 @@ FILES = files_of("m-Q4_K_M.gguf", "m-Q8_0.gguf", "m-F16.gguf", "mmproj-F16.gguf"
 
 def choices(files: list[FileEntry], *fits: Fit, revision: RefName = MAIN) -> list[Choice]:
     """Return the choices of a repository with these fits, smallest first."""
-    sizes = weight_sizes(files)
-    return choices_of(REPO, revision, files, dict(zip(sizes, fits or [GOOD] * len(sizes), strict=True)))
+    found = choices_of(REPO, revision, files)
+    sizes = sorted(sizes_to_fit(found))
+    return fitted(found, dict(zip(sizes, fits or [GOOD] * len(sizes), strict=True)))
 
 
 def test_each_model_is_taken_by_a_few_words() -> None:
@@ -60,6 +61,30 @@ def test_the_patterns_of_a_choice_take_its_files_alone(files: list[FileEntry]) -
         if choice.patterns:
             taken = [file for file in select_files(files, choice.patterns) if not is_projector(file.path)]
             assert taken == list(choice.group.files)
+
+
+def test_a_vision_models_projectors_count_as_they_are_taken() -> None:
+    """What the words of a GGUF take, its projectors too, has to fit memory and tier, and is its size."""
+    files = [FileEntry("m-Q4_K_M.gguf", 40, "1" * 64), FileEntry("mmproj-F16.gguf", 70, "2" * 64)]
+
+    found = choices_of(REPO, MAIN, files)
+
+    assert [(one.label, one.size_bytes, one.taken_bytes) for one in found] == [
+        ("Q4_K_M + mmproj", 110, 110),
+        ("mmproj-F16.gguf", 70, 70),
+    ]
+    assert sizes_to_fit(found) == {110}
+
+
+def test_what_is_used_has_to_fit_memory_and_all_that_is_taken_the_tier() -> None:
+    """Weights in a format are taken with their whole repository, of which memory holds them alone."""
+    files = [FileEntry("model.safetensors", 40, "1" * 64), FileEntry("pytorch_model.bin", 60, "2" * 64)]
+    fits = {40: Fit(True, "primary"), 60: Fit(False, "primary"), 100: Fit(False, "secondary")}
+
+    found = fitted(choices_of(REPO, MAIN, files), fits)
+
+    assert [(one.size_bytes, one.taken_bytes) for one in found] == [(40, 100), (60, 100)]
+    assert [one.fit for one in found] == [Fit(True, "secondary"), Fit(False, "secondary")]
 
 
 def test_another_revision_is_named() -> None:

@@ -15,7 +15,7 @@ from tests.unit.web.looks import GB, look, row
 def choice(label: str, size_gb: int, fit: Fit) -> Choice:
     """Return a GGUF of a repository."""
     file = FileEntry(FilePath(f"m-{label}.gguf"), size_gb * GB, Digest(f"{size_gb:064}"))
-    return Choice(FileGroup(label, "GGUF", (file,)), fit, (), f"org/m:{label}")
+    return Choice(FileGroup(label, "GGUF", (file,)), (), f"org/m:{label}", file.size_bytes, fit)
 
 
 REPO = RepoFiles(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modelshelf.domain.choices import RepoFiles, choices_of, weight_sizes
+from modelshelf.domain.choices import RepoFiles, choices_of, fitted, sizes_to_fit
 from modelshelf.domain.names import RefName, RepoId
 from modelshelf.domain.ports import Hub
 from modelshelf.domain.tiers import Tier
@@ -32,5 +32,6 @@ class Finder:
         """
         found = self.hub.resolve(repo_id, revision)
         files = self.hub.list_files(found.repo_id, found.commit_hash)
-        choices = choices_of(found.repo_id, revision, files, self.fits.of(weight_sizes(files), to))
-        return RepoFiles(found.repo_id, revision, found.commit_hash, choices)
+        choices = choices_of(found.repo_id, revision, files)
+        fits = self.fits.of(sizes_to_fit(choices), to)
+        return RepoFiles(found.repo_id, revision, found.commit_hash, fitted(choices, fits))
