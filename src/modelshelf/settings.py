@@ -30,7 +30,7 @@ from modelshelf.setting_lines import MAY_BE_EMPTY, Problems, Reading, expand, pa
 from modelshelf.setting_values import HUB_ENDPOINT, Value
 from modelshelf.store import settings_file
 from modelshelf.store.mounts import mount_at
-from modelshelf.store.probe import is_file
+from modelshelf.store.probe import is_file, is_folder
 from modelshelf.store.settings_file import usual_base
 
 
@@ -252,7 +252,12 @@ def _env_file(env_file: Path | None, environ: Mapping[str, str], here: Path) -> 
     if env_file is None:
         return settings_file.find(here, environ)
     if not is_file(env_file):
-        raise BadInput(f"There is no file {env_file}.", hint="shelf init writes one.")
+        why = (
+            f"{env_file} is a folder, and not a file of settings."
+            if is_folder(env_file)
+            else f"There is no file {env_file}."
+        )
+        raise BadInput(why, hint="shelf init writes one, which is found without being named.")
     return env_file.absolute()
 
 

@@ -58,6 +58,7 @@ _BUILD = (
     "modelshelf makes no models.",
     "From the hub: shelf add ORG/MODEL. From another program on this machine: shelf adopt FOLDER",
 )
+_FREE = ("There is no such command.", "A model: shelf rm NAME. What could go, to tick: shelf clean")
 _NO_GROUPS = "shelf has no groups of commands."
 _OTHER_TYPES = ("modelshelf keeps models only.", "Datasets and Spaces: hf download --repo-type dataset ORG/NAME")
 _INSTEAD = {
@@ -79,6 +80,12 @@ _INSTEAD = {
     "save": _EXPORT,
     "create": _BUILD,
     "build": _BUILD,
+    "clear": _FREE,
+    "destroy": _FREE,
+    "drop": _FREE,
+    "erase": _FREE,
+    "purge": _FREE,
+    "wipe": _FREE,
     "uninstall": ("shelf doesn't remove itself.", "pipx uninstall modelshelf does. To remove a model: shelf rm NAME"),
     "completion": ("Completion is an option.", "shelf --install-completion; then open a new shell."),
     "cache": (

@@ -15,7 +15,7 @@ from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson
 from modelshelf.cli.terminal import Styled, is_drawable, rows
 from modelshelf.domain.job_files import MOST_LISTED
-from modelshelf.domain.jobs import DONE, FAILED, PAUSED, QUEUED, RUNNING, UNFINISHED, WAITING, Cause
+from modelshelf.domain.jobs import CANCELLED, DONE, FAILED, PAUSED, QUEUED, RUNNING, UNFINISHED, WAITING, Cause
 from modelshelf.errors import BadInput, NotFound, Unavailable
 from modelshelf.units import LARGEST_INT, format_age, format_size
 
@@ -41,9 +41,9 @@ def jobs(
             autocompletion=complete.job_verbs,
         ),
     ] = "ls",
-    job_id: Annotated[
-        int | None,
-        typer.Argument(metavar="[JOB]", help="Its number, as shelf jobs lists it.", autocompletion=complete.jobs),
+    job: Annotated[
+        str | None,
+        typer.Argument(metavar="[JOB|NAME]", help="Its number, or the model's name.", autocompletion=complete.jobs),
     ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Go on showing them until Ctrl-C.")] = False,
     follow: Annotated[
@@ -74,11 +74,11 @@ def jobs(
     Example: shelf jobs pause 7
     """
     with at_the_edge(as_json=as_json):
-        if job_id is not None and verb in _VERBS:
-            _steer(verb, job_id, wait=wait, as_json=as_json)
-        elif job_id is None and (number := _number(verb)) is not None:
+        if job is not None and verb in _VERBS:
+            _steer(verb, job, wait=wait, as_json=as_json)
+        elif job is None and (number := _number(verb)) is not None:
             _show_one(number, as_json=as_json)
-        elif job_id is not None or verb != "ls":
+        elif job is not None or verb != "ls":
             raise BadInput(
                 "shelf jobs needs a verb and a number.", hint=", ".join(f"shelf jobs {one} 7" for one in _VERBS)
             )
@@ -98,6 +98,26 @@ def _number(word: str) -> int | None:
     if len(word) > len(str(LARGEST_INT)) or int(word) > LARGEST_INT:
         raise NotFound(f"There is no job {word:.80}.", hint="shelf jobs lists them.")
     return int(word)
+
+
+def _id_of(shelf: Shelf, word: str, verb: str) -> int:
+    """Return the number that a word is, or that of the job of a model to which something can be done.
+
+    Raises:
+        NotFound: There is none, or no such model.
+        BadInput: There are several. Of those to try again the newest is meant.
+    """
+    if (number := _number(word)) is not None:
+        return number
+    states = (FAILED, CANCELLED, WAITING) if verb == "retry" else UNFINISHED
+    jobs = shelf.services.registry.jobs(model_id=shelf.model(word).row.id, state=states)
+    found = [job for job in jobs if job.parent_id is None][: 1 if verb == "retry" else None]
+    if not found:
+        raise NotFound(f"{word} has no job to {verb}.", hint="shelf jobs lists them.")
+    if len(found) > 1:
+        each = ", ".join(f"{job.id} ({job.kind})" for job in found)
+        raise BadInput(f"{word} has {len(found)} such jobs: {each}.", hint="Give the number of one.")
+    return found[0].id
 
 
 def _list(most: int | None, *, watch: bool, follow: bool, after: int | None, as_json: bool) -> None:
@@ -203,19 +223,22 @@ def _going(job: Job) -> tuple[str, ...]:
 
 
 def cancel(
-    job_id: Annotated[
-        int,
-        typer.Argument(metavar="JOB", help="The job's number, as shelf jobs lists it.", autocompletion=complete.jobs),
+    job: Annotated[
+        str,
+        typer.Argument(metavar="JOB|NAME", help="The job's number, or the model's name.", autocompletion=complete.jobs),
     ],
     as_json: AsJson = False,
 ) -> None:
     """Cancel a job; what arrived stays for the next try."""
     with at_the_edge(as_json=as_json):
-        _steer("cancel", job_id, wait=False, as_json=as_json)
+        _steer("cancel", job, wait=False, as_json=as_json)
 
 
-def _steer(verb: str, job_id: int, *, wait: bool, as_json: bool) -> None:
-    """Do something to a job, and print it as it is then; one that is to go on runs here if no server is there."""
+def _steer(verb: str, word: str, *, wait: bool, as_json: bool) -> None:
+    """Do something to a job, by its number or its model's name, and print it as it is then.
+
+    One that is to go on runs here if no server is there.
+    """
     from modelshelf.bootstrap.partner import server_url
     from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.schemas.jobs import JobJson
@@ -223,6 +246,7 @@ def _steer(verb: str, job_id: int, *, wait: bool, as_json: bool) -> None:
 
     with open_shelf() as shelf:
         recover_dead_owners(shelf.services.registry)
+        job_id = _id_of(shelf, word, verb)
         job = shelf.services.runner.with_wait(getattr(shelf.services.steering, verb)(job_id))
         if verb in _GO_ON and job.state in (QUEUED, WAITING) and not server_url(shelf.services):
             job = _run(shelf, job, wait=wait)

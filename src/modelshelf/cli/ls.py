@@ -55,16 +55,18 @@ def ls(
             for name in (*(model.row.model_name for model in found), *(stray.hf_path for stray in strays)):
                 output.line(name)
         else:
-            _show(found, listing, render.now_s())
+            _show(library, found, listing)
             _show_strays(strays)
 
 
-def _none_yet() -> str:
+def _none_yet(library: Library) -> str:
     from modelshelf.bootstrap.read_only import other_programs_models, unadopted_models
 
     found = unadopted_models(())
     if found.models:
         return f"No models yet, but {found.where}: {found.command}"
+    if strays := _strays(library, Listing()):
+        return f"No models yet, but {_have_no_name(strays)}: shelf ls --all"
     if place := other_programs_models():
         return f"No models yet, but another program's are in {place}: shelf adopt --all"
     return "No models yet. To add one: shelf add ORG/MODEL. Lost some? shelf reconcile"
@@ -88,11 +90,12 @@ def _print_json(found: Sequence[Model], strays: Sequence[UnregisteredRepo], *, e
     output.as_json(LibraryJson(models, sizes[0], [UnregisteredRepoJson.like(stray) for stray in strays], sizes[1]))
 
 
-def _show(found: Sequence[Model], listing: Listing, now_s: float) -> None:
-    """Print the library."""
+def _show(library: Library, found: Sequence[Model], listing: Listing) -> None:
+    """Print the models."""
     if not found:
-        output.note(f"No model has {listing.text} in its name or repository." if listing.text else _none_yet())
+        output.note(f"No model has {listing.text} in its name or repository." if listing.text else _none_yet(library))
         return
+    now_s = render.now_s()
     rows = [
         [
             model.row.model_name,
@@ -125,11 +128,16 @@ def _show_strays(strays: Sequence[UnregisteredRepo]) -> None:
         for stray in strays
     ]
     output.table(["NOT REGISTERED", "TIER", "SIZE"], rows, frozenset({2}))
-    have = f"{many(len(strays), 'repository', 'repositories')} {'has' if len(strays) == 1 else 'have'}"
-    output.note(f"{have} no name, {format_size(sum(stray.size_bytes for stray in strays))}. To register:")
+    output.note(f"{_have_no_name(strays)}. To register:")
     for base in dict.fromkeys(stray.cache_path for stray in strays):
         output.note(f"  shelf adopt {shlex.quote(base)} --leave")
     output.note("To delete: shelf rm ORG/NAME --files")
+
+
+def _have_no_name(strays: Sequence[UnregisteredRepo]) -> str:
+    have = "has" if len(strays) == 1 else "have"
+    size = format_size(sum(stray.size_bytes for stray in strays))
+    return f"{many(len(strays), 'repository', 'repositories')} on the tiers ({size}) {have} no name"
 
 
 def _size_bytes(found: Sequence[Model]) -> int:

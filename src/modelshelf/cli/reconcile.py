@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -66,3 +67,5 @@ def _show(view: dict[str, Any], *, dry_run: bool) -> None:
         same = f", a second copy of {found['copy_of']}" if found["copy_of"] else ""
         where = f"{found['hf_path']} at {found['commit_hash'][:12]} in {found['cache_path']}"
         output.note(f"not registered: {where} ({format_size(found['size_bytes'])}){same}")
+    for base in dict.fromkeys(found["cache_path"] for found in view["unregistered"] if not found["copy_of"]):
+        output.note(f"To register: shelf adopt {shlex.quote(base)} --leave")

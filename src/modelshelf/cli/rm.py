@@ -59,9 +59,10 @@ def rm(
             going.check(files=files)
         elif going.unneeded and not yes:
             what = " ".join(going.unneeded)
+            have = "has" if len(going.unneeded) == 1 else "have"
             raise BadInput(
-                f"{what} has files here that no model needs, and nobody can be asked.",
-                hint=f"To delete it: shelf rm {what} --files --yes",
+                f"{what} {have} files here that no model needs, and nobody can be asked.",
+                hint=f"To delete them: shelf rm {what} --files --yes",
             )
         repos = [] if files or as_json else [shelf.model(name).hf_path for name in going.models]
         done = [_remove(shelf, name, files=files, quiet=as_json) for name in going.models]
@@ -89,7 +90,7 @@ class _Going:
         """Ask about the bytes, after saying what stays and why; return whether the models' files are deleted.
 
         Raises:
-            BadInput: An unregistered repository was named, and its files are to stay.
+            typer.Exit: The files of a repository that isn't registered are to stay.
         """
         for name in () if files else self.models:
             output.note(_stays(self.shelf, name))
@@ -102,7 +103,8 @@ class _Going:
             for one in found:
                 output.note(_line(one))
             if not ask(f"Delete this of {repo_id}, which isn't registered?", "no", yes_or_no):
-                raise BadInput("Nothing was removed.")
+                output.note("Nothing was removed.")
+                raise typer.Exit
         return files
 
 

@@ -76,3 +76,17 @@ def test_another_programs_models_are_named(home: Home) -> None:
 def test_an_empty_cache_is_no_news(home: Home) -> None:
     """Without a model anywhere, `ls` says how to add the first one."""
     assert home.run("ls").checked().err.startswith("No models yet. To add one: shelf add ORG/MODEL.")
+
+
+def test_files_that_stayed_are_named_where_no_model_is_left(home: Home, hub: FakeHub) -> None:
+    """After `shelf rm` without `--files`, `ls` and `reconcile` say what is still on the tiers, and what to type."""
+    hub.add_repo("org/stays", {"config.json": b"{}"})
+    home.run("add", "m", "org/stays", "--to", "secondary").checked()
+    home.run("rm", "m").checked()
+
+    listed = home.run("ls").checked().err
+    reconciled = home.run("reconcile").checked().err
+
+    assert listed.startswith("No models yet, but 1 repository on the tiers (")
+    assert listed.endswith(" kB) has no name: shelf ls --all\n")
+    assert f"To register: shelf adopt {home.secondary} --leave" in reconciled

@@ -74,13 +74,13 @@ def test_what_stays_can_be_freed(home: Home, cli: Cli, added: Path) -> None:
     assert "2 files, 300.0 kB" in planned.out
     assert (refused.code, refused.err.splitlines()[1]) == (
         2,
-        f"hint: To delete it: shelf rm {REPO} --files --yes",
+        f"hint: To delete them: shelf rm {REPO} --files --yes",
     )
     assert (bare.code, bare.err.splitlines()[1].endswith(f"To delete them: shelf rm {REPO} --files")) == (4, True)
     assert added.exists()
 
     kept = typed(home, "rm", REPO, "--files", answers="n")
-    assert (kept.code, "Nothing was removed." in kept.text, added.exists()) == (2, True, True)
+    assert (kept.code, "Nothing was removed." in kept.text, added.exists()) == (0, True, True)
     gone = typed(home, "rm", REPO, "--files", answers="y")
     assert (gone.code, f"Deleted what lay here of {REPO}: freed 3" in gone.text, added.exists()) == (0, True, False)
 

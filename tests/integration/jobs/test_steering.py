@@ -200,6 +200,42 @@ def test_a_part_is_steered_by_its_whole(shelf: Shelf, hub: FakeHub, home: Home, 
     assert f"shelf jobs {verb} {pull.id}" in refused.err
 
 
+def test_a_job_is_named_by_its_model(shelf: Shelf, hub: FakeHub, home: Home) -> None:
+    """Where a model has one job that isn't finished, its name is as good as the number; of the failed, the newest."""
+    hub.add_repo(REPO, {"config.json": b"{}"})
+    row = shelf.register("m", REPO, download=False).row
+    registry = shelf.services.registry
+    pull = registry.enqueue("pull", row)
+    registry.enqueue("move", row, cause=Cause("Makes room.", pull.id))
+
+    home.run("jobs", "pause", "m").checked()
+    paused = registry.job(pull.id).state
+    cancelled = home.run("cancel", "m").checked().out
+    nothing, nobody = home.run("cancel", "m"), home.run("cancel", "x")
+    retried = home.run("jobs", "retry", "m").checked().out
+
+    assert (paused, cancelled) == ("paused", f"Job {pull.id} is cancelled.\n")
+    assert (nothing.code, nothing.err.splitlines()[0]) == (
+        4,
+        "error: m has no job to cancel.",
+    )
+    assert (nobody.code, nobody.err.splitlines()[0]) == (4, "error: There is no model x.")
+    assert f"Job {pull.id} is done." in retried
+
+
+def test_several_jobs_of_a_model_are_told_apart_by_their_numbers(shelf: Shelf, hub: FakeHub, home: Home) -> None:
+    """A name that means two jobs is refused, with their numbers; neither is touched."""
+    hub.add_repo(REPO, {"config.json": b"{}"})
+    row = shelf.register("m", REPO, download=False).row
+    both = [shelf.services.registry.enqueue(kind, row) for kind in ("pull", "move")]
+
+    refused = home.run("cancel", "m")
+
+    assert refused.code == 2
+    assert f"m has 2 such jobs: {both[1].id} (move), {both[0].id} (pull)." in refused.err
+    assert [shelf.services.registry.job(job.id).state for job in both] == ["queued", "queued"]
+
+
 def test_a_resumed_job_waits_until_its_thread_has_left(shelf: Shelf) -> None:
     """A job that is paused and resumed before its thread noticed isn't run by a second thread of the process."""
     registry, runner, steering = shelf.services.registry, shelf.services.runner, shelf.services.steering
