@@ -16,21 +16,48 @@ class Times:
         self.asleep_s = 7.0
         self.line = Line(lambda: self.now_s, lambda: self.asleep_s)
 
+    def bring(self, rate: float, *, duration_s: float = 2.0) -> int:
+        """Let so many bytes a second come for a while; return how many streams the line is worth then."""
+        for _ in range(round(duration_s / 0.1)):
+            self.now_s += 0.1
+            self.line.came(round(rate / 10))
+            self.line.streams(8)
+        return self.line.streams(8)
+
 
 def test_a_line_is_worth_more_streams_the_more_it_brings() -> None:
     """A line gets one stream at first, two at 1 MB/s, all at 50 MB/s, and one again after a time without bytes."""
     times = Times()
 
-    found = [times.line.streams(8)]
-    for rate in (1_000_000, 50_000_000):
-        for _ in range(20):
-            times.now_s += 0.1
-            times.line.came(rate // 10)
-        found.append(times.line.streams(8))
+    found = [times.line.streams(8), times.bring(1e6), times.bring(50e6)]
     times.now_s += 10
     found.append(times.line.streams(8))
 
     assert found == [1, 2, 8, 1]
+
+
+@pytest.mark.parametrize(
+    ("rates", "worth"),
+    [([900e6] * 8, 1), ([300e6, 600e6, 700e6, 700e6], 2), ([150e6 * n for n in range(1, 9)], 8)],
+    ids=["one takes all", "two take all", "each brings its own"],
+)
+def test_a_fast_line_keeps_the_streams_that_make_it_faster(rates: list[float], worth: int) -> None:
+    """Where bytes come faster than 134 MB/s, a stream that makes the line hardly faster is taken away again."""
+    times = Times()
+
+    for _ in range(40):
+        streams = times.line.streams(8)
+        times.bring(rates[min(streams, len(rates)) - 1], duration_s=0.1)
+
+    assert times.line.streams(8) == worth
+
+
+def test_a_fast_line_that_slows_down_gets_more_streams() -> None:
+    """A line that was fast with one stream gets all of them once it is slow."""
+    times = Times()
+
+    assert times.bring(900e6) == 1
+    assert times.bring(20e6, duration_s=3) == 8
 
 
 def test_a_silence_is_told_and_ends_with_a_byte() -> None:

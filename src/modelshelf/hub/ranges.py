@@ -45,7 +45,7 @@ class Stream:
         count, until_s = 0, time.monotonic() + _MOMENT_S
         while count < view.nbytes and (got := self._next(view[count:])):
             count += got
-            if time.monotonic() > until_s or not _more_comes(self._source):
+            if count == view.nbytes or time.monotonic() > until_s or not _more_comes(self._source):
                 break
         if self._broken is not None and not count:
             raise self._broken

@@ -14,7 +14,7 @@ import pytest
 
 from modelshelf.errors import Cancelled, Corrupt, Denied
 from modelshelf.store.blobs.copy import Turn, bring, copy_blob
-from modelshelf.store.blobs.partial import PIECE_BYTES
+from modelshelf.store.blobs.lent_pieces import PIECE_BYTES
 from modelshelf.store.layout import Base
 from tests.builders import digest_of, put
 from tests.store.mounts import small_disk

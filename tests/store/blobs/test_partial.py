@@ -18,7 +18,7 @@ from modelshelf.store import fs
 from modelshelf.store.blobs.partial import IncomingBlob, Run, file_agrees, written, written_bytes
 from modelshelf.store.layout import Base
 from tests.builders import digest_of, put
-from tests.world import random_bytes
+from tests.world import random_bytes, wait_until
 
 DATA = random_bytes(3 * SEGMENT_BYTES + 1000)
 DIGEST = digest_of("x.bin", DATA)
@@ -283,6 +283,33 @@ def test_taking_up_and_publishing_can_be_stopped(base: Base) -> None:
         IncomingBlob(base, DIGEST, len(DATA), stop)
 
     assert finish(base) == []
+
+
+def test_publishing_waits_for_another_thread_that_hashes(base: Base) -> None:
+    """A thread that publishes while another one hashes waits for it, and can be stopped meanwhile."""
+    arrive(base, *range(COUNT))
+    checks: list[None] = []
+    with IncomingBlob(base, DIGEST, len(DATA), lambda: checks.append(None)) as incoming:
+        before = len(checks)
+        with ThreadPoolExecutor(1) as other:
+            with incoming._hashing:
+                publishing = other.submit(incoming.publish, target(base))
+                wait_until(lambda: len(checks) > before, "the thread to ask whether it goes on")
+                assert not publishing.done()
+            publishing.result()
+
+    assert target(base).read_bytes() == DATA
+
+
+def test_a_closed_part_has_nothing_to_hash(base: Base) -> None:
+    """A thread that hashes and syncs what others write does nothing once the part was closed."""
+    with IncomingBlob(base, DIGEST, len(DATA)) as incoming:
+        write(incoming, 0)
+
+    incoming.hash_ahead()
+    incoming.flush_ahead()
+
+    assert finish(base) == [1, 2, 3]
 
 
 @pytest.mark.timeout(30)

@@ -25,7 +25,9 @@ from modelshelf.services.lifecycle.open_hours import OpenHours
 from modelshelf.services.lifecycle.open_streams import OpenStreams
 from modelshelf.services.lifecycle.rate_limit import Throttle
 from modelshelf.services.lifecycle.sources import Sources
-from modelshelf.store.blobs.partial import PIECE_BYTES, IncomingBlob, Run
+from modelshelf.store.blobs.followers import Followers
+from modelshelf.store.blobs.lent_pieces import Buffer
+from modelshelf.store.blobs.partial import IncomingBlob, Run
 from modelshelf.store.layout import Base
 from modelshelf.store.locks import try_lock
 from modelshelf.store.repos import scan
@@ -44,7 +46,8 @@ _POLL_S = 0.2
 class Fetcher:
     """Fetches the blobs of one plan.
 
-    **Concurrency:** `streams` threads share the queue below; everything in it is touched under `_changed`.
+    **Concurrency:** `streams` threads share the queue below; everything in it is touched under `_changed`. Two more
+    threads hash and sync what those write.
     **Crash:** what arrived is in `incoming/`, and the next fetch resumes from there.
     """
 
@@ -77,12 +80,16 @@ class Fetcher:
     """When a segment last arrived."""
     _failed_digests: set[str] = field(default_factory=set)
     _working: set[threading.Thread] = field(default_factory=set)
+    _fetching: int = 0
+    """How many of them are streams; the others follow what these write."""
+    _followers: Followers = field(init=False)
     _error: BaseException | None = None
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _streams: OpenStreams = field(init=False)
 
     def __post_init__(self) -> None:
         """Start with every LAN hub."""
+        self._followers = Followers(self._blobs, self._goes_on)
         self._sources = Sources(self.hub, self.peers)
         self._streams = OpenStreams(self._changed)
 
@@ -99,7 +106,12 @@ class Fetcher:
         check_real(self.plan.repo_id, self.plan.commit_hash)
         self._waiting.extend(self.plan.fetch)
         count = max(1, min(self.streams, sum(max(1, segment_count(need.size_bytes)) for need in self.plan.fetch)))
-        threads = [threading.Thread(target=self._work, name=f"fetch-{i}", daemon=True) for i in range(count)]
+        self._fetching = count
+        work = {f"fetch-{i}": self._work for i in range(count)}
+        work |= {"fetch-hash": self._followers.hash, "fetch-flush": self._followers.flush}
+        threads = [
+            threading.Thread(target=self._guard, args=(does,), name=name, daemon=True) for name, does in work.items()
+        ]
         self._working.update(threads)
         for thread in threads:
             thread.start()
@@ -145,9 +157,13 @@ class Fetcher:
             return not self._changed.wait_for(lambda: not condition(), _POLL_S)
 
     def _goes_on(self) -> bool:
-        """Return whether to go on with work that doesn't use the line."""
-        self._line.is_busy()
+        """Return whether nothing has failed yet."""
         return self._error is None
+
+    def _blobs(self) -> list[IncomingBlob]:
+        """Return the blobs in progress."""
+        with self._changed:
+            return [download.incoming for download in self._open]
 
     def _check(self) -> None:
         """Raise if the work was stopped or has failed in another thread."""
@@ -167,19 +183,27 @@ class Fetcher:
         with self._changed:
             self._error = self._error or err
             self._changed.notify_all()
+        self._followers.end()
 
-    def _work(self) -> None:
-        buffer = memoryview(bytearray(PIECE_BYTES))
+    def _guard(self, work: Callable[[], None]) -> None:
         try:
-            while task := self._next_task():
-                self._carry_out(task, buffer)
-                self._let_go(task.download.need)
+            work()
         except BaseException as err:  # noqa: BLE001 - it is raised again where the threads are waited for
             self._fail(err)
         finally:
             with self._changed:
                 self._working.discard(threading.current_thread())
                 self._changed.notify_all()
+
+    def _work(self) -> None:
+        buffer = Buffer()
+        while task := self._next_task():
+            self._carry_out(task, buffer)
+            self._let_go(task.download.need)
+        with self._changed:
+            self._fetching -= 1
+        if not self._fetching:
+            self._followers.end()
 
     def _next_task(self) -> Task | None:
         """Wait for the next task; None if all is done or lost."""
@@ -248,7 +272,7 @@ class Fetcher:
             return None
         return Task(download, *plan_runs(missing, self.streams, self.most_segments)[0], opens=True)
 
-    def _carry_out(self, task: Task, buffer: memoryview) -> None:
+    def _carry_out(self, task: Task, buffer: Buffer) -> None:
         """Ask for a task's segments until they are all there; after a segment's worth a cut costs no pause."""
         failures, good = 0, task.at()
         while self._error is None and (run := task.next_run()):
@@ -269,7 +293,7 @@ class Fetcher:
         """Return whether the line brought something in this run, and recently."""
         return self._good_at is not None and self.clock.now() - self._good_at < _AWAY_S
 
-    def _ask(self, task: Task, run: Run, buffer: memoryview) -> None:
+    def _ask(self, task: Task, run: Run, buffer: Buffer) -> None:
         """Make one request and store what it brings.
 
         What the answer's head says about ranges is recorded before its body can break.
@@ -299,26 +323,24 @@ class Fetcher:
             self._tasks.extend(Task(task.download, *run) for run in runs)
             self._changed.notify_all()
 
-    def _skip(self, need: BlobNeed, count: int, stream: ByteStream, buffer: memoryview) -> None:
+    def _skip(self, need: BlobNeed, count: int, stream: ByteStream, buffer: Buffer) -> None:
         """Skip bytes that are there or another stream's, if an answer begins before the requested byte."""
         while count:
-            got = self._read(need, buffer[: min(count, buffer.nbytes)], stream)
+            got = self._read(need, buffer.view[:count], stream)
             self.throttle(got, self._check_here)
             count -= got
 
-    def _take(self, download: Download, run: Run, stream: ByteStream, buffer: memoryview) -> None:
+    def _take(self, download: Download, run: Run, stream: ByteStream, buffer: Buffer) -> None:
         """Read a run to its end and store it; each segment has one writer."""
-        incoming = download.incoming
         while run.at < run.stop:
-            got = self._read(download.need, buffer[: min(run.stop - run.at, buffer.nbytes)], stream)
+            got = self._read(download.need, buffer.view[: run.stop - run.at], stream)
             before = run.at
-            is_whole = run.write(buffer[:got])
+            is_whole = run.write(buffer.view[:got], buffer)
             if run.at // SEGMENT_BYTES > before // SEGMENT_BYTES:
                 self._good_at = self.clock.now()
             download.progress.advance(got)
             self.on_written(got)
-            incoming.flush_ahead()
-            incoming.hash_ahead(self._goes_on)
+            self._followers.wrote()
             if is_whole:
                 self._finish(download)
             self.throttle(got, self._check_here)

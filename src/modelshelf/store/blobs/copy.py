@@ -9,7 +9,6 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 from modelshelf.domain.names import Digest
@@ -17,7 +16,9 @@ from modelshelf.domain.plans import segment_count
 from modelshelf.domain.ports import Progress
 from modelshelf.errors import Corrupt
 from modelshelf.store.blobs import link_or_clone
-from modelshelf.store.blobs.partial import PIECE_BYTES, IncomingBlob, Run, digest_of
+from modelshelf.store.blobs.followers import Followers
+from modelshelf.store.blobs.lent_pieces import Buffer
+from modelshelf.store.blobs.partial import IncomingBlob, Run, digest_of
 from modelshelf.store.layout import Base
 from modelshelf.store.os_errors import open_to_read
 
@@ -138,15 +139,14 @@ class _Copy:
         self._turn = turn
         self._error: BaseException | None = None
         self._working = 0
-        self._written_pieces = 0
-        self._all_written = False
+        self._followers = Followers(lambda: [incoming], self._goes_on)
         self._changed = threading.Condition()
 
     def run(self) -> None:
         """Copy what is missing."""
         self._working = 3
-        for step in (lambda: self._incoming.hash_ahead(self._goes_on), self._incoming.flush_ahead):
-            threading.Thread(target=self._guard, args=(partial(self._follow, step),), daemon=True).start()
+        for follow in (self._followers.hash, self._followers.flush):
+            threading.Thread(target=self._guard, args=(follow,), daemon=True).start()
         self._guard(self._write)
         self._wait_for_all()
         if self._error is not None:
@@ -172,11 +172,11 @@ class _Copy:
         finally:
             with self._changed:
                 self._working -= 1
-                self._all_written = True
                 self._changed.notify_all()
+            self._followers.end()
 
     def _write(self) -> None:
-        buffer = memoryview(bytearray(PIECE_BYTES))
+        buffer = Buffer()
         with open_to_read(self._source) as file, self._turn.wait(self._goes_on):
             while run := self._incoming.gap(0, segment_count(self._incoming.size_bytes)):
                 while run.at < run.stop and self._goes_on():
@@ -184,28 +184,16 @@ class _Copy:
                 if self._error is not None:
                     return
 
-    def _write_piece(self, fd: int, run: Run, buffer: memoryview) -> None:
+    def _write_piece(self, fd: int, run: Run, buffer: Buffer) -> None:
         start = run.at
-        count = os.preadv(fd, [buffer[: run.stop - start]], start)
+        count = os.preadv(fd, [buffer.view[: run.stop - start]], start)
         if not count:
             raise Corrupt(f"{self._source} is shorter than it was.", digest=self._incoming.digest)
-        run.write(buffer[:count])
+        run.write(buffer.view[:count], buffer, self._goes_on)
         os.posix_fadvise(fd, start, count, os.POSIX_FADV_DONTNEED)
         self._progress.advance(count)
         self._on_written(count)
-        with self._changed:
-            self._written_pieces += 1
-            self._changed.notify_all()
-
-    def _follow(self, step: Callable[[], None]) -> None:
-        """Take a step whenever a piece was written, and a last one after all."""
-        seen, is_over = 0, False
-        while not is_over and self._error is None:
-            with self._changed:
-                while self._written_pieces == seen and not self._all_written:
-                    self._changed.wait()
-                seen, is_over = self._written_pieces, self._all_written
-            step()
+        self._followers.wrote()
 
     def _goes_on(self) -> bool:
         """Return whether the other threads work without an error; raises Cancelled if the work was stopped."""

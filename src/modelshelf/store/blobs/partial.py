@@ -24,14 +24,14 @@ from modelshelf.domain.names import Digest
 from modelshelf.domain.plans import CLAIM_BYTES, SEGMENT_BYTES, segment_count, segment_range
 from modelshelf.errors import BadInput, Corrupt, ShelfError
 from modelshelf.store import fs
+from modelshelf.store.blobs.lent_pieces import PIECE_BYTES, Buffer, LentPieces, never
 from modelshelf.store.layout import Base
 from modelshelf.store.os_errors import open_to_read
 from modelshelf.store.small_files import read_small_bytes
 
-PIECE_BYTES = 2**20
-"""Bytes are read, written and hashed in pieces of this size, which fit into a core's cache."""
 _FLUSH_BYTES = 128 * 2**20
 """After so many bytes a thread syncs what was written, so that little is left for the end."""
+_LOOK_S = 0.2
 
 
 class RunningDigest:
@@ -118,14 +118,27 @@ class Run:
         self._blob = blob
         self._checksum = xxh3_64()
 
-    def write(self, piece: memoryview) -> bool:
+    def write(self, piece: memoryview, buffer: Buffer | None = None, waits: Callable[[], bool] = never) -> bool:
         """Write the next bytes; return whether they complete the blob, which only one of all runs is told.
+
+        Args:
+            piece: The bytes.
+            buffer: What begins with them, and may be lent to whoever hashes.
+            waits: See `LentPieces.lend`.
 
         Raises:
             OutOfSpace: The disk is full.
         """
+        first = self.at // SEGMENT_BYTES
         self._blob.put(piece, self.at)
-        first, claims = self.at // SEGMENT_BYTES, list[int]()
+        claims = self._checked(piece)
+        if buffer is not None:
+            self._blob.lend(buffer, piece.nbytes, self.at - piece.nbytes, waits)
+        return self._blob.claim(first, claims)
+
+    def _checked(self, piece: memoryview) -> list[int]:
+        """Go on by a piece; return the checksums of the segments that it completes."""
+        claims = list[int]()
         while piece.nbytes:
             _, stop = segment_range(self.at // SEGMENT_BYTES, self._blob.size_bytes)
             taken = piece[: stop - self.at]
@@ -135,7 +148,7 @@ class Run:
             if self.at == stop:
                 claims.append(self._checksum.intdigest())
                 self._checksum.reset()
-        return self._blob.claim(first, claims)
+        return claims
 
 
 class IncomingBlob:
@@ -161,6 +174,7 @@ class IncomingBlob:
         self._running = RunningDigest(digest, size_bytes)
         self._buffer = memoryview(bytearray(min(PIECE_BYTES, size_bytes)))
         """For the one thread that hashes."""
+        self._lent = LentPieces()
         self._hashed = 0
         self._done = bytearray(segment_count(size_bytes))
         """1 for each segment that is there."""
@@ -180,8 +194,10 @@ class IncomingBlob:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close the part and keep what arrived."""
-        self._opened.close()
+        """Close the part and keep what arrived; whoever follows finds nothing to do."""
+        with self._hashing, self._flushing:
+            self._hashed, self._flushed_bytes = len(self._done), self.size_bytes
+            self._opened.close()
 
     def missing(self) -> list[int]:
         """Return the indices of the missing segments."""
@@ -211,6 +227,11 @@ class IncomingBlob:
         """Write bytes that no claim covers yet; for `Run`."""
         fs.write_at(self._fd, piece, at, self._part)
 
+    def lend(self, buffer: Buffer, count: int, at: int, waits: Callable[[], bool]) -> None:
+        """Lend whole segments to whoever hashes, before they are claimed; for `Run`."""
+        if at % SEGMENT_BYTES == 0 and (count % SEGMENT_BYTES == 0 or at + count == self.size_bytes):
+            self._lent.lend(buffer, count, at, waits)
+
     def claim(self, first: int, claims: list[int]) -> bool:
         """Claim segments, from one on, with these checksums; for `Run`."""
         if not claims:
@@ -239,7 +260,7 @@ class IncomingBlob:
         Raises:
             Corrupt: It is wrong; the part is deleted, so that the next try starts again.
         """
-        with self._hashing, self._flushing:
+        with self._hashing_alone(), self._flushing:
             self._flushed_bytes = self.size_bytes
             while self._hashed < len(self._done):
                 self._check()
@@ -258,6 +279,16 @@ class IncomingBlob:
             fs.take_folder_permissions(self._root, self._part)
         fs.publish(self._root, self._part, target)
         fs.remove_file(self._root, self._map)
+
+    @contextlib.contextmanager
+    def _hashing_alone(self) -> Iterator[None]:
+        """Wait until nobody else hashes."""
+        while not self._hashing.acquire(timeout=_LOOK_S):
+            self._check()
+        try:
+            yield
+        finally:
+            self._hashing.release()
 
     def _open(self, path: Path, opened: contextlib.ExitStack) -> int:
         fd = fs.open_part(self._root, path)
@@ -291,7 +322,7 @@ class IncomingBlob:
     def hash_ahead(self, go_on: Callable[[], bool] = lambda: True) -> None:
         """Hash what follows the hashed prefix, unless another thread does; `publish` then has less to do.
 
-        The bytes are read again, which the page cache makes cheap: a tenth of the time that hashing takes.
+        What isn't lent is read again, which takes a tenth of the time that hashing takes, on tmpfs a quarter.
 
         Args:
             go_on: Called before each piece; False stops.
@@ -324,9 +355,14 @@ class IncomingBlob:
 
     def _hash_next(self, there: int) -> None:
         """Hash the next piece; the segments before `there` can be read."""
-        stop = min(there, self._hashed + PIECE_BYTES // SEGMENT_BYTES)
-        for piece in self._read(self._hashed, stop):
-            self._running.update(piece)
+        at, stop = self._hashed * SEGMENT_BYTES, min(there, self._hashed + PIECE_BYTES // SEGMENT_BYTES)
+        if (lent := self._lent.borrow(at, stop * SEGMENT_BYTES)) is not None:
+            self._running.update(lent)
+            stop = self._hashed + segment_count(lent.nbytes)
+            self._lent.give_back(lent)
+        else:
+            for piece in self._read(self._hashed, stop):
+                self._running.update(piece)
         self._hashed = stop
 
     def _read(self, first: int, last: int) -> Iterator[memoryview]:
