@@ -387,6 +387,29 @@ def test_adapters_are_told_by_their_files(library: tuple[Registry, Reader]) -> N
     assert [row.model_name for row in reader.adapters()] == ["adapter"]
 
 
+def test_idle_models_are_found_and_those_that_share_a_repository(library: tuple[Registry, Reader]) -> None:
+    """Models that neither came nor were used since a time are found, and however idle those of one repository."""
+    registry, _ = library
+    rows = [
+        registry.add_model(Registration(name, repo_id, "primary"), "/mnt/fast")
+        for name, repo_id in (
+            ("idle", "org/idle"),
+            ("came", "org/c"),
+            ("used", "org/u"),
+            ("a", "org/X"),
+            ("b", "org/x"),
+        )
+    ]
+    with registry._engine.begin() as connection:
+        for row in rows:
+            arrived, used = (900, 0) if row.model_name == "came" else (1, 900 if row.model_name == "used" else 2)
+            change = f"UPDATE models SET arrived_at = {arrived}, last_used_at = {used} WHERE id = {row.id}"
+            connection.exec_driver_sql(change)
+
+    assert [row.model_name for row in registry.idle_or_shared(100.0)] == ["a", "b", "idle"]
+    assert [row.model_name for row in registry.idle_or_shared(-1.0)] == ["a", "b"]
+
+
 def test_models_are_listed_as_a_person_wants_to_see_them(library: tuple[Registry, Reader]) -> None:
     """Models are listed in one of three orders, and filtered by a text in name or repository."""
     registry, reader = library

@@ -79,7 +79,7 @@ def propose(
     """Return what could go; a model is named once, and what it frees isn't known yet.
 
     Args:
-        rows: Every registered model.
+        rows: The registered models: at least those that could go, and all of their and the snapshots' repositories.
         snapshots: Those that no registered model needs.
         wish: What is wanted.
         now_s: The time, in seconds since 1970.

@@ -38,7 +38,7 @@ class EngineChoice:
             BadInput: It isn't one.
         """
         if text == "":
-            return cls()
+            return NOTHING_CHOSEN
         said = object_of(parse_json(text_of(text)), "engine", "arguments", "trust_remote_code", "allow_pickle")
         return cls(
             text_of(said["engine"], 80),

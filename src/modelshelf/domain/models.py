@@ -50,9 +50,10 @@ class Mirrored(enum.StrEnum):
         Raises:
             BadInput: It isn't one.
         """
-        if not isinstance(text, str) or text not in set(cls):
-            raise BadInput(f"{text!r:.80} doesn't say how a model was mirrored.")
-        return cls(text)
+        try:
+            return cls(str(text))
+        except ValueError:
+            raise BadInput(f"{text!r:.80} doesn't say how a model was mirrored.") from None
 
 
 class FileEntry(NamedTuple):

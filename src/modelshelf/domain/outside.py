@@ -27,7 +27,7 @@ def parse_json(text: str) -> object:
         BadInput: It isn't JSON, has a key twice, NaN or Infinity, or nests too deep.
     """
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
+        return _DECODER.decode(text)
     except (ValueError, RecursionError) as err:
         raise BadInput(f"It isn't JSON: {err!s:.80}.") from err
 
@@ -41,6 +41,9 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} isn't a number")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant)
 
 
 def object_of(value: object, *keys: str) -> dict[str, object]:

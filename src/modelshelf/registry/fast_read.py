@@ -7,6 +7,7 @@ and over `registry.Registry`.
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import logging
 import os
@@ -73,6 +74,11 @@ WHERE m.id IN (
 ORDER BY m.model_name"""
 """The texts of its two conditions are those of indexes."""
 
+IDLE_OR_SHARED = f"""{MODEL_ROWS}
+WHERE m.arrived_at <= :since AND m.last_used_at <= :since
+   OR lower(m.hf_path) IN (SELECT lower(x.hf_path) FROM models x GROUP BY lower(x.hf_path) HAVING count(*) > 1)
+ORDER BY m.model_name"""
+
 NAMES = "SELECT model_name, hf_path FROM models ORDER BY model_name"
 
 _ASKED = {
@@ -132,11 +138,17 @@ def model_row(values: Sequence[object]) -> ModelRow:
     columns = list(values)
     columns[1:4] = ModelName(columns[1]), RepoId(columns[2]), RefName(columns[3])
     columns[4] = None if columns[4] is None else CommitHash(columns[4])
-    columns[7] = patterns_of(list_of(parse_json(text_of(columns[7], _MOST_CHARS)), FilePattern))
+    columns[7] = _patterns(columns[7])
     columns[8], columns[10] = bool(columns[8]), bool(columns[10])
     columns[13:15] = text_of(columns[13], _MOST_FORMAT_CHARS), text_of(columns[14], _MOST_FORMAT_CHARS)
     columns[-3:] = Mirrored.parse(columns[-3]), EngineChoice.parse(columns[-2]), User.parse(columns[-1])
     return ModelRow(*columns)  # type: ignore[arg-type]
+
+
+@functools.lru_cache(maxsize=256)
+def _patterns(text: object) -> tuple[FilePattern, ...]:
+    """Return the patterns of a column, which most models share."""
+    return patterns_of(list_of(parse_json(text_of(text, _MOST_CHARS)), FilePattern))
 
 
 def model_rows(rows: Iterable[Sequence[object]]) -> list[ModelRow]:

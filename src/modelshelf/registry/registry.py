@@ -123,6 +123,14 @@ class Registry(JobTable, UseTable):
         """Return the models that are adapters by their files, by name."""
         return fast_read.model_rows(self._read(fast_read.ADAPTERS))
 
+    def idle_or_shared(self, since: float) -> list[ModelRow]:
+        """Return the models that neither came nor were used after a time, and those whose repository has several.
+
+        Args:
+            since: Seconds since 1970.
+        """
+        return fast_read.model_rows(self._read(fast_read.IDLE_OR_SHARED, since=since))
+
     def names(self) -> dict[str, str]:
         """Return the repository of each model by the model's name."""
         return fast_read.model_names(self._read(fast_read.NAMES))
@@ -169,7 +177,8 @@ class Registry(JobTable, UseTable):
             return {}
         wanted = sa.text(fast_read.MANIFESTS_OF).bindparams(sa.bindparam("repo_ids", expanding=True))
         with self._engine.connect() as connection:
-            return fast_read.manifests(tuple(row) for row in connection.execute(wanted, {"repo_ids": sorted(repo_ids)}))
+            rows = connection.execute(wanted, {"repo_ids": sorted(repo_ids)}).all()  # fetched at once
+        return fast_read.manifests(map(tuple, rows))
 
     def unfinished_repos(self) -> set[RepoId]:
         """Return the repositories with files that may still come: of models that aren't whole, or that jobs work on.

@@ -51,6 +51,8 @@ class RemovalLook:
         self._places = library.places()
         self._bases: dict[str, _Base] = {}
         """Those that were looked at, by their paths."""
+        self._changeable_bases: dict[str, Base] = {}
+        """Those that were found to be ours and writable."""
 
     def check(self, row: ModelRow, *, delete_files: bool) -> None:
         """Raise unless a model can be removed now; see `Remover.check`."""
@@ -90,13 +92,13 @@ class RemovalLook:
         self._check_free(row)
         self._check_needed(row)
         base = self._changeable(row)
-        alone = lone_snapshot(base, [row], of_repo)
-        if alone is not None:
-            self._check_unused(row, base, alone.files)
-            return alone.size_bytes
-        if not (is_there(base.repo(row.hf_path).path) or self._at(base).has_parts):
+        repo = base.repo(row.hf_path)
+        if not (is_there(repo.path) or self._at(base).has_parts):
             self._check_unused(row, base, frozenset())
             return 0
+        if (alone := lone_snapshot(repo, [row], of_repo)) is not None:
+            self._check_unused(row, base, alone.files)
+            return alone.size_bytes
         self.check(row, delete_files=True)
         return self.plan(row).free_bytes
 
@@ -146,16 +148,16 @@ class RemovalLook:
     def _changeable(self, row: ModelRow) -> Base:
         """Return a model's base, if something in it may be deleted."""
         path, why_offline = self._places.where(row)
-        base = Base(Path(path))
         if why_offline:
             raise Unavailable(why_offline, hint="Mount its drive, or leave the files where they are.")
-        if not self._at(base).is_changeable:
+        if path not in self._changeable_bases:
+            base = Base(Path(path))
             governor.check_ours(base, self._registry.id, self._registry.url)
             if not marker.is_writable(base):
                 hint = "Mount it writable, or leave the files where they are."
                 raise Denied(f"{base.path} is read-only here.", hint=hint, cache_path=str(base.path))
-            self._at(base).is_changeable = True
-        return base
+            self._changeable_bases[path] = base
+        return self._changeable_bases[path]
 
     def _at(self, base: Base) -> _Base:
         path = str(base.path)
@@ -173,7 +175,7 @@ class RemovalLook:
         return self._adapters.by_base_model()
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Base:
     """What is the same for all models of a base."""
 
@@ -181,8 +183,6 @@ class _Base:
     """Who holds a lease, in words, by the repository."""
     has_parts: bool
     """Whether there are parts of blobs that didn't arrive."""
-    is_changeable: bool = False
-    """Whether it was found to be ours and writable."""
 
 
 def nothing(row: ModelRow) -> RemovalPlan:

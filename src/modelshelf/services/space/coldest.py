@@ -146,7 +146,7 @@ class Coldest:
         """Return what evicting a placement frees; its blobs tell where it is alone and as it was when it arrived."""
         first, base = rows[0], Base(Path(self._tier.base))
         assert first.commit_hash is not None
-        if (alone := lone_snapshot(base, rows, of_repo, self._listing)) is not None:
+        if (alone := lone_snapshot(base.repo(first.hf_path), rows, of_repo, self._listing)) is not None:
             self._blobs[first.id] = alone.files
             return alone.size_bytes
         where = base, first.hf_path, first.commit_hash
