@@ -3,7 +3,7 @@
 import sys
 
 try:
-    from modelshelf.cli.main import main
+    from modelshelf.__main__ import main
 except ModuleNotFoundError as err:
     sys.exit(f"error: {sys.executable} has no module {err.name}.\nhint: make test, then: .venv/bin/python main.py")
 

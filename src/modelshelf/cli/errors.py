@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from modelshelf.cli import output
-from modelshelf.cli.interrupts import INTERRUPTED
+from modelshelf.cli.interrupts import INTERRUPTED, stoppable, was_interrupted
 from modelshelf.cli.terminal import WISHES
 from modelshelf.errors import Cancelled, ShelfError
 from modelshelf.store.os_errors import of_os_error
@@ -34,8 +34,9 @@ def at_the_edge(*, as_json: bool) -> Iterator[None]:
     """Turn our own errors, the disk's and the output's into exit codes; Ctrl-C ends quietly."""
     WISHES.as_json = as_json
     try:
-        yield
-        sys.stdout.flush()  # a closed or full output fails here, where it can be told from another error
+        with stoppable():
+            yield
+            sys.stdout.flush()  # a closed or full output fails here, where it can be told from another error
     except ShelfError as err:
         raise SystemExit(report(err, as_json=as_json)) from err
     except (Cancelled, KeyboardInterrupt) as err:
@@ -43,6 +44,10 @@ def at_the_edge(*, as_json: bool) -> Iterator[None]:
     except BrokenPipeError as err:
         _leave_stdout()
         raise SystemExit(PIPE_CLOSED) from err
+    except RuntimeError as err:  # Python 3.11 wraps an interrupt in one where a class is being made, as in an import
+        if not was_interrupted():
+            raise
+        raise SystemExit(INTERRUPTED) from err
     except OSError as err:
         if err.filename is None:
             _leave_stdout()

@@ -17,7 +17,6 @@ import typer
 from modelshelf import __version__
 from modelshelf.cli import output
 from modelshelf.cli.habits import in_our_words
-from modelshelf.cli.interrupts import INTERRUPTED, interrupt_stops
 from modelshelf.cli.light import LightCommand, LightGroup
 from modelshelf.cli.options import NoColor, NoTruncate, Quiet
 from modelshelf.cli.visible import visible
@@ -123,7 +122,6 @@ def main(arguments: list[str] | None = None) -> None:
     Args:
         arguments: The words; by default the process's.
     """
-    interrupt_stops()
     handler = _LogHandler()
     handler.setFormatter(_LogFormatter("%(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.ERROR, handlers=[handler])
@@ -133,8 +131,5 @@ def main(arguments: list[str] | None = None) -> None:
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - until the process ends
     set_threshold(_NEW_OBJECTS)
     atexit.register(freeze)  # otherwise the interpreter ends by searching every imported module for cycles: 0.1 s
-    try:
-        words = sys.argv[1:] if arguments is None else arguments
-        make_app(words)(words)
-    except KeyboardInterrupt:  # before or after a command: there is nothing to say
-        os._exit(INTERRUPTED)
+    words = sys.argv[1:] if arguments is None else arguments
+    make_app(words)(words)

@@ -90,6 +90,33 @@ def test_a_second_interrupt_ends_at_once(hub: FakeHub, home: Home) -> None:
     assert "Traceback" not in ended.err
 
 
+INTERRUPTED = """
+import os, signal, sys
+from modelshelf.__main__ import main
+class Finder:
+    def find_spec(self, name, *more):
+        if name == sys.argv[-2]:
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+                signal.sigtimedwait([], 1)
+            except KeyboardInterrupt as err:
+                if sys.argv[-1] == "wrapped":
+                    raise RuntimeError("Error calling __set_name__") from err
+                raise
+sys.meta_path.insert(0, Finder())
+main(sys.argv[1:-2])
+"""
+
+
+@pytest.mark.parametrize("how", ["plain", "wrapped"])
+@pytest.mark.parametrize("module", ["typer", "modelshelf.cli.ls", "modelshelf.services.catalog.models"])
+def test_an_interrupt_amid_an_import_shows_no_traceback(library: Home, module: str, how: str) -> None:
+    """Ctrl-C while a command starts says nothing of Python's, also where Python 3.11 makes another error of it."""
+    ended = library.start_program(sys.executable, "-c", INTERRUPTED, "ls", module, how).finish()
+
+    assert (ended.code, ended.out, ended.err) == (130, "", "")
+
+
 def test_an_interrupt_that_a_shell_ignores_is_ignored(hub: FakeHub, home: Home) -> None:
     """A command that a script started with Ctrl-C ignored goes on to its end."""
     hub.add_repo(REPO, {"model.safetensors": random_bytes(3_000_000)})
