@@ -56,7 +56,9 @@ def _show(found: RepoFiles) -> None:
         from modelshelf.domain.choices import recommended
 
         best, why = recommended(found.ggufs)
-        output.note(f"{best.group.label} is {why}.\nTo take it: shelf add {best.reference}")
+        is_nowhere = best.fit is not None and best.fit.cache_location is None
+        output.note(f"{best.group.label} is {why}.")
+        output.note("What could go: shelf clean" if is_nowhere else f"To take it: shelf add {best.reference}")
     elif any(choice.reference for choice in found.choices):
         output.note(f"To take it all: shelf add {found.reference}")
 

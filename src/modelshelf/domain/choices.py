@@ -150,7 +150,12 @@ def recommended(choices: Sequence[Choice], to: str = PRIMARY) -> tuple[Choice, s
     held = [choice for choice, fit in pool if fit.memory and fit.cache_location is not None]
     if held:
         return max(held, key=_size), "the largest up to 8 bits that fits memory"
-    return min((choice for choice, _ in pool), key=_size), "the smallest: none fits the memory that is free"
+    why = (
+        "no tier has room for one that fits memory"
+        if any(f.memory for _, f in pool)
+        else "none fits the memory that is free"
+    )
+    return min((choice for choice, _ in pool), key=_size), f"the smallest: {why}"
 
 
 def _size(choice: Choice) -> int:

@@ -81,6 +81,10 @@ def of_base(base: BaseFacts) -> Iterator[Diagnosis]:
         yield Diagnosis(_ERROR, "base", f"{named}: {base.offline}", command, path)
         return
     yield from _place(base, named)
+    if not base.exists and not base.writable:
+        detail = f"{named} doesn't exist, and can't be created: nothing can be written there."
+        yield Diagnosis(_WARNING, "base", detail, _writable_command(base), path)
+        return
     if not base.exists:
         yield Diagnosis(_INFO, "base", f"{named} doesn't exist yet: the first model creates it.", path=path)
         return

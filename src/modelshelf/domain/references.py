@@ -168,6 +168,7 @@ def _is_page(said: str) -> bool:
 
 
 def _of_id(said: str) -> Reference:
+    said = said.removesuffix("/")
     if with_revision := _WITH_REVISION.fullmatch(said):
         return Reference(RepoId(with_revision[1]), RefName(with_revision[2]))
     repo_id, colon, tag = said.partition(":")

@@ -8,7 +8,7 @@ from modelshelf.domain.jobs import JobKind
 from modelshelf.services.jobs.running import Running, tick
 from modelshelf.services.shelf import Shelf
 from tests.fakes.hub import FakeHub
-from tests.world import DEADLINE_S, Home
+from tests.world import DEADLINE_S, Home, random_bytes, wait_until
 
 REPO = "org/name"
 
@@ -49,3 +49,23 @@ def test_a_part_that_another_process_was_quicker_to_claim_is_waited_for(hub: Fak
         waits.result(DEADLINE_S)
 
     assert shelf.model("m").base == str(home.secondary)
+
+
+def test_a_killed_download_is_not_told_to_run(hub: FakeHub, home: Home) -> None:
+    """`shelf jobs` and `shelf show` write nothing down, and yet tell a job of a dead process as what it is: queued."""
+    hub.add_repo("org/name", {"model.safetensors": random_bytes(3_000_000)})
+    hub.pause(after_bytes=1_000_000)
+    child = home.start("add", "m", "org/name")
+    hub.wait_for_bytes(1_000_000)
+    wait_until(lambda: "downloading" in home.run("jobs").checked().out, "the download to be told")
+
+    child.process.kill()
+    child.process.wait()
+    listed = home.run("jobs").checked().out
+    (told,) = home.run("jobs", "--json").checked().json
+
+    assert ("queued" in listed, "downloading" in listed) == (True, False)
+    assert (told["state"], told["rate_bytes_per_s"]) == ("queued", 0)
+    assert told["detail"] == "Waits for a running server, or for the same command again."
+    assert [job["state"] for job in home.run("status", "--json").checked().json["jobs"]] == ["queued"]
+    assert [model["state"] for model in home.run("ls", "--json").checked().json] == ["queued"]

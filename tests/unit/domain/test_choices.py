@@ -95,7 +95,7 @@ def test_another_revision_is_named() -> None:
     assert RepoFiles(REPO, RefName("v1"), CommitHash("c" * 40), found).reference == "org/m-GGUF --revision v1"
 
 
-BIG, FAR, NOWHERE = Fit(False, "primary"), Fit(True, "secondary"), Fit(False, None)
+BIG, FAR, NOWHERE, HOMELESS = Fit(False, "primary"), Fit(True, "secondary"), Fit(False, None), Fit(True, None)
 
 
 @pytest.mark.parametrize(
@@ -106,8 +106,9 @@ BIG, FAR, NOWHERE = Fit(False, "primary"), Fit(True, "secondary"), Fit(False, No
         ((GOOD, FAR, NOWHERE), "Q4_K_M", "the largest up to 8 bits that fits memory and the primary"),
         ((Fit(True, "primary", ("x",)), FAR, NOWHERE), "Q8_0", "the largest up to 8 bits that fits memory"),
         ((BIG, BIG, NOWHERE), "Q4_K_M", "the smallest: none fits the memory that is free"),
+        ((HOMELESS, HOMELESS, NOWHERE), "Q4_K_M", "the smallest: no tier has room for one that fits memory"),
     ],
-    ids=["all fit", "one fits memory", "one fits the primary", "not the primary", "none"],
+    ids=["all fit", "one fits memory", "one fits the primary", "not the primary", "none", "no tier"],
 )
 def test_the_best_that_fits_is_proposed(fits: tuple[Fit, ...], label: str, why: str) -> None:
     """The proposal is the largest choice of at most 8 bits a weight that fits memory and the primary; it says why."""

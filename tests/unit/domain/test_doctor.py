@@ -70,6 +70,7 @@ def test_a_good_base_is_one_line() -> None:
         ({"offline": "x", "hangs": True}, "error", "x", "sudo umount --lazy /mnt/z && sudo mount /mnt/z"),
         ({"closed": "/mnt/z/hub"}, "error", "can't read /mnt/z/hub", "sudo chown"),
         ({"exists": False}, "info", "doesn't exist yet", ""),
+        ({"exists": False, "writable": False}, "warning", "doesn't exist, and can't be created", "sudo chown"),
         ({"marked": False}, "info", "no marker", ""),
         ({"writable": False}, "warning", "read-only", "sudo chown"),
         (

@@ -85,6 +85,7 @@ def test_any_text_is_a_model_or_an_error_with_the_way_out(text: str, endpoint: s
         ("org/m@v1", "org/m", "v1", ()),
         ("hf.co/org/m@refs/pr/1", "org/m", "refs/pr/1", ()),
         ("org/m:latest", "org/m", None, ()),
+        ("org/m/", "org/m", None, ()),
     ],
 )
 def test_a_pasted_address_keeps_what_it_says(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from modelshelf.domain.jobs import RUNNING, WAITING, Moved
+from modelshelf.domain.jobs import QUEUED, RUNNING, Moved
 from modelshelf.domain.listing import EVERYTHING, Listing
 from modelshelf.domain.models import (
     FileEntry,
@@ -195,7 +195,7 @@ def without_the_dead(row: ModelRow) -> ModelRow:
     if is_alive(row.job_owner) is not False:
         return row
     detail = "The process that worked on it died. Run the same command again, or start a server: it goes on from there."
-    return replace(row, job_state=WAITING, job_detail=detail)
+    return replace(row, job_state=QUEUED, job_detail=detail)
 
 
 @dataclass(slots=True)

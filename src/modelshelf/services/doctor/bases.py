@@ -133,7 +133,8 @@ class Bases:
             return BaseFacts(tier, mount, exists, offline, closed=str(closed), mend=ownership.fix(base))
         if offline:
             return BaseFacts(tier, mount, exists, offline, mend=way_out)
-        facts = BaseFacts(tier, mount, exists, offline, marked=marker.read_id(base) is not None)
+        writable = marker.is_writable(base) and not mount.read_only
+        facts = BaseFacts(tier, mount, exists, offline, marked=marker.read_id(base) is not None, writable=writable)
         if not exists:
             return facts
         seen, caches = self.look.base(base), (base.xet, base.old_transformers)
@@ -142,7 +143,6 @@ class Bases:
         unfinished = tuple(path for path in strays if checkup.is_unfinished(path))
         return replace(
             facts,
-            writable=marker.is_writable(base) and not mount.read_only,
             capabilities=capabilities.of(base),
             free_bytes=marker.free_bytes(base),
             free_entries=marker.free_entries(base),

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
-from modelshelf.domain.jobs import UNFINISHED, JobKind
+from modelshelf.domain.jobs import QUEUED, RUNNING, UNFINISHED, Job, JobKind
 from modelshelf.errors import Denied
 from modelshelf.registry.registry import Registry
 from modelshelf.services.jobs.process import is_alive
+
+
+def as_it_is(job: Job) -> Job:
+    """Return a job; one of a process that died as queued, as which the next look that may write records it."""
+    if job.state != RUNNING or job.kind == JobKind.LOAD or is_alive(job.owner) is not False:
+        return job
+    return replace(job, state=QUEUED, owner="", phase="", rate_bytes_per_s=0, detail="")
 
 
 def recover_dead_owners(registry: Registry) -> None:

@@ -34,7 +34,7 @@ from modelshelf.domain.ports import Clock
 from modelshelf.errors import BadInput, Cancelled, Conflict, ShelfError, Unavailable
 from modelshelf.registry.registry import Registry
 from modelshelf.services.jobs.background import BackgroundJobs
-from modelshelf.services.jobs.recovery import recover_dead_owners
+from modelshelf.services.jobs.recovery import as_it_is, recover_dead_owners
 from modelshelf.services.jobs.running import Running, ticking
 from modelshelf.services.jobs.turns import Turns
 from modelshelf.store.os_errors import of_os_error
@@ -279,7 +279,8 @@ class JobRunner:
         return self.registry.drop_old_jobs(self.turns.rules.days, _DROPPED_AT_ONCE) == _DROPPED_AT_ONCE
 
     def with_wait(self, job: Job) -> Job:
-        """Return a job; if no process runs it, its detail says what it waits for."""
+        """Return a job as it is; if no process runs it, its detail says what it waits for."""
+        job = as_it_is(job)
         if job.state != QUEUED or job.detail:
             return job
         return replace(job, detail=self.why_not(job) or "Waits for a running server, or for the same command again.")

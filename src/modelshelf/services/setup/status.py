@@ -27,6 +27,7 @@ from modelshelf.schemas.status import (
     ToolsJson,
 )
 from modelshelf.services.jobs.process import is_alive
+from modelshelf.services.jobs.recovery import as_it_is
 from modelshelf.store.known_bases import KnownBases, KnownLibraries
 from modelshelf.store.layout import Base
 from modelshelf.store.tiers import governor, marker
@@ -76,7 +77,7 @@ class Status:
             hugging_face_tools=ToolsJson(hub, why, hub == f"{primary}/hub"),
             servers=self._servers(),
             leases=[LeaseJson.of(lease) for lease in registry.leases.all() if not lease.expired] if registry else [],
-            jobs=[JobJson.of(job) for job in registry.jobs(state=UNFINISHED)] if registry else [],
+            jobs=[JobJson.of(as_it_is(job)) for job in registry.jobs(state=UNFINISHED)] if registry else [],
             owners=self._owners(),
             versions={
                 "modelshelf": self.version,

@@ -185,13 +185,13 @@ def give_new_id(base: Base) -> TierId:
 
 
 def is_writable(base: Base) -> bool:
-    """Return whether this process may write in a base: not mounted read-only, no other owner's folders.
+    """Return whether this process may write in a base, or create it: not mounted read-only, no other owner's folders.
 
     Advice for people and for refusing early; the system itself refuses writes all the same.
     """
     for folder in (base.own, base.hub):
-        nearest = folder if os.access(folder, os.F_OK) else base.path
-        if os.access(nearest, os.F_OK) and not os.access(nearest, os.W_OK | os.X_OK):
+        nearest = folder if os.access(folder, os.F_OK) else nearest_folder(base)
+        if not os.access(nearest, os.W_OK | os.X_OK):
             return False
     return True
 
