@@ -53,7 +53,8 @@ class VerifiedBlobs:
     def _delete(self, connection: sa.Connection, tier_id: str, digests: Iterable[str]) -> None:
         gone = list(digests)
         for table in (checks, damage):
-            connection.execute(sa.delete(table).where(table.c.tier_id == tier_id, table.c.digest.in_(gone)))
+            if connection.execute(sa.select(sa.exists().where(table.c.tier_id == tier_id))).scalar_one():
+                connection.execute(sa.delete(table).where(table.c.tier_id == tier_id, table.c.digest.in_(gone)))
 
     def of_tier(self, tier_id: str, since: float | None = None) -> dict[Digest, str]:
         """Return digest to stamp of the blobs verified on a tier.

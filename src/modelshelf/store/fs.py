@@ -67,7 +67,9 @@ def write_texts(root: Path, texts: Mapping[Path, str], each: Callable[..., Itera
     **Crash:** of each the old file or the new one; at worst a `.shelf-tmp` beside it.
     """
     with contextlib.ExitStack() as stack:
-        targets = [stack.enter_context(place(root, path, make=True)) for path in texts]
+        folders = {path.parent: path for path in texts}
+        opened_at = {folder: stack.enter_context(place(root, path, make=True)) for folder, path in folders.items()}
+        targets = [opened_at[path.parent].beside(path.name) for path in texts]
         temporaries = [_temporary(target) for target in targets]
         for temporary, text in zip(temporaries, texts.values(), strict=True):
             stack.callback(remove, temporary)
@@ -75,7 +77,7 @@ def write_texts(root: Path, texts: Mapping[Path, str], each: Callable[..., Itera
         list(each(_sync, temporaries))
         for temporary, target in zip(temporaries, targets, strict=True):
             _replace(temporary, target)
-        list(each(sync_folder, {target.path.parent: target.folder for target in targets}.values()))
+        list(each(sync_folder, [at.folder for at in opened_at.values()]))
 
 
 def back_up(root: Path, path: Path) -> Path:
@@ -132,8 +134,8 @@ def create_text(root: Path, path: Path, text: str, mode: int = 0o644) -> None:
 
 
 def _write(at: Place, text: str, mode: int = 0o644, *, durable: bool = True) -> None:
-    with os.fdopen(at.open(os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
-        file.write(text)
+    with os.fdopen(at.open(os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(text.encode())
         file.flush()
         if mode & 0o007:  # a secret stays readable for whom it was
             at.take_folder_permissions()

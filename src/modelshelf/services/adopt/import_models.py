@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -186,18 +186,7 @@ class ModelImporter:
     ) -> dict[tuple[str, str], str]:
         """Verify what wasn't verified before; return what is damaged by repository and commit, in sentences."""
         known = self.registry.verified.of_tier(tier_id)
-        targets = []
-        for found in models:
-            names = RepoNames(base.repo(found.repo))
-            folder, blobs = str(names.repo.snapshot(found.commit)), names.repo.blobs.resolve()
-            leads_to = {file.name: file.digest for file in names.snapshot(found.commit).files}
-            for file in found.entries:
-                path = f"{folder}/{file.path}"
-                if file.digest not in known or known[file.digest] != scan.stamp(path):
-                    is_linked = leads_to.get(file.path) == file.digest and file.digest in names.plain_blobs
-                    real = f"{blobs}/{file.digest}" if is_linked else os.path.realpath(path)
-                    where = (file.size_bytes, file.path, "", found.commit_hash)
-                    targets.append(verify.Target(str(base.path), found.repo, path, real, file.digest, *where))
+        targets = [target for found in models for target in _targets(base, found, known)]
         with VerifiedNotes(self.registry, self.clock, {str(base.path): tier_id}) as notes:
             findings = verify.verify_blobs(
                 targets,
@@ -252,6 +241,21 @@ class ModelImporter:
         self.old_copies.delete(Base(Path(order.base)), found.repo, found.commit, there.entries)
         alone = [file.path for file in found.files if file.digest not in held]
         return [f"{found.repo_id}: {path} is not part of {adoption.copy_of}: it stays." for path in alone]
+
+
+def _targets(base: Base, found: FoundModel, known: Mapping[Digest, str]) -> Iterator[verify.Target]:
+    """Yield the files of a model that weren't verified as they are; `known` has the stamps of those that were."""
+    repo, repo_id, commit_hash = base.repo(found.repo), found.repo, found.commit
+    folder = str(repo.snapshot(commit_hash))
+    files = [f for f in found.entries if f.digest not in known or known[f.digest] != scan.stamp(f"{folder}/{f.path}")]
+    names = RepoNames(repo)
+    leads_to = {file.name: file.digest for file in names.snapshot(commit_hash).files} if files else {}
+    for file in files:
+        path = f"{folder}/{file.path}"
+        blob = names.plain_blobs.get(file.digest) if leads_to.get(file.path) == file.digest else None
+        real = os.path.realpath(path) if blob is None else blob.path
+        where = (file.size_bytes, file.path, "", commit_hash)
+        yield verify.Target(str(base.path), repo_id, path, real, file.digest, *where)
 
 
 def _sidecar(adoption: Adoption) -> Sidecar:

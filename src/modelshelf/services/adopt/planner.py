@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -106,23 +107,23 @@ class AdoptPlanner:
 
     def decide(self, found: Inventory, order: Order) -> AdoptPlan:
         """Return what adopting what was found does."""
-        look = Look(self.registry)
-        rows = [
-            Registered(
-                row.model_name,
-                row.hf_path,
-                row.commit_hash,
-                self.library.base_of(row),
-                row.complete,
-                row.job_state in UNFINISHED and not (row.job_kind == JobKind.MOVE and row.job_state == QUEUED),
-                frozenset(file.path for file in look.files(row)),
-            )
-            for row in self.registry.models()
-        ]
         names = [name for tier in self.tiers.all() for name in sidecars.names(Base(Path(tier.base)))]
         models = [m for m in found.models if not (m.kind.is_foreign and self.others.is_linked(m))]
         recognised = tuple(self._recognise(m, order) if m.kind.is_foreign else m for m in models)
-        return plan_adopt(replace(found, models=recognised), order, rows, names)
+        return plan_adopt(replace(found, models=recognised), order, self._rows(recognised, order), names)
+
+    def _rows(self, found: Sequence[FoundModel], order: Order) -> list[Registered]:
+        """Return what is registered; with their files those in other bases of which a copy was found."""
+        look, commits = Look(self.registry), {(model.repo_id, model.commit_hash) for model in found}
+        rows = []
+        for row in self.registry.models():
+            base, is_moving = self.library.base_of(row), row.job_kind == JobKind.MOVE and row.job_state == QUEUED
+            is_busy = row.job_state in UNFINISHED and not is_moving
+            has_copy = base != order.base and (row.hf_path, row.commit_hash) in commits
+            paths = frozenset(file.path for file in look.files(row)) if has_copy else frozenset[str]()
+            said = row.model_name, row.hf_path, row.commit_hash, base, row.complete, is_busy, paths
+            rows.append(Registered(*said))
+        return rows
 
     def _recognise(self, found: FoundModel, order: Order) -> FoundModel:
         found = self.others.recognise(found)

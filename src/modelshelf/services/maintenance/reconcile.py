@@ -182,11 +182,11 @@ class Reconciler:
         """Return what the registry is told of a step's model; None if it isn't as whole as the step says."""
         sidecar, base = step.sidecar, Base(Path(step.base))
         assert sidecar is not None
-        repo = base.repo(sidecar.hf_path)
-        if step.complete and scan.missing_files(repo, sidecar.commit_hash, sidecar.selected):
+        repo, selected = base.repo(sidecar.hf_path), sidecar.selected
+        if step.complete and scan.missing_files(repo, sidecar.commit_hash, selected):
             return None
         signature = scan.signature(repo, sidecar.commit_hash) if step.complete else ""
-        written = weight_format_of(base, sidecar.hf_path, sidecar.commit_hash, sidecar.selected)
+        written = weight_format_of(base, sidecar.hf_path, sidecar.commit_hash, selected)
         stored = self.tiers.settings.stored_path(step.base)
         return Arrival(sidecar, step.location, stored, step.complete, signature, written)
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from modelshelf.domain.gguf import GgufHeader
+from modelshelf.domain.listing import EVERYTHING
 from modelshelf.domain.model_config import config_of
 from modelshelf.domain.models import FileEntry, Model, State
 from modelshelf.domain.names import ModelName, RepoId, ViewRoot, repo_folder_name
@@ -17,7 +18,7 @@ from modelshelf.domain.view_plans import in_place
 from modelshelf.domain.views import Holding, View, ViewFile, ViewKind, ViewModel
 from modelshelf.domain.weight_files import GGUF, main_weights
 from modelshelf.errors import BadInput
-from modelshelf.services.catalog.models import Library, Manifests
+from modelshelf.services.catalog.models import Library, Places
 from modelshelf.store.headers import Headers
 from modelshelf.store.layout import Base
 from modelshelf.store.small_files import read_small_text
@@ -52,11 +53,16 @@ class Placed:
         self._library, self.all_tiers, self._known, self.repos = library, all_tiers, models, repos
         self._seen: dict[tuple[ModelName, str], ViewModel] = {}
         self._holdings: dict[tuple[ViewKind, ViewRoot, tuple[ModelName, ...] | None], Holding] = {}
-        self._manifests = Manifests(library.reader)
+
+    @cached_property
+    def _places(self) -> Places:
+        return self._library.places()
 
     @cached_property
     def _models(self) -> list[Model]:
-        found = self._library.models() if self._known is None else self._known
+        found = self._known
+        if found is None:
+            found = [self._places.at(row) for row in self._library.reader.listed(EVERYTHING)]
         return [model for model in found if model.row.commit_hash]
 
     @property
@@ -125,7 +131,7 @@ class Placed:
         assert model.row.commit_hash is not None
         repo = Base(Path(model.base)).repo(model.hf_path)
         folder = repo.snapshot(model.row.commit_hash)
-        files = self._manifests.selected(model.row)
+        files = self._places.manifests.selected(model.row)
         headers = Headers(Base(Path(model.base)), folder)
         return ViewModel(
             model_name=model.model_name,

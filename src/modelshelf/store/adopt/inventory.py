@@ -283,10 +283,11 @@ class _SnapshotLook:
     """By path, the files whose blobs exist and whose links were lost."""
     files: list[FoundFile] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    root: str = ""
+    """The real path of the folder of repositories, once it was asked for; see `_real_root`."""
 
     def trouble(self) -> str:
         """Check every file; return the first problem in a sentence."""
-        root = self.cache_dir.hub.resolve()
         listed = {file.path: file for file in self.names.listed(self.commit_hash)}
         folder = self.names.repo.snapshot(self.commit_hash)
         if is_link(folder):
@@ -296,12 +297,12 @@ class _SnapshotLook:
         for file in snapshot.files:
             is_clutter = file.link is None and file.name not in listed and CLUTTER.fullmatch(file.path.name)
             if file.name not in self.lost and not is_clutter:
-                self._file(file, root, listed)
+                self._file(file, listed)
         found = [FoundFile(file.path, file.size_bytes, file.digest) for file in self.lost.values()]
         self.files = sorted([*self.files, *found], key=lambda file: file.path)
         return self.faults[0] if self.faults else ""
 
-    def _file(self, file: SnapshotFile, root: Path, listed: Mapping[FilePath, FileEntry]) -> None:
+    def _file(self, file: SnapshotFile, listed: Mapping[FilePath, FileEntry]) -> None:
         name, plain = file.name, self.names.plain_blobs.get(file.digest or "")
         try:
             inside = FilePath(name)
@@ -312,7 +313,7 @@ class _SnapshotLook:
         except BadInput as err:
             fault = err.detail
         else:
-            fault = _why_closed(real, found, name) if plain else _why_not_taken(real, found, root, name)
+            fault = _why_closed(real, found, name) if plain else _why_not_taken(real, found, self._real_root(), name)
             digest = file.digest
             if file.link is None and judge.link_text(file.path):
                 fault = fault or f"{name} is a link that became a text file, and its blob isn't here."
@@ -324,8 +325,12 @@ class _SnapshotLook:
         if fault:
             self.faults.append(fault)
 
+    def _real_root(self) -> str:
+        self.root = self.root or str(self.cache_dir.hub.resolve())
+        return self.root
 
-def _why_not_taken(real: str, found: os.stat_result, root: Path, name: str) -> str:
+
+def _why_not_taken(real: str, found: os.stat_result, root: str, name: str) -> str:
     if not real.startswith(f"{root}/"):
         return f"{name} is a link out of the cache to {real}: not followed."
     if not stat.S_ISREG(found.st_mode):
@@ -346,7 +351,7 @@ def _fault(repo: Repo) -> str:
     for folder in (repo.blobs, repo.snapshots, repo.refs, repo.trees, repo.absences):
         if is_link(folder):
             return f"{folder} is a link to {folder.readlink()}: not followed."
-        if not scan.may_read(folder) and is_there(folder):
+        if is_there(folder) and not scan.may_read(folder):
             return f"This user can't read {folder}."
     return ""
 
