@@ -57,3 +57,19 @@ def test_nothing_below_a_closed_folder_is_told_and_nothing_is_raised(tmp_path: P
 def test_a_name_that_no_file_can_have_is_not_there(question: Callable[[Path], bool]) -> None:
     """A name with a null character isn't there and raises nothing."""
     assert question(Path("a\0b")) is False
+
+
+def test_a_real_path_has_no_link(tmp_path: Path) -> None:
+    """A path is told without its links, as Python tells it: of a file, of a name without one, and of a circle."""
+    root = tmp_path.resolve()
+    (root / "folder").mkdir()
+    (root / "folder" / "file").write_text("")
+    (root / "link").symlink_to("folder")
+    (root / "circle").symlink_to("circle")
+
+    assert probe.real_path(root / "link" / "file") == root / "folder" / "file"
+    assert probe.real_path(root / "link" / "nothing") == root / "folder" / "nothing"
+    assert probe.real_path(root / "circle") == root / "circle"
+    assert probe.followed(root / "link" / "file")[1].st_size == 0
+    with pytest.raises(FileNotFoundError):
+        probe.followed(root / "link" / "nothing")

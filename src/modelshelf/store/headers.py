@@ -17,6 +17,7 @@ from modelshelf.domain.outside import object_of
 from modelshelf.domain.safetensors import SafetensorsHeader
 from modelshelf.errors import BadInput
 from modelshelf.store.layout import Base
+from modelshelf.store.probe import real_path
 from modelshelf.store.repos.snapshot import real_file
 from modelshelf.store.small_files import open_regular, read_small_bytes
 
@@ -39,7 +40,7 @@ class Headers:
 
     @cached_property
     def _hub(self) -> Path:
-        return self.base.hub.resolve()
+        return real_path(self.base.hub)
 
     def json(self, name: str) -> dict[str, object]:
         """Return the object in a JSON file; NaN and Infinity, which transformers writes, are accepted."""

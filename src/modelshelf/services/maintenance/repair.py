@@ -36,7 +36,7 @@ from modelshelf.services.space.reservations import Admission, Reservation
 from modelshelf.services.space.tiers import TierService
 from modelshelf.store import fs, locks
 from modelshelf.store.layout import Base, Repo
-from modelshelf.store.probe import is_folder, is_link, is_there
+from modelshelf.store.probe import is_folder, is_link, is_there, real_path
 from modelshelf.store.repos import inspect, materialize, quarantine, scan, snapshot, trees
 
 _log = logging.getLogger(__name__)
@@ -228,7 +228,7 @@ class Repairer:
         """Yield the files with a digest's name and size in any repository of any online tier."""
         seen: set[Path] = set()
         for base in self.tiers.online_bases():
-            root = base.hub.resolve()
+            root = real_path(base.hub)
             for path in self._names(base, need.digest):
                 real = snapshot.real_file(path, root)
                 if real is not None and real not in seen and real.stat().st_size == need.size_bytes:

@@ -20,7 +20,7 @@ from modelshelf.errors import BadInput, Conflict
 from modelshelf.services.catalog.adapters import Adapters
 from modelshelf.services.catalog.facts import facts_of
 from modelshelf.services.catalog.models import Library
-from modelshelf.store.layout import Base
+from modelshelf.store.probe import real_path
 from modelshelf.store.repos.snapshot import file_in
 
 
@@ -88,7 +88,7 @@ class ServingPlan:
     def paths(self) -> list[Path]:
         """Return the files that an engine will read, in its order."""
         assert self.served.path is not None
-        root, snapshot = Base(Path(self.served.base)).path.resolve(), Path(self.served.path)
+        root, snapshot = real_path(Path(self.served.base)), Path(self.served.path)
         found = (file_in(snapshot, file.path, root) for file in self.files.files)
         return [path for path in found if path is not None]
 
@@ -191,7 +191,7 @@ def _checked(model: Model, name: str) -> str:
         Conflict: It leads out of its base.
     """
     assert model.path is not None
-    path = file_in(Path(model.path), name, Base(Path(model.base)).path.resolve())
+    path = file_in(Path(model.path), name, real_path(Path(model.base)))
     if path is None:
         raise Conflict(f"{name} isn't a file of its base.", hint=f"shelf verify {model.row.model_name}")
     return str(path)

@@ -11,7 +11,7 @@ from modelshelf.engines.memory import device_memory
 from modelshelf.engines.warm import warm
 from modelshelf.errors import Unavailable
 from modelshelf.services.catalog.models import Library
-from modelshelf.store.layout import Base
+from modelshelf.store.probe import real_path
 from modelshelf.store.repos.snapshot import real_file
 from modelshelf.units import format_size
 
@@ -30,7 +30,7 @@ def warm_model(library: Library, model_name: str) -> Warmed:
             " its beginning would be dropped before its end is read.",
             model_name=model_name,
         )
-    root, folder = Base(Path(model.base)).path.resolve(), Path(model.path or "")
+    root, folder = real_path(Path(model.base)), Path(model.path or "")
     files = (real_file(folder / file.path, root) for file in library.files(model.row))
     started_s = time.monotonic()
     read_bytes = warm([path for path in files if path is not None], threading.Event())

@@ -8,7 +8,7 @@ from modelshelf.domain.names import RepoId
 from modelshelf.domain.outside import object_of
 from modelshelf.errors import BadInput
 from modelshelf.store.layout import Base
-from modelshelf.store.probe import is_there
+from modelshelf.store.probe import is_there, real_path
 from modelshelf.store.repos.snapshot import real_file
 from modelshelf.store.small_files import read_small_json
 
@@ -31,7 +31,7 @@ def base_repo(base: Base, snapshot: Path) -> RepoId | None:
     config = snapshot / _CONFIG
     if not is_there(config) or is_there(snapshot / "config.json"):
         return None
-    real = real_file(config, base.hub.resolve())
+    real = real_file(config, real_path(base.hub))
     if real is None:
         raise BadInput(f"{config} isn't a file of its base.", path=str(config))
     try:

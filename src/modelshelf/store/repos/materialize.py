@@ -18,7 +18,7 @@ from modelshelf.domain.ports import Progress
 from modelshelf.store import fs
 from modelshelf.store.blobs import copy
 from modelshelf.store.layout import Base, Repo
-from modelshelf.store.probe import is_link, is_real_file
+from modelshelf.store.probe import is_link, is_real_file, real_path
 from modelshelf.store.repos import scan, snapshot, trees
 
 
@@ -85,7 +85,7 @@ def source_of(
 ) -> Path | None:
     """Return the file of this repository that holds a digest's bytes, by name and size alone: its blob, else a real
     file of the snapshot."""
-    root = base.hub.resolve()
+    root = real_path(base.hub)
     same = [file for file in files if file.digest == digest]
     places = [repo.snapshot(commit_hash) / file.path for file in same]
     for path in (repo.blob(digest), *(place for place in places if not is_link(place))):
@@ -98,7 +98,7 @@ def source_of(
 def is_right(base: Base, repo: Repo, commit_hash: CommitHash, file: FileEntry) -> bool:
     """Return whether a file of a snapshot leads to its own content, by names and sizes alone."""
     path = repo.snapshot(commit_hash) / file.path
-    real = snapshot.real_file(path, base.hub.resolve())
+    real = snapshot.real_file(path, real_path(base.hub))
     if real is None or real.stat().st_size != file.size_bytes:
         return False
     return not is_link(path) or scan.blob_of(repo, path) == file.digest

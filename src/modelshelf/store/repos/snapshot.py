@@ -7,7 +7,6 @@ written here is relative and stays inside its base.
 from __future__ import annotations
 
 import contextlib
-import os
 import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import CommitHash, Digest, RefName
 from modelshelf.store import fs
 from modelshelf.store.layout import Base, Repo
-from modelshelf.store.probe import is_there
+from modelshelf.store.probe import followed, is_there, real_path
 from modelshelf.store.repos import scan, trees
 
 CACHEDIR_TAG = (
@@ -34,7 +33,7 @@ def locate(base: Base, repo: Repo, commit_hash: CommitHash, files: Iterable[File
     base isn't. What is missing or has another size is left out.
     """
     found: dict[Digest, Path] = {}
-    root = base.hub.resolve()
+    root = real_path(base.hub)
     for file in files:
         if file.digest in found:
             continue
@@ -55,7 +54,7 @@ def held(
     link out of the base doesn't count, because its target may be deleted at any time.
     """
     files = list(files)
-    root = base.hub.resolve()
+    root = real_path(base.hub)
     blobs = {file.digest: repo.blob(file.digest) for file in files}
     found = {digest: blob for digest, blob in blobs.items() if real_file(blob, root) is not None}
     if symlinks:
@@ -116,8 +115,7 @@ def file_in(snapshot: Path, name: str, root: Path) -> Path | None:
 def real_file(path: Path, root: Path) -> Path | None:
     """Return the regular file that a name leads to, if it is below `root` (a real path); None otherwise."""
     try:
-        real = os.path.realpath(path, strict=True)
-        is_inside = real.startswith(f"{root}/")
-        return Path(real) if is_inside and stat.S_ISREG(os.stat(real).st_mode) else None  # noqa: PTH116 - a string
+        real, found = followed(path)
     except OSError:
         return None
+    return Path(real) if real.startswith(f"{root}/") and stat.S_ISREG(found.st_mode) else None
