@@ -72,8 +72,17 @@ def test_a_new_phase_does_not_say_how_long_it_takes() -> None:
     assert steady.eta_s(JOB, 102.9) is None
     assert steady.eta_s(JOB, 103.0) == pytest.approx(138.2, abs=0.1)
     assert steady.eta_s(STALLED, 104.0) is None
-    assert steady.eta_s(slow, 105.0) is None
     assert steady.eta_s(replace(JOB, phase="verifying"), 106.0) is None
+
+
+def test_after_a_stall_the_rate_has_its_pause_in_it() -> None:
+    """For the ten seconds of which the rate is told, what is left would be told ten times too long."""
+    steady = Steady()
+    assert steady.eta_s(JOB, 100.0) is None
+
+    assert steady.eta_s(STALLED, 104.0) is None
+    assert steady.eta_s(JOB, 113.9) is None
+    assert steady.eta_s(JOB, 114.0) == pytest.approx(138.2, abs=0.1)
 
 
 def test_without_a_terminal_there_is_a_line_every_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:

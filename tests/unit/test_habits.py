@@ -28,6 +28,13 @@ def test_help_is_a_word_too() -> None:
     assert in_our_words(["help", "list"]) == ["ls", "--help"]
 
 
+def test_json_before_the_command_is_json_behind_it() -> None:
+    """Options for all commands stand before them in docker: what a program after `run` is given stays its own."""
+    assert in_our_words(["--json", "list"]) == ["ls", "--json"]
+    assert in_our_words(["--json", "run", "m", "ls"]) == ["run", "--json", "m", "ls"]
+    assert in_our_words(["--json"]) == ["--json"]
+
+
 @pytest.mark.parametrize(
     ("word", "said"),
     [

@@ -22,6 +22,8 @@ from modelshelf.units import format_size
 _LINE_EVERY_S = 10.0
 _STEADY_S = 3.0
 """A phase has to last so long, in seconds, before its remaining time is shown."""
+_RATE_S = 10.0
+"""The rate is that of so many seconds: after a stall, of which a job's detail tells, the pause is in it."""
 _BAR_CELLS = range(6, 31)
 _GO_ON = "What arrived is kept: run the same command again to go on, or leave it to a running server."
 _ANEW = "Run the same command again to begin anew."
@@ -70,13 +72,16 @@ class Steady:
     """Estimates a job's remaining time once its present phase has lasted long enough."""
 
     phase: tuple[str, int] = ("", 0)
-    since_s: float = 0.0
+    known_from_s: float = 0.0
+    """When the rate tells something of what is left."""
 
     def eta_s(self, job: Job, now_s: float) -> float | None:
         """Return the remaining seconds; None while unknown."""
         if self.phase != (job.phase, job.total_bytes):
-            self.phase, self.since_s = (job.phase, job.total_bytes), now_s
-        return job.eta_s if now_s - self.since_s >= _STEADY_S and not job.detail else None
+            self.phase, self.known_from_s = (job.phase, job.total_bytes), now_s + _STEADY_S
+        if job.detail:
+            self.known_from_s = now_s + _RATE_S
+        return job.eta_s if now_s >= self.known_from_s else None
 
 
 @dataclass(slots=True)

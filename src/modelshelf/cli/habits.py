@@ -215,6 +215,8 @@ def in_our_words(words: Sequence[str]) -> list[str]:
     """Return a command line with another program's word replaced by ours."""
     if words[:1] == ["help"]:
         return [*in_our_words(words[1:2]), "--help"]
+    if words[:1] == ["--json"]:  # as docker's options for all commands, which stand before them
+        words = [*words[1:2], *words[:1], *words[2:]]
     ours = [ALIASES.get(words[0], words[0]), *words[1:]] if words else []
     if command := LISTED_BY.get(" ".join(ours[:2])):
         ours = [command, *ours[2:]]

@@ -23,20 +23,6 @@ Argument = Annotated[str, Field(max_length=256)]
 _MOST_ARGUMENTS = 64
 _MOST_BYTES_PER_S = 10**12
 _MOST_AGE_S = 10**10
-_EXAMPLES: list[JsonValue] = [
-    {
-        "model_name": "qwen-3b",
-        "hf_path": "Qwen/Qwen2.5-3B-Instruct",
-        "cache_location": "primary",
-        "cache_path": None,
-    },
-    {
-        "model_name": "temp-model",
-        "hf_path": "org/model",
-        "cache_location": "custom",
-        "cache_path": "/mnt/usb-drive/models",
-    },
-]
 
 
 def _repo_or_none(text: str) -> str:
@@ -47,6 +33,11 @@ class _Body(BaseModel):
     """The common part of all bodies; the string below a field describes it to readers of the API."""
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=(), use_attribute_docstrings=True)
+
+
+def _examples(*examples: dict[str, JsonValue]) -> ConfigDict:
+    """Return a body's configuration with bodies that a person can send as they are, or change."""
+    return ConfigDict(json_schema_extra={"examples": list(examples)})
 
 
 class _Engine(_Body):
@@ -71,7 +62,15 @@ class _Engine(_Body):
 class NewModel(_Engine):
     """A model to register."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": _EXAMPLES})
+    model_config = _examples(
+        {"model_name": "qwen-3b", "hf_path": "Qwen/Qwen2.5-3B-Instruct", "cache_location": "primary"},
+        {
+            "model_name": "temp-model",
+            "hf_path": "org/model",
+            "cache_location": "custom",
+            "cache_path": "/mnt/usb-drive/models",
+        },
+    )
 
     model_name: Name
     """Your name for it."""
@@ -94,6 +93,10 @@ class NewModel(_Engine):
 class Change(_Engine):
     """What to change in a model; omitted fields stay."""
 
+    model_config = _examples(
+        {"cache_location": "secondary"}, {"pinned": True, "pin_reason": "The demo needs it."}, {"model_name": "qwen"}
+    )
+
     model_name: Name | None = None
     """Its new name."""
     pinned: bool | None = None
@@ -111,6 +114,8 @@ class Change(_Engine):
 class Load(_Body):
     """How a model is loaded."""
 
+    model_config = _examples({"keep_alive": "30m"}, {"pinned": True})
+
     keep_alive: float | Text | None = None
     """How long it stays when it is idle: seconds or `30m`; -1 for ever; by default as before."""
     pinned: bool = False
@@ -119,6 +124,8 @@ class Load(_Body):
 
 class Update(_Body):
     """How to update a model."""
+
+    model_config = _examples({"dry_run": True})
 
     dry_run: bool = False
     """Whether the answer only says what would be done."""
@@ -129,12 +136,18 @@ class Update(_Body):
 class Reconcile(_Body):
     """How to reconcile registry and disks."""
 
+    model_config = _examples({"dry_run": True})
+
     dry_run: bool = False
     """Whether the answer only says what would be done."""
 
 
 class Adopt(_Body):
     """What to adopt, and how."""
+
+    model_config = _examples(
+        {"mode": "leave", "dry_run": True}, {"path": "/home/me/.lmstudio/models", "mode": "move", "to": "secondary"}
+    )
 
     path: FolderPath | None = None
     """The folder; by default the server's ~/.cache/huggingface."""
@@ -155,6 +168,8 @@ class Adopt(_Body):
 class AdoptAll(_Body):
     """To adopt what is at every known place."""
 
+    model_config = _examples({"to": "secondary", "dry_run": True})
+
     to: FolderPath = "primary"
     """Where models go: `primary`, then the secondary; or `secondary`, or the path of a base."""
     dry_run: bool = False
@@ -164,6 +179,8 @@ class AdoptAll(_Body):
 class ChangeSettings(_Body):
     """Settings to change."""
 
+    model_config = _examples({"settings": {"PRIMARY_CACHE_LIMIT_GB": "200", "PROMOTE": "never"}, "dry_run": True})
+
     settings: dict[Annotated[str, Field(max_length=80)], FolderPath | None] = Field(max_length=100)
     """Their new texts by their names; null or an empty text takes one out of the file."""
     dry_run: bool = False
@@ -172,6 +189,8 @@ class ChangeSettings(_Body):
 
 class NewView(_Body):
     """A folder that another program reads."""
+
+    model_config = _examples({"kind": "lmstudio", "root": "/home/me/.lmstudio/models", "models": ["qwen-3b"]})
 
     kind: Annotated[str, Field(max_length=40)]
     """Whose layout it has: `folder`, `lmstudio`, `ollama`, `jan`, `llama-server`, `llama-swap`, `textgen`,
@@ -186,6 +205,8 @@ class NewView(_Body):
 
 class Collect(_Body):
     """Which garbage to collect."""
+
+    model_config = _examples({"dry_run": True}, {"tier": "primary", "quarantine": True})
 
     dry_run: bool = False
     """Whether the answer only says what would be done."""
@@ -202,6 +223,8 @@ class Collect(_Body):
 class Deduplicate(_Body):
     """Which tier to deduplicate."""
 
+    model_config = _examples({"tier": "secondary", "dry_run": True})
+
     dry_run: bool = False
     """Whether the answer only says what would be done."""
     tier: FolderPath | None = None
@@ -214,6 +237,8 @@ class Deduplicate(_Body):
 
 class NewVerification(_Body):
     """How to verify."""
+
+    model_config = _examples({"max_age_s": 604800, "repair": True})
 
     max_age_s: float | None = Field(default=None, ge=0, le=_MOST_AGE_S)
     """Skip blobs that were verified within this time, in seconds, and not written since."""
