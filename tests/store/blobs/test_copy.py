@@ -133,10 +133,11 @@ def test_ctrl_c_waits_for_the_other_thread(tmp_path: Path) -> None:
     main = threading.main_thread().ident
     assert main is not None
     seen: list[object] = []
+    first = threading.Lock()
 
     class Interrupter(Watch):
         def check(self) -> None:
-            if threading.get_ident() != main and not seen:
+            if threading.get_ident() != main and first.acquire(blocking=False):
                 ours = wait_until(lambda: waiting_copy(main), "the main thread to wait")
                 signal.pthread_kill(main, signal.SIGINT)
                 seen.append(wait_until(lambda: ours._error, "the interrupt to arrive"))

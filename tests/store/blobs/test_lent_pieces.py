@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -38,11 +35,11 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return offsets
 
 
-def write(run: Run, count: int, buffer: Buffer, waits: Callable[[], bool] = lent_pieces.never) -> None:
+def write(run: Run, count: int, buffer: Buffer) -> None:
     """Write the next bytes of a run out of a buffer that may be lent."""
     piece = memoryview(DATA)[run.at : min(run.at + count, run.stop)]
     buffer.view[: piece.nbytes] = piece
-    run.write(buffer.view[: piece.nbytes], buffer, waits)
+    run.write(buffer.view[: piece.nbytes], buffer)
 
 
 def finish(base: Base, incoming: IncomingBlob) -> bytes:
@@ -73,29 +70,6 @@ def test_what_has_no_room_in_memory_is_read_again(base: Base, read: list[int]) -
 
         assert finish(base, incoming) == DATA
     assert read == [number * PIECE_BYTES for number in range(lent_pieces.MOST_LENT, PIECES + 1)]
-
-
-def test_a_writer_may_wait_for_room(base: Base, read: list[int]) -> None:
-    """A writer that waits for the hashing has nothing read again."""
-    with IncomingBlob(base, DIGEST, len(DATA)) as incoming, ThreadPoolExecutor(1) as other:
-        run, buffer, full = Run(incoming, 0, len(DATA)), Buffer(), threading.Event()
-
-        def waits() -> bool:
-            full.set()
-            return True
-
-        def write_all() -> None:
-            while run.at < run.stop:
-                write(run, PIECE_BYTES, buffer, waits)
-
-        writing = other.submit(write_all)
-        assert full.wait(60)
-        while not writing.done():
-            incoming.hash_ahead()
-        writing.result()
-
-        assert finish(base, incoming) == DATA
-    assert read == []
 
 
 def test_pieces_of_any_size_and_order_make_the_digest(base: Base) -> None:

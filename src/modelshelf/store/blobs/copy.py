@@ -17,7 +17,7 @@ from modelshelf.domain.ports import Progress
 from modelshelf.errors import Corrupt
 from modelshelf.store.blobs import link_or_clone
 from modelshelf.store.blobs.followers import Followers
-from modelshelf.store.blobs.lent_pieces import Buffer
+from modelshelf.store.blobs.lent_pieces import PIECE_BYTES
 from modelshelf.store.blobs.partial import IncomingBlob, Run, digest_of
 from modelshelf.store.layout import Base
 from modelshelf.store.os_errors import open_to_read
@@ -125,8 +125,10 @@ def copy_blob(
 class _Copy:
     """The three threads of one copy: one writes, one hashes and one syncs. The first error ends all.
 
-    A second writer would only wait for the first, because a file system lets one at a time into a file. Copied bytes
-    leave the page cache at once: memory holds the new copy instead of both, and deleting the source takes a third less.
+    A second writer would only wait for the first, because a file system lets one at a time into a file. The hashing
+    reads the copy again: pieces that wait in memory for it leave the writer's cache, which takes longer than reading.
+    Copied bytes leave the page cache soon: memory holds the new copy instead of both, and deleting the source takes a
+    third less.
     """
 
     def __init__(
@@ -139,16 +141,22 @@ class _Copy:
         self._turn = turn
         self._error: BaseException | None = None
         self._working = 0
-        self._followers = Followers(lambda: [incoming], self._goes_on)
+        self._followers = Followers(lambda: [incoming], self._goes_on, self._drop_copied)
+        self._fd = -1
+        self._copied = self._dropped = 0
+        """The offsets up to which the source was copied, and no longer takes memory."""
         self._changed = threading.Condition()
 
     def run(self) -> None:
         """Copy what is missing."""
-        self._working = 3
-        for follow in (self._followers.hash, self._followers.flush):
-            threading.Thread(target=self._guard, args=(follow,), daemon=True).start()
-        self._guard(self._write)
-        self._wait_for_all()
+        with open_to_read(self._source) as file:
+            self._fd = file.fileno()
+            self._working = 3
+            for follow in (self._followers.hash, self._followers.flush):
+                threading.Thread(target=self._guard, args=(follow,), daemon=True).start()
+            self._guard(self._write)
+            self._wait_for_all()
+            self._drop_copied()
         if self._error is not None:
             raise self._error
 
@@ -156,11 +164,12 @@ class _Copy:
         """Wait until all have ended, even after Ctrl-C: a thread that went on would read a file that is closed by then.
 
         A `Thread.join` that Ctrl-C interrupts takes its thread for ended for ever (CPython 3.11), so they are counted.
+        A wait that begins at the instant of a Ctrl-C doesn't hear it, so it is short.
         """
         while self._working:
             try:
                 with self._changed:
-                    self._changed.wait_for(lambda: not self._working)
+                    self._changed.wait_for(lambda: not self._working, _LOOK_S)
             except KeyboardInterrupt as err:
                 self._error = self._error or err
 
@@ -176,24 +185,30 @@ class _Copy:
             self._followers.end()
 
     def _write(self) -> None:
-        buffer = Buffer()
-        with open_to_read(self._source) as file, self._turn.wait(self._goes_on):
+        buffer = memoryview(bytearray(PIECE_BYTES))
+        with self._turn.wait(self._goes_on):
             while run := self._incoming.gap(0, segment_count(self._incoming.size_bytes)):
                 while run.at < run.stop and self._goes_on():
-                    self._write_piece(file.fileno(), run, buffer)
+                    self._write_piece(run, buffer)
                 if self._error is not None:
                     return
 
-    def _write_piece(self, fd: int, run: Run, buffer: Buffer) -> None:
+    def _write_piece(self, run: Run, buffer: memoryview) -> None:
         start = run.at
-        count = os.preadv(fd, [buffer.view[: run.stop - start]], start)
+        count = os.preadv(self._fd, [buffer[: run.stop - start]], start)
         if not count:
             raise Corrupt(f"{self._source} is shorter than it was.", digest=self._incoming.digest)
-        run.write(buffer.view[:count], buffer, self._goes_on)
-        os.posix_fadvise(fd, start, count, os.POSIX_FADV_DONTNEED)
+        run.write(buffer[:count])
         self._progress.advance(count)
         self._on_written(count)
+        self._copied = run.at
         self._followers.wrote()
+
+    def _drop_copied(self) -> None:
+        """Let the page cache go of what was copied."""
+        start, self._dropped = self._dropped, self._copied
+        if self._dropped > start:
+            os.posix_fadvise(self._fd, start, self._dropped - start, os.POSIX_FADV_DONTNEED)
 
     def _goes_on(self) -> bool:
         """Return whether the other threads work without an error; raises Cancelled if the work was stopped."""

@@ -17,11 +17,18 @@ class Followers:
     Args:
         blobs: Returns the blobs that are being written.
         goes_on: Called now and then; False ends both, as an exception does.
+        also: What `flush` does as well after many pieces.
     """
 
-    def __init__(self, blobs: Callable[[], Iterable[IncomingBlob]], goes_on: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        blobs: Callable[[], Iterable[IncomingBlob]],
+        goes_on: Callable[[], bool],
+        also: Callable[[], object] = lambda: None,
+    ) -> None:
         self._blobs = blobs
         self._goes_on = goes_on
+        self._also = also
         self._to_hash, self._to_flush = _Written(1), _Written(_FLUSH_PIECES)
 
     def wrote(self) -> None:
@@ -45,6 +52,7 @@ class Followers:
         while self._to_flush.wait() and self._goes_on():
             for blob in self._blobs():
                 blob.flush_ahead()
+            self._also()
 
 
 class _Written:

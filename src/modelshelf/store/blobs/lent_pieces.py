@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
 
 PIECE_BYTES = 2**20
 """Bytes are read, written and hashed in pieces of this size, which fit into a core's cache."""
 MOST_LENT = 16
 """How many pieces of a blob wait in memory to be hashed; what is written while there is no room is read again."""
-_LOOK_S = 0.2
 
 
 class Buffer:
@@ -21,11 +19,6 @@ class Buffer:
         """The memory for the next piece: another one after it was lent."""
 
 
-def never() -> bool:
-    """Say that a writer doesn't wait for room."""
-    return False
-
-
 class LentPieces:
     """The pieces of one blob that wait in memory to be hashed.
 
@@ -33,24 +26,21 @@ class LentPieces:
     """
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
+        self._mutex = threading.Lock()
         self._lent: deque[tuple[int, memoryview]] = deque()
         self._free: list[memoryview] = []
         self._next = 0
         """The offset up to which bytes are hashed, being hashed, or lent."""
 
-    def lend(self, buffer: Buffer, count: int, at: int, waits: Callable[[], bool]) -> None:
+    def lend(self, buffer: Buffer, count: int, at: int) -> None:
         """Lend the first bytes of a buffer, if they are the next to be hashed and there is room.
 
         Args:
             buffer: What was written.
             count: How many bytes: whole segments, or the blob's last ones.
             at: Their offset in the blob.
-            waits: Called while there is no room; tells whether to wait for some.
         """
-        with self._changed:
-            while at == self._next and len(self._lent) >= MOST_LENT and waits():
-                self._changed.wait(_LOOK_S)
+        with self._mutex:
             if at == self._next and len(self._lent) < MOST_LENT:
                 self._lent.append((at, buffer.view[:count]))
                 self._next += count
@@ -58,7 +48,7 @@ class LentPieces:
 
     def borrow(self, at: int, stop: int) -> memoryview | None:
         """Return the piece at an offset; None if none is lent, and then the bytes up to `stop` count as being read."""
-        with self._changed:
+        with self._mutex:
             if self._lent and self._lent[0][0] == at:
                 return self._lent.popleft()[1]
             self._next = stop
@@ -66,6 +56,5 @@ class LentPieces:
 
     def give_back(self, piece: memoryview) -> None:
         """Give a borrowed piece back: its memory is used again."""
-        with self._changed:
+        with self._mutex:
             self._free.append(memoryview(piece.obj))
-            self._changed.notify_all()

@@ -24,7 +24,7 @@ from modelshelf.domain.names import Digest
 from modelshelf.domain.plans import CLAIM_BYTES, SEGMENT_BYTES, segment_count, segment_range
 from modelshelf.errors import BadInput, Corrupt, ShelfError
 from modelshelf.store import fs
-from modelshelf.store.blobs.lent_pieces import PIECE_BYTES, Buffer, LentPieces, never
+from modelshelf.store.blobs.lent_pieces import PIECE_BYTES, Buffer, LentPieces
 from modelshelf.store.layout import Base
 from modelshelf.store.os_errors import open_to_read
 from modelshelf.store.small_files import read_small_bytes
@@ -118,13 +118,12 @@ class Run:
         self._blob = blob
         self._checksum = xxh3_64()
 
-    def write(self, piece: memoryview, buffer: Buffer | None = None, waits: Callable[[], bool] = never) -> bool:
+    def write(self, piece: memoryview, buffer: Buffer | None = None) -> bool:
         """Write the next bytes; return whether they complete the blob, which only one of all runs is told.
 
         Args:
             piece: The bytes.
             buffer: What begins with them, and may be lent to whoever hashes.
-            waits: See `LentPieces.lend`.
 
         Raises:
             OutOfSpace: The disk is full.
@@ -133,7 +132,7 @@ class Run:
         self._blob.put(piece, self.at)
         claims = self._checked(piece)
         if buffer is not None:
-            self._blob.lend(buffer, piece.nbytes, self.at - piece.nbytes, waits)
+            self._blob.lend(buffer, piece.nbytes, self.at - piece.nbytes)
         return self._blob.claim(first, claims)
 
     def _checked(self, piece: memoryview) -> list[int]:
@@ -227,10 +226,10 @@ class IncomingBlob:
         """Write bytes that no claim covers yet; for `Run`."""
         fs.write_at(self._fd, piece, at, self._part)
 
-    def lend(self, buffer: Buffer, count: int, at: int, waits: Callable[[], bool]) -> None:
+    def lend(self, buffer: Buffer, count: int, at: int) -> None:
         """Lend whole segments to whoever hashes, before they are claimed; for `Run`."""
         if at % SEGMENT_BYTES == 0 and (count % SEGMENT_BYTES == 0 or at + count == self.size_bytes):
-            self._lent.lend(buffer, count, at, waits)
+            self._lent.lend(buffer, count, at)
 
     def claim(self, first: int, claims: list[int]) -> bool:
         """Claim segments, from one on, with these checksums; for `Run`."""
