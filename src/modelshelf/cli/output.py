@@ -121,12 +121,12 @@ def table(
         most_lines: The maximum number of lines.
         spare: The columns that a narrow terminal leaves out.
     """
-    lines: list[str] = []
+    lines, sign = list[str](), _ellipsis()
     titles = [Styled(title, "dim") for title in header]
     shown = [[visible(cell) for cell in row] for row in (titles, *rows)]
     widths = columns(shown, right | whole, sentences, len(_GAP), width(sys.stdout), spare)
     for texts, row in zip(shown, (titles, *rows), strict=True):
-        beside = [_cell(texts[at], row[at], widths[at], is_right=at in right) for at in widths]
+        beside = [_cell(texts[at], row[at], widths[at], sign, is_right=at in right) for at in widths]
         lines.append(_GAP.join(beside).rstrip())
         for at in sorted(sentences.difference(widths)):
             if texts[at] and row is not titles:
@@ -134,10 +134,12 @@ def table(
     print("\n".join(lines[:most_lines]))
 
 
-def _cell(text: str, cell: str, most: int, *, is_right: bool) -> str:
+def _cell(text: str, cell: str, most: int, sign: str, *, is_right: bool) -> str:
     """Return a table's cell, padded to its column's width."""
-    short = shorten(text, most, _ellipsis())
-    painted, fill = paint(short, getattr(cell, "style", ""), sys.stdout), " " * (most - cells(short))
+    if (taken := cells(text)) > most:
+        text = shorten(text, most, sign)
+        taken = cells(text)
+    painted, fill = paint(text, getattr(cell, "style", ""), sys.stdout), " " * (most - taken)
     return fill + painted if is_right else painted + fill
 
 

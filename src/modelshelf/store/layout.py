@@ -85,6 +85,11 @@ class Repo:
         """The folder of one commit."""
         return self.snapshots / commit_hash
 
+    def folders_of(self, commit_hash: CommitHash) -> tuple[str, str]:
+        """The folders of one commit and of the blobs, as texts: a listing asks for those of each model."""
+        path = str(self.path)
+        return f"{path}/snapshots/{commit_hash}", f"{path}/blobs"
+
     def ref(self, revision: RefName) -> Path:
         """The file with the commit of a revision."""
         return self.refs / revision

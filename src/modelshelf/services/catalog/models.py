@@ -249,7 +249,7 @@ class Places:
             return Model(row, base_path, None, State.OFFLINE, offline)
         repo = self.bases[base_path].repo(row.hf_path)
         if row.commit_hash is None or offline:
-            path = str(repo.snapshot(row.commit_hash)) if row.commit_hash else None
+            path = repo.folders_of(row.commit_hash)[0] if row.commit_hash else None
             return Model(row, base_path, path, *state_of(row, offline, missing_files=0, files=0))
         missing, files, linkable = self._count(repo, row, row.commit_hash)
         damaged = "" if missing else self._damaged(self.bases[base_path], row, row.commit_hash)
@@ -257,7 +257,7 @@ class Places:
         is_unlisted = state is State.READY and self._is_unlisted(row)
         if state is State.READY:
             detail = self._beside_ready(base_path, is_unlisted=is_unlisted)
-        return Model(row, base_path, str(repo.snapshot(row.commit_hash)), state, detail, is_unlisted)
+        return Model(row, base_path, repo.folders_of(row.commit_hash)[0], state, detail, is_unlisted)
 
     def where(self, row: ModelRow) -> tuple[str, str]:
         """Return the base that a model resolves to, and why it can't be read, in a sentence; empty if it can."""

@@ -119,10 +119,9 @@ def signature(repo: Repo, commit_hash: CommitHash, listing: Listing | None = Non
         commit_hash: The snapshot's commit.
         listing: What was seen of it already.
     """
-    paths = f"{repo.snapshots}/{commit_hash}", str(repo.blobs)
+    snapshot, blobs = repo.folders_of(commit_hash)
     try:
-        snapshot, blobs = (_folder_status(path, listing) for path in paths)
-        return signature_of(snapshot, blobs)
+        return signature_of(_folder_status(snapshot, listing), _folder_status(blobs, listing))
     except OSError:
         return ""
 
