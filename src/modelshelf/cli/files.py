@@ -41,6 +41,7 @@ def files(
             row = None if "/" in model else shelf.services.registry.model(model)
             reference = Reference(row.hf_path, row.revision) if row else parse_reference(model, hub_endpoint())
             found = shelf.services.finder.files(reference.repo_id, reference.revision or RefName("main"))
+            found = found.of(reference)
         if as_json:
             from modelshelf.schemas.finding import RepoFilesJson
 

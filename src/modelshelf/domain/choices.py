@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 
 from modelshelf.domain.models import FileEntry, select_files, total_size
 from modelshelf.domain.names import CommitHash, RefName, RepoId
-from modelshelf.domain.references import is_projector, patterns_of_quantisation
+from modelshelf.domain.patterns import Selection, in_words
+from modelshelf.domain.references import Reference, is_projector, patterns_of_quantisation
 from modelshelf.domain.tiers import CUSTOM, PRIMARY, SECONDARY
 from modelshelf.domain.weight_files import GGUF, MMPROJ, OTHERS, FileGroup, groups_of, include_pattern, is_quantised
+from modelshelf.errors import BadInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,21 @@ class RepoFiles:
     def reference(self) -> str:
         """The words that select all of them in `shelf add`."""
         return self.repo_id + _follows(self.revision)
+
+    def of(self, reference: Reference) -> RepoFiles:
+        """Return only what a person's words select a file of; all if they select none in particular.
+
+        Raises:
+            BadInput: That is nothing.
+        """
+        selection = Selection(reference.patterns)
+        chosen = [one for one in self.choices if any(file.path in selection for file in one.group.files)]
+        if all(one.group.format == MMPROJ for one in chosen):  # which every quantisation selects
+            tag = reference.quantisation
+            what = f"is a GGUF of {tag}" if tag else in_words(reference.patterns)
+            hint = f"shelf files {self.reference} lists what it has."
+            raise BadInput(f"No file of {self.repo_id} {what}.", hint=hint, hf_path=self.repo_id)
+        return replace(self, choices=chosen)
 
     @property
     def ggufs(self) -> list[Choice]:

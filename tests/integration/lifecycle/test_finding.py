@@ -77,6 +77,23 @@ def test_a_hub_that_knows_no_search_is_a_clear_error(home: Home, hub: FakeHub) -
     assert "shelf files" in done.problem["hint"]
 
 
+def test_files_of_one_quantisation_are_shown_alone(home: Home) -> None:
+    """`ORG/MODEL:QUANT` shows what `shelf add` would take; one that isn't there is refused, as it is there."""
+    shown = home.run("files", "org/small-GGUF:q8_0").checked()
+    refused = home.run("files", "org/small-GGUF:Q3_K_S")
+
+    assert [line.split("  ")[0] for line in shown.out.splitlines()[1:]] == [
+        "Q8_0 + mmproj (2 files)",
+        "mmproj-F16.gguf",
+    ]
+    assert "Q8_0 is the largest" in shown.err
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err.splitlines() == [
+        "error: No file of org/small-GGUF is a GGUF of Q3_K_S.",
+        "hint: shelf files org/small-GGUF lists what it has.",
+    ]
+
+
 def test_files_are_grouped_by_quantisation_with_what_fits(home: Home) -> None:
     """Each quantisation is a row with size, fit in memory and target tier, and the best one is proposed."""
     home.extra |= {"PRIMARY_CACHE_LIMIT_GB": "0.007", "SECONDARY_CACHE_LIMIT_GB": "0.01"}

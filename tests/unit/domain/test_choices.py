@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from modelshelf.domain.choices import Choice, Fit, RepoFiles, choices_of, fitted, recommended, sizes_to_fit
 from modelshelf.domain.models import FileEntry, select_files
 from modelshelf.domain.names import CommitHash, RefName, RepoId
-from modelshelf.domain.references import is_projector
+from modelshelf.domain.references import is_projector, parse_reference
+from modelshelf.errors import BadInput
 from tests.unit.domain.test_weight_files import files_of
 
 REPO, MAIN = RepoId("org/m-GGUF"), RefName("main")
@@ -85,6 +88,36 @@ def test_what_is_used_has_to_fit_memory_and_all_that_is_taken_the_tier() -> None
 
     assert [(one.size_bytes, one.taken_bytes) for one in found] == [(40, 100), (60, 100)]
     assert [one.fit for one in found] == [Fit(True, "secondary"), Fit(False, "secondary")]
+
+
+@pytest.mark.parametrize(
+    ("words", "labels"),
+    [
+        ("org/m-GGUF", ["Q4_K_M", "Q8_0", "F16", "mmproj-F16.gguf", "other files"]),
+        ("org/m-GGUF:q8_0", ["Q8_0", "mmproj-F16.gguf"]),
+        ("hf.co/org/m-GGUF/blob/main/README.md", ["other files"]),
+    ],
+)
+def test_only_what_a_person_named_is_shown(words: str, labels: list[str]) -> None:
+    """A quantisation or a file behind the repository shows the choices that it is in, and the projectors."""
+    found = RepoFiles(REPO, MAIN, CommitHash("c" * 40), choices(FILES))
+
+    assert [one.group.label for one in found.of(parse_reference(words)).choices] == labels
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ("org/m-GGUF:Q3_K_S", "No file of org/m-GGUF is a GGUF of Q3_K_S."),
+        ("hf.co/org/m-GGUF/blob/main/x.gguf", "No file of org/m-GGUF matches x.gguf."),
+    ],
+)
+def test_what_is_not_there_is_not_shown_as_if_it_were(words: str, why: str) -> None:
+    """A quantisation or a file that the repository lacks is refused, as it is when it is added."""
+    found = RepoFiles(REPO, MAIN, CommitHash("c" * 40), choices(FILES))
+
+    with pytest.raises(BadInput, match=re.escape(why)):
+        found.of(parse_reference(words))
 
 
 def test_another_revision_is_named() -> None:
