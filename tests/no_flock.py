@@ -22,15 +22,15 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("steps", ctypes.POINTER(_Step)))
 
 
-def take_flock_away() -> None:
-    """Make the kernel answer each flock of this thread with ENOLCK from now on, by a filter of system calls."""
+def take_flock_away(answer: int = errno.ENOLCK) -> None:
+    """Make the kernel answer each flock of this thread with an error from now on, by a filter of system calls."""
     number = _FLOCK.get(platform.machine())
     if number is None:
         pytest.skip(f"the number of flock is not known on {platform.machine()}")
     steps = (_Step * 4)(
         _Step(_LOAD, 0, 0, 0),
         _Step(_JUMP_IF_EQUAL, 0, 1, number),
-        _Step(_RETURN, 0, 0, _ERROR | errno.ENOLCK),
+        _Step(_RETURN, 0, 0, _ERROR | answer),
         _Step(_RETURN, 0, 0, _ALLOW),
     )
     libc = ctypes.CDLL(None, use_errno=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -72,12 +73,13 @@ def test_another_thread_does_not_get_it(tmp_path: Path) -> None:
     assert seen == [False]
 
 
-def test_threads_exclude_each_other_where_the_file_system_has_no_locks(tmp_path: Path) -> None:
+@pytest.mark.parametrize("answer", [errno.ENOLCK, errno.ENOSYS], ids=["no locks", "no flock"])
+def test_threads_exclude_each_other_where_the_file_system_has_no_locks(tmp_path: Path, answer: int) -> None:
     """On a file system without locks, threads still exclude each other and give the lock back."""
     path, seen = tmp_path / "x.lock", []
 
     def work() -> None:
-        take_flock_away()
+        take_flock_away(answer)
         with try_lock(tmp_path, path) as free:
             seen.extend([free, is_free(path)])
         seen.append(is_free(path))
@@ -88,6 +90,23 @@ def test_threads_exclude_each_other_where_the_file_system_has_no_locks(tmp_path:
 
     assert seen == [True, False, True]
     assert is_free(path)
+
+
+def test_a_disk_that_fails_is_no_lock_that_is_taken(tmp_path: Path) -> None:
+    """An error of the disk while a lock is taken is reported, and not taken for another's lock."""
+    seen: list[BaseException] = []
+
+    def work() -> None:
+        take_flock_away(errno.EIO)
+        with pytest.raises(OSError, match="Input/output error") as caught:
+            is_free(tmp_path / "x.lock")
+        seen.append(caught.value)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+    assert len(seen) == 1
 
 
 def test_of_several_locks_none_is_held_where_one_is_taken(tmp_path: Path) -> None:
