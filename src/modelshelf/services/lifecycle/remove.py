@@ -125,7 +125,7 @@ class Remover:
         }
         names = [name for name, shared in sharing.items() if shared]
         why = [f"Files that {', '.join(names)} also uses stay."] if names else []
-        repo, going = Base(Path(base)).repo(row.hf_path), {Path(blob).name for blob in plan.blobs}
+        repo, going = Base(Path(base)).repo(row.hf_path), {blob.rpartition("/")[2] for blob in plan.blobs}
         stays = mine - going - {digest for shared in sharing.values() for digest in shared}
         if plan.links and any(is_there(repo.blob(digest)) for digest in stays):
             why.append("Files that another snapshot of the repository has too stay.")

@@ -181,7 +181,8 @@ def _remove_blobs(base: Base, plan: RemovalPlan) -> Freed:
     """
     freed = Freed()
     for start in range(0, len(plan.blobs), _LOCKS_AT_ONCE):
-        digests = {path: Digest(Path(path).name) for path in plan.blobs[start : start + _LOCKS_AT_ONCE]}
+        paths = plan.blobs[start : start + _LOCKS_AT_ONCE]
+        digests = dict(zip(paths, Digest.each([path.rpartition("/")[2] for path in paths]), strict=True))
         locks = {base.hub_lock(plan.repo_id, digest): path for path, digest in digests.items()}
         with free_locks(base.path, list(locks)) as held:
             now = RepoNames(base.repo(plan.repo_id))
