@@ -67,8 +67,10 @@ def init(
             output.as_json(outcome)
         else:
             _show_written(outcome)
-            if asks and written and outcome.usual_models:
-                _offer_to_adopt(outcome.usual_path)
+            if outcome.written and outcome.usual_models:
+                _offer_to_adopt(outcome, asks=asks)
+            if outcome.written:
+                output.note("Next: shelf tiers, then shelf add NAME ORG/MODEL")
 
 
 def _show_plan(setup: FirstSetup, wanted: Setup, text: str) -> None:
@@ -77,15 +79,25 @@ def _show_plan(setup: FirstSetup, wanted: Setup, text: str) -> None:
         output.note(elsewhere)
 
 
-def _offer_to_adopt(path: str) -> None:
-    """Offer to adopt other programs' models in place."""
+def _offer_to_adopt(outcome: SetupJson, *, asks: bool) -> None:
+    """Say what other programs have, and adopt it in place if a person wants that."""
     from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.cli.adopt import carry_out
     from modelshelf.domain.adopt import AdoptRequest, adopt_mode_of
+    from modelshelf.domain.unadopted import Unadopted
 
+    found = Unadopted(outcome.usual_path, outcome.usual_models, outcome.usual_bytes, is_default=False)
+    how = "--leave" if outcome.usual_path == outcome.primary.base else "--leave (or --move, or --link)"
+    later = f"To add them to the library: {found.command} {how}"
+    if not asks:
+        output.note(f"{found.where}. {later}")
+        return
+    output.note(f"{found.where}.")
     if ask("Add them to the library now, where they are?", "yes", yes_or_no):
         with open_shelf() as shelf:
-            carry_out(shelf, AdoptRequest(path, adopt_mode_of("leave")), as_json=False)
+            carry_out(shelf, AdoptRequest(outcome.usual_path, adopt_mode_of("leave")), as_json=False)
+    else:
+        output.note(later)
 
 
 def _check_flags(primary: str | None, *, asks: bool, yes: bool) -> None:
@@ -164,18 +176,10 @@ def _show_disks(found: Sequence[Disk]) -> None:
 
 
 def _show_written(outcome: SetupJson) -> None:
-    """Print what was written, and what to do next."""
+    """Print what was written."""
     if not outcome.written:
         output.note("Nothing was written.")
         return
     output.note(f"Wrote {outcome.path}" + (f"; the old file is {outcome.backup}" if outcome.backup else ""))
     if outcome.environment_wins:
         output.note(f"The environment sets these too, and overrides the file: {', '.join(outcome.environment_wins)}")
-    if outcome.usual_models:
-        from modelshelf.domain.unadopted import Unadopted
-
-        found = Unadopted(outcome.usual_path, outcome.usual_models, outcome.usual_bytes, is_default=False)
-        is_here = outcome.usual_path == outcome.primary.base
-        how = "--leave" if is_here else "--leave (or --move, or --link)"
-        output.note(f"{found.where}. To add them to the library: {found.command} {how}")
-    output.note("Next: shelf tiers, then shelf add NAME ORG/MODEL")

@@ -113,6 +113,8 @@ class RepoId(str):
             hint = "A repository id looks like Qwen/Qwen2.5-3B-Instruct."
             if match := re.fullmatch(r"https?://[^/]+/([^/]+/[^/?#]+)(?:[/?#].*)?", f"{text}"):
                 hint = f"Leave out the address: {match[1]}"
+            elif (repo_id := f"{text}".partition(":")[0]) != text and _is_repo_id(repo_id):
+                hint = f"Leave out what is behind the colon: {repo_id}. Patterns of files, such as *Q4_K_M*, choose."
             raise BadInput(f"{text!r:.200} is not a repository id.", hint=hint, hf_path=_shown(text))
         return super().__new__(cls, text)
 

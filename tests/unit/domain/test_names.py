@@ -97,6 +97,22 @@ def test_a_folder_of_a_cache_is_told_from_others(folder: str, meaning: tuple[str
     assert names.parse_repo_folder(folder) == meaning
 
 
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("https://huggingface.co/org/m/tree/main", "Leave out the address: org/m"),
+        ("org/m:Q4_K_M", "Leave out what is behind the colon: org/m. Patterns of files, such as *Q4_K_M*, choose."),
+        ("a b:c", "A repository id looks like Qwen/Qwen2.5-3B-Instruct."),
+    ],
+)
+def test_what_is_nearly_a_repository_id_is_told_what_to_leave_out(text: str, hint: str) -> None:
+    """A program that passes an address or a tag is told the id in it."""
+    with pytest.raises(BadInput) as refused:
+        names.RepoId(text)
+
+    assert refused.value.hint == hint
+
+
 @pytest.mark.parametrize("text", ["qwen-3b", "a", "A.b_c:d+e-1", "0" * 120])
 def test_a_model_name_is_accepted(text: str) -> None:
     """A model's name has letters, digits and a few signs, up to 120 characters."""
