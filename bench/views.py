@@ -22,7 +22,8 @@ import _measure
 from large_registry import build
 from modelshelf.bootstrap.shelf import open_shelf
 from modelshelf.domain.names import ViewRoot
-from modelshelf.domain.views import ViewKind, ViewState
+from modelshelf.domain.view_kinds import ViewKind
+from modelshelf.domain.views import ViewState
 from modelshelf.services.shelf import Shelf
 from modelshelf.services.views.keep import ViewKeeper
 from modelshelf.settings import load_settings

@@ -18,7 +18,7 @@ from modelshelf.domain.names import BasePath
 from modelshelf.domain.network import Proxy
 from modelshelf.domain.scheduling_rules import Rules
 from modelshelf.domain.tiers import PromoteMode
-from modelshelf.domain.views import DEFAULT_KINDS, ViewKind
+from modelshelf.domain.view_kinds import DEFAULT_KINDS, ViewKind
 from modelshelf.domain.webhooks import WebhookSettings, key_of
 from modelshelf.units import GB, LARGEST_INT, parse_duration, parse_size
 

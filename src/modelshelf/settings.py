@@ -23,7 +23,7 @@ from modelshelf.domain.retention import USES_DAYS
 from modelshelf.domain.scheduling_rules import Rules
 from modelshelf.domain.tiers import PRIMARY, SECONDARY, PromoteMode, Tier, Tiers
 from modelshelf.domain.tool_environment import SECRETS, VARIABLES, is_offline, usual_hub
-from modelshelf.domain.views import DEFAULT_KINDS, ViewKind
+from modelshelf.domain.view_kinds import DEFAULT_KINDS, ViewKind
 from modelshelf.domain.webhooks import WebhookSettings
 from modelshelf.errors import BadInput
 from modelshelf.setting_lines import MAY_BE_EMPTY, Problems, Reading, expand, parse_env_text, read_env_file

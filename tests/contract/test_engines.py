@@ -18,10 +18,11 @@ import httpx2
 import pytest
 
 from modelshelf.domain.backends import BACKENDS
+from modelshelf.domain.engine_kinds import EngineKind
 from modelshelf.domain.engine_wishes import EngineSettings
 from modelshelf.domain.launch_command import LaunchValues, command_of
 from modelshelf.domain.names import ModelName
-from modelshelf.domain.serving import EngineKind, Served
+from modelshelf.domain.serving import Served
 from modelshelf.engines.child import Launch
 from modelshelf.engines.found import found_backends
 from modelshelf.engines.running import Engine, Readiness, start_engine

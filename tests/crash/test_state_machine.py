@@ -16,7 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from modelshelf.domain.jobs import JobKind
 from modelshelf.domain.names import ModelName, ViewRoot
-from modelshelf.domain.views import ViewKind, ViewState
+from modelshelf.domain.view_kinds import ViewKind
+from modelshelf.domain.views import ViewState
 from modelshelf.errors import Conflict, OutOfSpace
 from modelshelf.services.shelf import Shelf
 from modelshelf.store.repos import scan

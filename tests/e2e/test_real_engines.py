@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from modelshelf.bootstrap.engines import make_starter
-from modelshelf.domain.serving import Endpoint
+from modelshelf.domain.engine_kinds import Endpoint
 from tests.e2e.test_real_model import DENSE, GGUF
 from tests.world import Home
 

@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from modelshelf.domain.engine_kinds import EngineKind
 from modelshelf.domain.names import ModelName
-from modelshelf.domain.serving import DeviceMemory, EngineKind, EngineState, Served, Wanted
+from modelshelf.domain.serving import DeviceMemory, EngineState, Served, Wanted
 from modelshelf.errors import EngineFailed, NotFound, ShelfError
 
 GB = 10**9

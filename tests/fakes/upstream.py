@@ -13,8 +13,9 @@ from typing import Any
 
 from aiohttp import web
 
+from modelshelf.domain.engine_kinds import Endpoint, EngineKind
 from modelshelf.domain.names import ModelName
-from modelshelf.domain.serving import Endpoint, EngineKind, EngineState, EngineStatus, Served
+from modelshelf.domain.serving import EngineState, EngineStatus, Served
 from modelshelf.errors import NotFound
 
 KEY = "the-engine's-own-key"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.domain.outcomes import Freed
+from modelshelf.domain.freed import Freed
 from modelshelf.errors import Denied, OutOfSpace
 from modelshelf.store import fs
 from modelshelf.store.blobs import link_or_clone

@@ -10,7 +10,7 @@ import pytest
 
 from modelshelf.domain.job_rules import JobRules
 from modelshelf.domain.scheduling_rules import Rules
-from modelshelf.domain.views import ViewKind
+from modelshelf.domain.view_kinds import ViewKind
 from modelshelf.errors import BadInput
 from modelshelf.settings import Settings, child_environment, load_settings
 

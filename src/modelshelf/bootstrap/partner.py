@@ -8,7 +8,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from modelshelf.domain.serving import Endpoint, Served
+from modelshelf.domain.engine_kinds import Endpoint
+from modelshelf.domain.serving import Served
 from modelshelf.settings import Settings, load_settings
 
 if TYPE_CHECKING:

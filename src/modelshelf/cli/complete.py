@@ -61,7 +61,7 @@ def engines(incomplete: str) -> list[str]:
 
 def view_kinds(incomplete: str) -> list[str]:
     """Return the kinds of views that a person makes."""
-    from modelshelf.domain.views import ViewKind
+    from modelshelf.domain.view_kinds import ViewKind
 
     return one_of(*(kind.value for kind in ViewKind if kind is not ViewKind.ADOPTED))(incomplete)
 

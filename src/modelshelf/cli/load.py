@@ -59,8 +59,9 @@ def _into(server: RunningServer, shelf: Shelf, name: str, prompt: str) -> dict[s
     """Return what loading a model into a running server and asking it took; it stays loaded."""
     from urllib.parse import quote
 
+    from modelshelf.domain.engine_kinds import EngineKind
     from modelshelf.domain.outcomes import Trial
-    from modelshelf.domain.serving import EngineKind, Served
+    from modelshelf.domain.serving import Served
     from modelshelf.engines.ask import ask
     from modelshelf.schemas.trial import TrialJson
 
@@ -101,7 +102,8 @@ def _through_llama(shelf: Shelf, name: str, prompt: str) -> dict[str, Any] | Non
 def _through_transformers(shelf: Shelf, name: str, prompt: str) -> dict[str, Any]:
     """Return what asking a model through transformers took, in a child process."""
     from modelshelf.bootstrap.read_only import run_environment
-    from modelshelf.domain.serving import EngineKind, Wanted
+    from modelshelf.domain.engine_kinds import EngineKind
+    from modelshelf.domain.serving import Wanted
     from modelshelf.services.serving.try_engine import try_program
 
     with shelf.services.loader.using(name, f"shelf load (pid {os.getpid()})") as (model, base):

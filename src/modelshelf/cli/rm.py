@@ -159,7 +159,7 @@ def _stays(shelf: Shelf, name: str) -> str:
 def _loses(shelf: Shelf, folder: str, name: str) -> str:
     """Return that another program won't find a model any more, and how it gets its own files back first."""
     from modelshelf.domain.names import ViewRoot
-    from modelshelf.domain.views import ViewKind
+    from modelshelf.domain.view_kinds import ViewKind
 
     views = shelf.services.views.chosen(None, ViewRoot(folder))
     is_its_own = any(view.kind is ViewKind.ADOPTED for view in views)
@@ -220,7 +220,7 @@ def _say_how_to_free(shelf: Shelf, repo_ids: Sequence[RepoId]) -> None:
 
 
 def _remove_unneeded(shelf: Shelf, repo_id: str, found: Sequence[UnneededSnapshot], *, quiet: bool) -> object:
-    from modelshelf.domain.outcomes import Freed
+    from modelshelf.domain.freed import Freed
     from modelshelf.schemas.plans import UnneededRemovedJson
 
     freed = sum((shelf.services.unneeded.remove(one) for one in found), start=Freed())

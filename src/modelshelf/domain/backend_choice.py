@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from modelshelf.domain.backends import BACKENDS, Backend
-from modelshelf.domain.serving import EngineKind
+from modelshelf.domain.engine_kinds import EngineKind
 from modelshelf.errors import BadInput
 
 if TYPE_CHECKING:

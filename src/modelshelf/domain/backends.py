@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from modelshelf.domain.serving import Endpoint, EngineKind
+from modelshelf.domain.engine_kinds import Endpoint, EngineKind
 from modelshelf.domain.weight_files import GGUF, PYTORCH, SAFETENSORS
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from modelshelf.domain.backends import Backend
-from modelshelf.domain.serving import EngineKind
+from modelshelf.domain.engine_kinds import EngineKind
 from modelshelf.errors import BadInput
 
 _VALUE = re.compile(r"[\w.,:+-]*", re.ASCII)

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from modelshelf.domain.engine_kinds import EngineKind
 from modelshelf.domain.gguf import GgufHeader, has_tools
 from modelshelf.domain.model_card import ModelCard
 from modelshelf.domain.model_config import ModelConfig
 from modelshelf.domain.model_memory import KvShape, Memory, memory_for
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.safetensors import SafetensorsHeader, main_type, parameters
-from modelshelf.domain.serving import EngineKind
 from modelshelf.domain.weight_files import (
     GGUF,
     GGUF_ADAPTER,

@@ -6,20 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modelshelf.domain.freed import Freed
+
 if TYPE_CHECKING:
     from modelshelf.domain.plans import RemovalPlan
-
-
-@dataclass(frozen=True, slots=True)
-class Freed:
-    """What a deletion freed, measured by lstat just before it."""
-
-    apparent_bytes: int = 0
-    allocated_bytes: int = 0
-
-    def __add__(self, other: Freed) -> Freed:
-        """Return the sum."""
-        return Freed(self.apparent_bytes + other.apparent_bytes, self.allocated_bytes + other.allocated_bytes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,26 +6,8 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from modelshelf.domain.engine_kinds import Endpoint, EngineKind
 from modelshelf.domain.names import ModelName
-
-
-class Endpoint(enum.StrEnum):
-    """What a client may ask of a model, by its path below `/v1`."""
-
-    CHAT = "chat/completions"
-    COMPLETIONS = "completions"
-    EMBEDDINGS = "embeddings"
-    RESPONSES = "responses"
-    RERANK = "rerank"
-    TOKENIZE = "tokenize"
-
-
-class EngineKind(enum.StrEnum):
-    """What an engine is for; each kind has slots of its own."""
-
-    GENERATE = "generate"
-    EMBED = "embed"
-    RERANK = "rerank"
 
 
 class EngineState(enum.StrEnum):

@@ -10,8 +10,9 @@ from pathlib import PurePosixPath
 
 from modelshelf.domain import view_images, view_tools
 from modelshelf.domain.names import FilePath, ModelName, repo_folder_name
+from modelshelf.domain.view_kinds import BY_REPOSITORY, ViewKind
 from modelshelf.domain.view_ollama import ollama
-from modelshelf.domain.views import BY_REPOSITORY, Entry, Holding, Link, Text, ViewFile, ViewKind, ViewModel
+from modelshelf.domain.views import Entry, Holding, Link, Text, ViewFile, ViewModel
 from modelshelf.domain.weight_files import GGUF, MMPROJ, SAFETENSORS, format_of
 from modelshelf.errors import BadInput
 

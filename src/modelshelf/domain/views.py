@@ -14,42 +14,13 @@ from dataclasses import dataclass, field, replace
 
 from modelshelf.domain.gguf import GgufHeader
 from modelshelf.domain.names import BasePath, Digest, FilePath, ModelName, RepoId, ViewRoot
+from modelshelf.domain.view_kinds import ViewKind
 from modelshelf.errors import BadInput
 
 NOTHING, OTHER = "", "other"
 """Marks of a name where nothing is, and of a folder or whatever else we never make."""
 OWN = ""
 """The section of a view's record that belongs to no repository."""
-
-
-class ViewKind(enum.StrEnum):
-    """The program whose layout a view has."""
-
-    FOLDER = "folder"
-    LMSTUDIO = "lmstudio"
-    OLLAMA = "ollama"
-    JAN = "jan"
-    LLAMA_SERVER = "llama-server"
-    LLAMA_SWAP = "llama-swap"
-    TEXTGEN = "textgen"
-    GPT4ALL = "gpt4all"
-    COMFYUI = "comfyui"
-    A1111 = "a1111"
-    FORGE = "forge"
-    INVOKEAI = "invokeai"
-    HF = "hf"
-    CACHE_DIR = "cache_dir"
-    ADOPTED = "adopted"
-    """Links in place of a program's own files, where those were; only adopt makes one."""
-
-
-DEFAULT_KINDS = (ViewKind.HF, ViewKind.CACHE_DIR)
-"""Kinds that stand in a base itself, so that they can be kept without anybody naming a folder."""
-BY_REPOSITORY = frozenset(ViewKind) - {
-    *(ViewKind.OLLAMA, ViewKind.JAN, ViewKind.LLAMA_SERVER, ViewKind.LLAMA_SWAP, ViewKind.TEXTGEN, ViewKind.GPT4ALL),
-    ViewKind.ADOPTED,
-}
-"""Kinds in which only models of one repository want one path, so that a change of these concerns no other model."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from modelshelf.domain.serving import Endpoint, EngineKind, Served
+from modelshelf.domain.engine_kinds import Endpoint, EngineKind
+from modelshelf.domain.serving import Served
 from modelshelf.errors import BadInput, EngineFailed
 
 _TIMEOUT_S = 600.0

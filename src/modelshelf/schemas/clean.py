@@ -10,7 +10,7 @@ from modelshelf.schemas.json_object import JsonObject
 
 if TYPE_CHECKING:
     from modelshelf.domain.clean import CleanItem, CleanPlan
-    from modelshelf.domain.outcomes import Freed
+    from modelshelf.domain.freed import Freed
 
 
 @dataclass(frozen=True)

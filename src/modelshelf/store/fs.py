@@ -17,7 +17,7 @@ from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
 
-from modelshelf.domain.outcomes import Freed
+from modelshelf.domain.freed import Freed
 from modelshelf.store.folders import Place, opened, place, sync_folder
 from modelshelf.store.os_errors import FULL, as_shelf_error, translate_errors
 from modelshelf.store.probe import is_real_folder

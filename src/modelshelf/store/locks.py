@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from filelock import SoftFileLock, Timeout, lock_descriptor, unlock_descriptor
 
-from modelshelf.domain.outcomes import Freed
+from modelshelf.domain.freed import Freed
 from modelshelf.domain.ports import Clock
 from modelshelf.errors import ShelfError, Unavailable
 from modelshelf.store import fs

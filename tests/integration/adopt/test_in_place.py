@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.domain.views import ViewKind, ViewState
+from modelshelf.domain.view_kinds import ViewKind
+from modelshelf.domain.views import ViewState
 from modelshelf.errors import BadInput, Conflict, NotFound
 from modelshelf.services.shelf import Shelf
 from tests.builders import put

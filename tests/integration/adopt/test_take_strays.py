@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.domain.views import ViewKind, ViewState
+from modelshelf.domain.view_kinds import ViewKind
+from modelshelf.domain.views import ViewState
 from modelshelf.services.shelf import Shelf
 from modelshelf.store.layout import Base
 from tests.fakes.hub import FakeHub

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from modelshelf.domain.engine_kinds import EngineKind
 from modelshelf.domain.names import ModelName
-from modelshelf.domain.serving import EngineKind, EngineState, EngineStatus
+from modelshelf.domain.serving import EngineState, EngineStatus
 from modelshelf.services.events.watch import Event
 from tests.world import Home
 

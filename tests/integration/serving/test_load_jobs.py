@@ -12,8 +12,9 @@ from typing import Any, cast
 import pytest
 import sqlalchemy as sa
 
+from modelshelf.domain.engine_kinds import EngineKind
 from modelshelf.domain.jobs import A_PERSON, Job
-from modelshelf.domain.serving import EngineKind, EngineState, Wanted
+from modelshelf.domain.serving import EngineState, Wanted
 from modelshelf.errors import Conflict, NotFound, Unavailable
 from modelshelf.registry.registry import Registry
 from modelshelf.registry.tables import jobs

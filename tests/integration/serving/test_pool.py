@@ -11,8 +11,9 @@ from dataclasses import replace
 
 import pytest
 
+from modelshelf.domain.engine_kinds import Endpoint, EngineKind
 from modelshelf.domain.scheduling_rules import Rules
-from modelshelf.domain.serving import DeviceMemory, Endpoint, EngineKind, EngineState, Served, Wanted
+from modelshelf.domain.serving import DeviceMemory, EngineState, Served, Wanted
 from modelshelf.errors import BadInput, EngineFailed, NotFound, TooMany, Unavailable
 from modelshelf.services.serving.pool import EnginePool
 from tests.fakes.engines import GB, FakeEngine, FakeStarter, wanted

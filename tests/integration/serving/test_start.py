@@ -19,8 +19,9 @@ import pytest
 
 from modelshelf.bootstrap.engines import make_starter
 from modelshelf.domain.backend_choice import FoundBackend
+from modelshelf.domain.engine_kinds import EngineKind
 from modelshelf.domain.ports import RunningEngine
-from modelshelf.domain.serving import EngineKind, EngineState
+from modelshelf.domain.serving import EngineState
 from modelshelf.engines.child import MARK, Child
 from modelshelf.errors import BadInput, Conflict, EngineFailed, NotFound
 from modelshelf.services.catalog.facts import facts_of

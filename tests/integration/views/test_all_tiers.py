@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from modelshelf.domain.names import ViewRoot
-from modelshelf.domain.views import ViewKind, ViewState
+from modelshelf.domain.view_kinds import ViewKind
+from modelshelf.domain.views import ViewState
 from modelshelf.errors import BadInput, Conflict
 from modelshelf.services.shelf import Shelf
 from modelshelf.store.layout import Base

@@ -14,7 +14,8 @@ from random import Random
 import pytest
 
 from modelshelf.domain.names import ModelName, RepoId, ViewRoot
-from modelshelf.domain.views import BY_REPOSITORY, View, ViewKind, ViewState
+from modelshelf.domain.view_kinds import BY_REPOSITORY, ViewKind
+from modelshelf.domain.views import View, ViewState
 from modelshelf.services.shelf import Shelf
 from modelshelf.services.views.keep import ViewKeeper
 from modelshelf.store.layout import Base

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from modelshelf.domain.names import ViewRoot
-from modelshelf.domain.views import ViewKind
+from modelshelf.domain.view_kinds import ViewKind
 from modelshelf.services.shelf import Shelf
 from modelshelf.store.adopt import other_tools
 from tests.builders import put

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from modelshelf.domain.names import BasePath, FilePath, ModelName, ViewRoot
-from modelshelf.domain.views import Made, View, ViewKind, ViewState, text_mark
+from modelshelf.domain.view_kinds import ViewKind
+from modelshelf.domain.views import Made, View, ViewState, text_mark
 from modelshelf.services.shelf import Shelf
 from modelshelf.store.layout import Base
 from modelshelf.store.views import records

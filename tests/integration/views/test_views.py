@@ -13,7 +13,8 @@ import pytest
 from modelshelf.cli.view import check_words
 from modelshelf.domain.jobs import JobKind
 from modelshelf.domain.names import ModelName, ViewRoot
-from modelshelf.domain.views import ViewKind, ViewState
+from modelshelf.domain.view_kinds import ViewKind
+from modelshelf.domain.views import ViewState
 from modelshelf.errors import BadInput, Cancelled, Conflict, Denied, NotFound, Unavailable
 from modelshelf.services.jobs.progress import Counter
 from modelshelf.services.shelf import Shelf

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from modelshelf.domain.freed import Freed
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import CommitHash, RepoId
-from modelshelf.domain.outcomes import Freed
 from modelshelf.store.adopt import strays
 from modelshelf.store.layout import SHARED_MARKER, Base, CacheDir
 from modelshelf.store.repos import trees

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.domain.outcomes import Freed
+from modelshelf.domain.freed import Freed
 from modelshelf.store.blobs import shared_store
 from tests.builders import Drawn, lay_out
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from modelshelf.domain.freed import Freed
 from modelshelf.domain.gc import MIN_AGE_S, RESUME_S, GcItem, GcPlan, Needs
 from modelshelf.domain.names import Digest, RepoId
-from modelshelf.domain.outcomes import Freed
 from modelshelf.domain.sidecars import Sidecar
 from modelshelf.services.jobs.progress import Counter
 from modelshelf.store.blobs import shared_store

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from modelshelf.domain.freed import Freed
 from modelshelf.domain.gc import DedupePlan
 from modelshelf.domain.models import FileEntry
-from modelshelf.domain.outcomes import Freed
 from modelshelf.errors import OutOfSpace
 from modelshelf.services.jobs.progress import Counter
 from modelshelf.store.blobs import extents, link_or_clone

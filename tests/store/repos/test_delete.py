@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from modelshelf.domain.freed import Freed
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import RefName
-from modelshelf.domain.outcomes import Freed
 from modelshelf.domain.plans import SEGMENT_BYTES, RemovalPlan
 from modelshelf.domain.views import Entry, Link, Text
 from modelshelf.errors import Conflict

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from modelshelf.domain.names import BasePath, FilePath, ModelName, RepoId, ViewRoot
+from modelshelf.domain.view_kinds import ViewKind
 from modelshelf.domain.view_plans import paths_of, plan_view
-from modelshelf.domain.views import NOTHING, OTHER, Holding, Link, Made, SourceFile, Text, View, ViewKind
+from modelshelf.domain.views import NOTHING, OTHER, Holding, Link, Made, SourceFile, Text, View
 from modelshelf.errors import BadInput, OutOfSpace
 from modelshelf.store.layout import Base
 from modelshelf.store.views import folder, records

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from modelshelf.domain.engine_kinds import EngineKind
 from modelshelf.domain.scheduling import Scheduler
 from modelshelf.domain.scheduling_events import (
     Asked,
@@ -28,7 +29,7 @@ from modelshelf.domain.scheduling_events import (
     Woke,
 )
 from modelshelf.domain.scheduling_rules import Rules
-from modelshelf.domain.serving import DeviceMemory, EngineKind, Wanted
+from modelshelf.domain.serving import DeviceMemory, Wanted
 from modelshelf.errors import EngineFailed, ShelfError
 from tests.fakes.engines import GB, wanted
 

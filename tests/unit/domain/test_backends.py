@@ -8,11 +8,11 @@ import pytest
 
 from modelshelf.domain.backend_choice import FoundBackend, choose_backend, verdicts
 from modelshelf.domain.backends import BACKENDS
+from modelshelf.domain.engine_kinds import EngineKind
 from modelshelf.domain.launch_command import LaunchValues, check_arguments, command_of
 from modelshelf.domain.model_facts import Found, ModelFacts, judge
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import Digest, FilePath
-from modelshelf.domain.serving import EngineKind
 from modelshelf.errors import BadInput
 
 LLAMA = FoundBackend("llama", ("/usr/bin/llama-server",), where="/usr/bin/llama-server")

@@ -24,7 +24,7 @@ from modelshelf.domain.job_params import (
 from modelshelf.domain.jobs import Job, result_of
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import BasePath, CommitHash, Digest, FilePath, RepoId, ViewRoot
-from modelshelf.domain.views import ViewKind
+from modelshelf.domain.view_kinds import ViewKind
 from modelshelf.errors import BadInput
 
 COMMIT = CommitHash("c" * 40)

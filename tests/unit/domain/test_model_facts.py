@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from modelshelf.domain.engine_kinds import EngineKind
 from modelshelf.domain.gguf import GgufHeader, read_header
 from modelshelf.domain.model_card import ModelCard
 from modelshelf.domain.model_config import ModelConfig, config_of
 from modelshelf.domain.model_facts import Found, judge, quantisations, weight_format
 from modelshelf.domain.model_memory import KvShape
 from modelshelf.domain.safetensors import SafetensorsHeader
-from modelshelf.domain.serving import EngineKind
 from modelshelf.domain.weight_files import WeightFormat, format_by_names, main_weights
 from tests.headers import gguf
 from tests.unit.domain.test_weight_files import files_of

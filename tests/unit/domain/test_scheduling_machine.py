@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from modelshelf.domain.engine_kinds import EngineKind
 from modelshelf.domain.scheduling import Scheduler
 from modelshelf.domain.scheduling_events import (
     Asked,
@@ -35,7 +36,7 @@ from modelshelf.domain.scheduling_events import (
     Woke,
 )
 from modelshelf.domain.scheduling_rules import Rules
-from modelshelf.domain.serving import DeviceMemory, EngineKind, EngineState
+from modelshelf.domain.serving import DeviceMemory, EngineState
 from modelshelf.errors import Conflict, EngineFailed
 from tests.fakes.engines import GB, wanted
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from modelshelf.domain.engine_kinds import EngineKind
 from modelshelf.domain.models import ModelRow
-from modelshelf.domain.serving import EngineKind, EngineState, EngineStatus
+from modelshelf.domain.serving import EngineState, EngineStatus
 from modelshelf.server.web.models_page import MOST_PAGES, PAGE, ModelsPage, Wish, models_page
 from tests.unit.web.looks import DAY_S, GB, NOW_S, at, look, row, tier
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from modelshelf.domain.names import BasePath, ModelName, ViewRoot
-from modelshelf.domain.views import Made, View, ViewKind, ViewState, ViewStatus
+from modelshelf.domain.view_kinds import ViewKind
+from modelshelf.domain.views import Made, View, ViewState, ViewStatus
 from modelshelf.errors import BadInput
 from modelshelf.server.web.tools_page import add_sheet, choices, name_of, remove_sheet, view_row
 

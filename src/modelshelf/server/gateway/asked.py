@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
-from modelshelf.domain.serving import Endpoint, Served
+from modelshelf.domain.engine_kinds import Endpoint
+from modelshelf.domain.serving import Served
 from modelshelf.errors import BadInput
 from modelshelf.server.gateway.fields import LIMITS, NO_LIMIT, TEXT_PARTS, check_fields
 from modelshelf.units import parse_duration

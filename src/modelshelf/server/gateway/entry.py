@@ -8,7 +8,8 @@ from typing import Any
 
 from starlette.types import Scope
 
-from modelshelf.domain.serving import Endpoint, Served
+from modelshelf.domain.engine_kinds import Endpoint
+from modelshelf.domain.serving import Served
 from modelshelf.domain.uses import CLIENT_LEFT, Use, breaks, figures_in, rate_of, writes
 from modelshelf.errors import EngineFailed, ShelfError
 from modelshelf.server.request_ids import REQUEST_ID

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from modelshelf.domain.serving import Endpoint
+from modelshelf.domain.engine_kinds import Endpoint
 from modelshelf.errors import BadInput
 
 _NEEDED = {

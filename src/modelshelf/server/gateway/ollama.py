@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from modelshelf.domain.serving import Endpoint
+from modelshelf.domain.engine_kinds import Endpoint
 from modelshelf.errors import BadInput, EngineFailed, ShelfError
 from modelshelf.server.gateway.asked import (
     Asked,

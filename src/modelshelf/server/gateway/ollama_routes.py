@@ -11,10 +11,10 @@ from anyio import to_thread
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from modelshelf.domain.engine_kinds import Endpoint, EngineKind
 from modelshelf.domain.model_facts import ModelFacts
 from modelshelf.domain.models import ModelRow
 from modelshelf.domain.ports import Clock
-from modelshelf.domain.serving import Endpoint, EngineKind
 from modelshelf.domain.weight_files import GGUF
 from modelshelf.errors import NotFound
 from modelshelf.schemas.ollama import OllamaErrorJson, OllamaVersionJson

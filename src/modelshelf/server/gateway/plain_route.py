@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from modelshelf.domain.serving import Endpoint
+from modelshelf.domain.engine_kinds import Endpoint
 from modelshelf.errors import ShelfError
 from modelshelf.server.answers import Json
 from modelshelf.server.errors import problem

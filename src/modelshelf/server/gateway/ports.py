@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from modelshelf.domain.serving import Endpoint, EngineStatus, Served, Wanted
+from modelshelf.domain.engine_kinds import Endpoint
+from modelshelf.domain.serving import EngineStatus, Served, Wanted
 from modelshelf.errors import Unavailable
 
 

@@ -15,8 +15,9 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
+from modelshelf.domain.engine_kinds import Endpoint
 from modelshelf.domain.ports import Clock
-from modelshelf.domain.serving import Endpoint, Served
+from modelshelf.domain.serving import Served
 from modelshelf.errors import BadInput, EngineFailed, NotFound, ShelfError, TooMany
 from modelshelf.server.gateway.asked import Asked
 from modelshelf.server.gateway.client import Client, Shape, WhileThere

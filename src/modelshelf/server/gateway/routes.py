@@ -9,7 +9,7 @@ from typing import Any
 from anyio import to_thread
 from fastapi import APIRouter, Request
 
-from modelshelf.domain.serving import Endpoint
+from modelshelf.domain.engine_kinds import Endpoint
 from modelshelf.errors import NotFound
 from modelshelf.schemas.anthropic import AnthropicErrorJson, TokenCountJson
 from modelshelf.schemas.json_object import JsonObject

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from modelshelf.domain.views import USUAL_ROOTS, ViewKind, ViewState, ViewStatus
+from modelshelf.domain.view_kinds import ViewKind
+from modelshelf.domain.views import USUAL_ROOTS, ViewState, ViewStatus
 from modelshelf.errors import ShelfError
 from modelshelf.server.web.sheet import Part, Sheet, Step
 from modelshelf.units import many

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modelshelf.domain.jobs import QUEUED, RUNNING, Moved
 from modelshelf.domain.listing import EVERYTHING, Listing
@@ -18,7 +19,6 @@ from modelshelf.domain.models import (
     state_of,
 )
 from modelshelf.domain.names import CommitHash, RepoId
-from modelshelf.domain.ports import Reader
 from modelshelf.domain.references import is_reference, parse_reference
 from modelshelf.domain.suggestions import names_meant
 from modelshelf.domain.tiers import Tiers
@@ -27,6 +27,9 @@ from modelshelf.store.known_bases import KnownBases
 from modelshelf.store.layout import Base, Repo
 from modelshelf.store.repos import scan
 from modelshelf.store.tiers import marker
+
+if TYPE_CHECKING:
+    from modelshelf.domain.ports import Reader  # the protocols name all that is told of engines and downloads
 
 Sign = Callable[[Repo, CommitHash], str]
 _MANY = 50

@@ -13,7 +13,8 @@ from modelshelf.domain.jobs import result_of
 from modelshelf.domain.names import ModelName, ViewRoot
 from modelshelf.domain.outside import list_of
 from modelshelf.domain.reconcile import Action
-from modelshelf.domain.views import ViewKind, ViewState
+from modelshelf.domain.view_kinds import ViewKind
+from modelshelf.domain.views import ViewState
 from modelshelf.services.doctor.bases import Bases
 from modelshelf.services.jobs.progress import Counter
 from modelshelf.store.gc import collect

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import islice
 
 from modelshelf.domain.clean import CleanItem, CleanPlan, CleanWish, largest_first, propose, with_bytes
+from modelshelf.domain.freed import Freed
 from modelshelf.domain.models import ModelRow
 from modelshelf.domain.names import RepoId
-from modelshelf.domain.outcomes import Freed
 from modelshelf.domain.plans import UnneededSnapshot
 from modelshelf.errors import ShelfError
 from modelshelf.registry.registry import Registry

@@ -10,9 +10,10 @@ from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelshelf.domain.freed import Freed
 from modelshelf.domain.jobs import Job, JobKind
 from modelshelf.domain.models import ModelRow
-from modelshelf.domain.outcomes import Freed, Removed
+from modelshelf.domain.outcomes import Removed
 from modelshelf.domain.plans import RemovalPlan
 from modelshelf.errors import NotFound
 from modelshelf.registry.registry import Registry

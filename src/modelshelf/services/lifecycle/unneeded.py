@@ -11,10 +11,10 @@ from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from itertools import chain, islice
 
+from modelshelf.domain.freed import Freed
 from modelshelf.domain.jobs import UNFINISHED
 from modelshelf.domain.models import FileEntry, select_files
 from modelshelf.domain.names import CommitHash, Digest, FilePath, RepoId
-from modelshelf.domain.outcomes import Freed
 from modelshelf.domain.plans import UnneededSnapshot
 from modelshelf.domain.tiers import Tier
 from modelshelf.errors import BadInput, Conflict, Denied

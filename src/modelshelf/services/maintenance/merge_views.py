@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelshelf.domain.freed import Freed
 from modelshelf.domain.models import FileEntry, Model, State
 from modelshelf.domain.names import CommitHash
-from modelshelf.domain.outcomes import Freed
 from modelshelf.domain.ports import Progress
 from modelshelf.errors import ShelfError
 from modelshelf.registry.registry import Registry

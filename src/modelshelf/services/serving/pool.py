@@ -8,11 +8,12 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
+from modelshelf.domain.engine_kinds import Endpoint
 from modelshelf.domain.ports import EngineStarter
 from modelshelf.domain.scheduling_engine import Engine
 from modelshelf.domain.scheduling_events import Seen, Unload
 from modelshelf.domain.scheduling_rules import Rules
-from modelshelf.domain.serving import Endpoint, EngineState, EngineStatus, Load, Served, Wanted
+from modelshelf.domain.serving import EngineState, EngineStatus, Load, Served, Wanted
 from modelshelf.errors import BadInput, EngineFailed, NotFound, ShelfError, Unavailable
 from modelshelf.services.serving.run_loop import RunLoop
 

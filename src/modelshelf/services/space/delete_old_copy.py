@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from modelshelf.domain.freed import Freed
 from modelshelf.domain.job_params import OldCopy, params_of
 from modelshelf.domain.jobs import GOING_ON, UNFINISHED, Job, JobKind, result_of
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import BasePath, CommitHash, RepoId
-from modelshelf.domain.outcomes import Freed
 from modelshelf.domain.outside import size_of
 from modelshelf.domain.ports import Clock
 from modelshelf.domain.tiers import CUSTOM, Tiers

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from modelshelf.domain.names import RepoId, ViewRoot
+from modelshelf.domain.view_kinds import BY_REPOSITORY, ViewKind
 from modelshelf.domain.view_sections import with_namesakes
-from modelshelf.domain.views import BY_REPOSITORY, View, ViewKind, ViewState, default_views
+from modelshelf.domain.views import View, ViewState, default_views
 from modelshelf.services.views.kept import NEVER, NO_RECORD, Marks
 from modelshelf.services.views.placed import Placed
 from modelshelf.services.views.upkeep import Upkeep

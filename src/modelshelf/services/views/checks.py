@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from modelshelf.domain.names import ModelName, ViewRoot
+from modelshelf.domain.view_kinds import ViewKind
 from modelshelf.domain.view_plans import ViewPlan, paths_of, plan_view
-from modelshelf.domain.views import Holding, View, ViewKind
+from modelshelf.domain.views import Holding, View
 from modelshelf.errors import BadInput, Conflict, Unavailable
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.views.kept import Kept

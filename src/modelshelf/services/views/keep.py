@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from modelshelf.domain.names import ModelName, RepoId
 from modelshelf.domain.ports import Clock
-from modelshelf.domain.views import DEFAULT_KINDS, Entry
+from modelshelf.domain.view_kinds import DEFAULT_KINDS
+from modelshelf.domain.views import Entry
 from modelshelf.errors import ShelfError, Unavailable
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.views.kept import Kept

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from modelshelf.domain.outside import object_of, sequence_of, size_of, text_of
 from modelshelf.domain.tiers import PRIMARY, Tiers
-from modelshelf.domain.views import Unasked, ViewKind
+from modelshelf.domain.view_kinds import ViewKind
+from modelshelf.domain.views import Unasked
 from modelshelf.errors import BadInput, ShelfError
 from modelshelf.registry.registry import Registry
 from modelshelf.store import fs

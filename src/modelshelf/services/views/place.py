@@ -7,7 +7,8 @@ from pathlib import Path
 
 from modelshelf.domain.http_roots import DRIVES
 from modelshelf.domain.names import ViewRoot
-from modelshelf.domain.views import USUAL_ROOTS, ViewKind
+from modelshelf.domain.view_kinds import ViewKind
+from modelshelf.domain.views import USUAL_ROOTS
 from modelshelf.errors import BadInput
 from modelshelf.store.mounts import mount_of
 from modelshelf.store.probe import is_there

@@ -13,9 +13,10 @@ from modelshelf.domain.model_config import config_of
 from modelshelf.domain.models import FileEntry, Model, State
 from modelshelf.domain.names import ModelName, RepoId, ViewRoot, repo_folder_name
 from modelshelf.domain.view_images import part_of
+from modelshelf.domain.view_kinds import ViewKind
 from modelshelf.domain.view_layouts import holding_of
 from modelshelf.domain.view_plans import in_place
-from modelshelf.domain.views import Holding, View, ViewFile, ViewKind, ViewModel
+from modelshelf.domain.views import Holding, View, ViewFile, ViewModel
 from modelshelf.domain.weight_files import GGUF, main_weights
 from modelshelf.errors import BadInput
 from modelshelf.services.catalog.models import Library, Places

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelshelf.domain.names import ModelName, RepoId, ViewRoot, repo_folder_name
+from modelshelf.domain.view_kinds import ViewKind
 from modelshelf.domain.view_plans import claim, take_over
-from modelshelf.domain.views import Entry, Link, SourceFile, ViewKind
+from modelshelf.domain.views import Entry, Link, SourceFile
 from modelshelf.errors import Conflict, OutOfSpace
 from modelshelf.services.views.placed import Placed
 from modelshelf.services.views.upkeep import Upkeep

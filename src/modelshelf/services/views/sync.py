@@ -10,7 +10,8 @@ from modelshelf.domain.job_params import ViewSyncParams, params_of
 from modelshelf.domain.jobs import Job, result_of
 from modelshelf.domain.names import ViewRoot
 from modelshelf.domain.outside import object_of
-from modelshelf.domain.views import ViewKind, ViewState, ViewStatus
+from modelshelf.domain.view_kinds import ViewKind
+from modelshelf.domain.views import ViewState, ViewStatus
 from modelshelf.registry.registry import Registry
 from modelshelf.services.jobs.runner import JobRunner
 from modelshelf.services.jobs.running import Running

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from modelshelf.domain.names import BasePath, RepoId, ViewRoot
 from modelshelf.domain.ports import Clock, Progress
+from modelshelf.domain.view_kinds import ViewKind
 from modelshelf.domain.view_plans import status_of
-from modelshelf.domain.views import View, ViewKind, ViewState, ViewStatus, sync_of
+from modelshelf.domain.views import View, ViewState, ViewStatus, sync_of
 from modelshelf.errors import NotFound, ShelfError
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.views.checks import plan_of

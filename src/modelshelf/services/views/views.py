@@ -18,7 +18,8 @@ from pathlib import Path
 from modelshelf.domain.models import Model
 from modelshelf.domain.names import ModelName, ViewRoot
 from modelshelf.domain.ports import Progress
-from modelshelf.domain.views import View, ViewKind, ViewState, ViewStatus
+from modelshelf.domain.view_kinds import ViewKind
+from modelshelf.domain.views import View, ViewState, ViewStatus
 from modelshelf.errors import Conflict, Denied, NotFound, ShelfError, Unavailable
 from modelshelf.services.views.change_round import ChangeRound
 from modelshelf.services.views.checks import check_place, check_readable, plan_of

@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelshelf.domain.freed import Freed
 from modelshelf.domain.names import CommitHash
-from modelshelf.domain.outcomes import Freed
 from modelshelf.domain.ports import Progress
 from modelshelf.errors import BadInput, Corrupt
 from modelshelf.store import fs

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 
+from modelshelf.domain.freed import Freed
 from modelshelf.domain.names import CommitHash, RepoId
-from modelshelf.domain.outcomes import Freed
 from modelshelf.store import fs, locks
 from modelshelf.store.adopt import merge_folder
 from modelshelf.store.gc import open_files

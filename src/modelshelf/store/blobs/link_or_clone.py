@@ -7,7 +7,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from modelshelf.domain.outcomes import Freed
+from modelshelf.domain.freed import Freed
 from modelshelf.errors import Conflict, Denied
 from modelshelf.store import fs
 from modelshelf.store.folders import Place, place

@@ -10,7 +10,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from modelshelf.domain.outcomes import Freed
+from modelshelf.domain.freed import Freed
 from modelshelf.store.folders import place
 from modelshelf.store.layout import Base
 from modelshelf.store.probe import is_link, is_there

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 
+from modelshelf.domain.freed import Freed
 from modelshelf.domain.gc import MIN_AGE_S, GcItem, GcPlan, Needs, digest_of
 from modelshelf.domain.names import RepoId
-from modelshelf.domain.outcomes import Freed
 from modelshelf.domain.ports import Clock, Progress
 from modelshelf.errors import ShelfError
 from modelshelf.store import fs

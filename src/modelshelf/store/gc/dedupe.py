@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from modelshelf.domain.freed import Freed
 from modelshelf.domain.gc import DedupePlan, Group
 from modelshelf.domain.names import Digest, is_digest, parse_repo_folder
-from modelshelf.domain.outcomes import Freed
 from modelshelf.domain.ports import Progress
 from modelshelf.errors import Denied
 from modelshelf.store.blobs import extents, link_or_clone

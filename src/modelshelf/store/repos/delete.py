@@ -10,9 +10,9 @@ from collections.abc import Collection, Container, Iterable, Iterator, Mapping, 
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from modelshelf.domain.freed import Freed
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import CommitHash, Digest, RepoId
-from modelshelf.domain.outcomes import Freed
 from modelshelf.domain.plans import RemovalPlan
 from modelshelf.domain.views import Entry, Link
 from modelshelf.errors import Conflict, OutOfSpace

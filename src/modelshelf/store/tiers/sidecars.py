@@ -11,9 +11,9 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from modelshelf.domain.freed import Freed
 from modelshelf.domain.models import FileEntry, Mirrored, file_entries
 from modelshelf.domain.names import BasePath, CommitHash, ModelName, RefName, RepoId, holder_of, is_own_ref, own_ref
-from modelshelf.domain.outcomes import Freed
 from modelshelf.domain.outside import flag_of, list_of, object_of, text_of
 from modelshelf.domain.patterns import FilePattern, patterns_of
 from modelshelf.domain.sidecars import Sidecar

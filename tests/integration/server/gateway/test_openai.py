@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from modelshelf.domain.serving import Endpoint
+from modelshelf.domain.engine_kinds import Endpoint
 from modelshelf.errors import BadInput, EngineFailed, TooMany, Unavailable
 from modelshelf.services.shelf import Shelf
 from tests.fakes.upstream import KEY, NAME, OneEngine, Upstream

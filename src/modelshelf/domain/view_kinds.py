@@ -1,0 +1,37 @@
+"""The kinds of views, which settings name."""
+
+from __future__ import annotations
+
+import enum
+
+
+class ViewKind(enum.StrEnum):
+    """The program whose layout a view has."""
+
+    FOLDER = "folder"
+    LMSTUDIO = "lmstudio"
+    OLLAMA = "ollama"
+    JAN = "jan"
+    LLAMA_SERVER = "llama-server"
+    LLAMA_SWAP = "llama-swap"
+    TEXTGEN = "textgen"
+    GPT4ALL = "gpt4all"
+    COMFYUI = "comfyui"
+    A1111 = "a1111"
+    FORGE = "forge"
+    INVOKEAI = "invokeai"
+    HF = "hf"
+    CACHE_DIR = "cache_dir"
+    ADOPTED = "adopted"
+    """Links in place of a program's own files, where those were; only adopt makes one."""
+
+
+DEFAULT_KINDS = (ViewKind.HF, ViewKind.CACHE_DIR)
+"""Kinds that stand in a base itself, so that they can be kept without anybody naming a folder."""
+
+
+BY_REPOSITORY = frozenset(ViewKind) - {
+    *(ViewKind.OLLAMA, ViewKind.JAN, ViewKind.LLAMA_SERVER, ViewKind.LLAMA_SWAP, ViewKind.TEXTGEN, ViewKind.GPT4ALL),
+    ViewKind.ADOPTED,
+}
+"""Kinds in which only models of one repository want one path, so that a change of these concerns no other model."""
