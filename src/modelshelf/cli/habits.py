@@ -199,6 +199,17 @@ def unknown_option(option: str, command: str, similar: Sequence[str] = ()) -> Ba
     return BadInput(detail, hint=hint, option=option)
 
 
+def check_completion(words: Sequence[str]) -> None:
+    """Check that nothing follows an option for completion, which would be ignored.
+
+    Raises:
+        BadInput: Something does.
+    """
+    if words[:1] in (["--install-completion"], ["--show-completion"]) and len(words) > 1:
+        hint = f"Type {words[0]} alone in the shell that is to complete: bash, zsh or fish."
+        raise BadInput(f"{words[0]} is for the shell in which it is typed: it doesn't take {words[1]:.80}.", hint=hint)
+
+
 def too_many(words: Sequence[str], command: str, usage: str) -> BadInput:
     """Return the error for words that a command doesn't take, with what to type instead.
 

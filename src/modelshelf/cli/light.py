@@ -16,7 +16,7 @@ from typer._click.exceptions import BadParameter, MissingParameter, NoArgsIsHelp
 from typer.core import TyperCommand, TyperGroup
 
 from modelshelf.cli.errors import report
-from modelshelf.cli.habits import in_our_words, too_many, unknown, unknown_option
+from modelshelf.cli.habits import check_completion, in_our_words, too_many, unknown, unknown_option
 from modelshelf.errors import BadInput, ShelfError
 from modelshelf.units import LARGEST_INT
 
@@ -74,7 +74,10 @@ class LightGroup(TyperGroup):
         """Return the rest of a command line after the group's own options."""
         ours = in_our_words(args)
         try:
+            check_completion(ours)
             return super().parse_args(ctx, ours)
+        except BadInput as err:
+            raise SystemExit(report(err, as_json="--json" in args)) from err
         except NoArgsIsHelpError:
             raise
         except UsageError as err:

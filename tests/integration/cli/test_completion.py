@@ -116,3 +116,18 @@ def test_completion_can_be_installed(home: Home) -> None:
     assert "bash completion installed in" in said.out
     written = Path(home.root / "home/.bash_completions/shelf.sh").read_text()
     assert "_SHELF_COMPLETE=complete_bash" in written
+
+
+@pytest.mark.parametrize("option", ["--install-completion", "--show-completion"])
+def test_completion_is_for_the_shell_in_which_it_is_typed(library: Home, option: str) -> None:
+    """A shell's name behind the option, which would be ignored, is refused before anything is written."""
+    before = picture(library.root)
+
+    refused = library.run(option, "zsh")
+
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err.splitlines() == [
+        f"error: {option} is for the shell in which it is typed: it doesn't take zsh.",
+        f"hint: Type {option} alone in the shell that is to complete: bash, zsh or fish.",
+    ]
+    assert picture(library.root) == before
