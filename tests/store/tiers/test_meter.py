@@ -212,6 +212,17 @@ def test_an_unchanged_repository_is_not_walked_again(drawn: Drawn) -> None:
     assert meter.measure(drawn.base, rescan=True).apparent_bytes == before.apparent_bytes + 1000
 
 
+def test_what_was_seen_already_tells_as_well_what_is_unchanged(drawn: Drawn) -> None:
+    """A listing's times of folders are compared with the kept ones, and a repository that changed is walked again."""
+    before = measured_twice(drawn.base)
+    put(drawn.base.repo("gpt2").blobs / ("f" * 40), b"x" * 1000)
+
+    found = meter.measure(drawn.base, listing=Listing())
+
+    assert found == meter.measure(drawn.base, rescan=True)
+    assert found.apparent_bytes == before.apparent_bytes + 1000
+
+
 def measured_twice(base: Base) -> Usage:
     """Measure twice; return the second result, which uses what was kept."""
     meter.measure(base, keep=True)

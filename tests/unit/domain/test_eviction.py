@@ -63,6 +63,12 @@ def test_reservations_count_as_usage() -> None:
     assert plan.target_bytes == 20 * GB
 
 
+def test_no_placement_is_enough_for_what_the_limit_cannot_hold() -> None:
+    """More than a tier may hold at all is refused whatever leaves, so that nothing more has to be looked at."""
+    assert is_enough(200 * GB, room(90), [], marks=Watermarks(), now_s=NOW_S)
+    assert not is_enough(20 * GB, room(90), [], marks=Watermarks(), now_s=NOW_S)
+
+
 def test_the_limit_is_enough_where_the_low_watermark_is_out_of_reach() -> None:
     """When all candidates together don't reach the low watermark, only what the limit needs leaves."""
     plan = plan_eviction(20 * GB, room(90), [model("a", 10, 1), model("b", 4, 2)], Watermarks(), NOW_S)
