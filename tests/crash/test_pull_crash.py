@@ -168,4 +168,4 @@ def test_a_killed_pull_is_not_called_downloading(hub: FakeHub, home: Home, shelf
 
     shown = home.run("show", "m", "--json").checked().json
 
-    assert (shown["state"], "died" in shown["detail"]) == ("registered", True)
+    assert (shown["state"], "died" in shown["detail"]) == ("queued", True)
