@@ -45,7 +45,7 @@ class Choice:
     taken_bytes: int
     """The total size of what these words take: of a vision model its projectors too, or the whole repository."""
     fit: Fit | None = None
-    """None for files that aren't weights, and as long as nobody looked."""
+    """None for files that aren't weights, and before `fitted`."""
 
     @property
     def size_bytes(self) -> int:

@@ -26,6 +26,8 @@ from modelshelf.store.mounts import mount_that_may_hang
 _POLL_S = 0.1
 HANG_S = 30.0
 """How long a network mount may take to answer before it counts as dead, in seconds."""
+BLOB_WAIT_S = 3600.0
+"""How long to wait for another process that fetches or copies the same blob, and verifies it, in seconds."""
 _NETWORK_WAIT_S = 300.0
 """Longest wait for a lock on a network mount, in seconds: its holder may be a machine that is gone."""
 _END_IT = "Wait for it, or end it."

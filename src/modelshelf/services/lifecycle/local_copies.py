@@ -20,8 +20,6 @@ from modelshelf.store.probe import is_folder
 from modelshelf.store.repos import scan, snapshot
 
 _log = logging.getLogger(__name__)
-_LOCK_WAIT_S = 3600.0
-"""How long to wait for another process that fetches or copies the same blob, and verifies it, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +66,7 @@ class LocalCopies:
             OutOfSpace: The disk is full.
         """
         counted = _Counted(progress, reservation)
-        waits = (self.clock, _LOCK_WAIT_S, progress.check)
+        waits = (self.clock, locks.BLOB_WAIT_S, progress.check)
         try:
             with (
                 locks.wait_lock(base.path, base.part_lock(need.digest), *waits),

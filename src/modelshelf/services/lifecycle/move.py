@@ -47,8 +47,6 @@ from modelshelf.store.tiers import capabilities, marker, sidecars
 from modelshelf.store.tiers.marker import is_writable
 
 _log = logging.getLogger(__name__)
-_LOCK_WAIT_S = 3600.0
-"""How long to wait for another process that fetches or copies the same blob, and verifies it, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +286,7 @@ class Mover:
         turn = Turn()
 
         def bring(need: BlobNeed, progress: Progress) -> None:
-            target, waits = route.target, (self.clock, _LOCK_WAIT_S, progress.check)
+            target, waits = route.target, (self.clock, locks.BLOB_WAIT_S, progress.check)
             with (
                 locks.wait_lock(target.path, target.part_lock(need.digest), *waits),
                 locks.wait_lock(target.path, target.hub_lock(plan.repo_id, need.digest), *waits),

@@ -40,8 +40,6 @@ from modelshelf.store.probe import is_folder, is_link, is_there, real_path
 from modelshelf.store.repos import inspect, materialize, quarantine, scan, snapshot, trees
 
 _log = logging.getLogger(__name__)
-_LOCK_WAIT_S = 3600.0
-"""How long to wait for another process that fetches or copies the same blob, and verifies it, in seconds."""
 _NOT_MENDED = frozenset(
     {Fault.UNREADABLE_FILE, Fault.UNREADABLE_FOLDER, Fault.INCOMPLETE, Fault.LOST_LINKS, Fault.NO_MODEL}
 )
@@ -171,8 +169,8 @@ class Repairer:
             repo_type, repo_id = parsed or ("model", RepoId(finding.repo_id))
             digest = Digest(finding.digest)
             with (
-                locks.wait_lock(base.path, base.part_lock(digest), self.clock, _LOCK_WAIT_S),
-                locks.wait_lock(base.path, base.hub_lock(repo_id, digest, repo_type), self.clock, _LOCK_WAIT_S),
+                locks.wait_lock(base.path, base.part_lock(digest), self.clock, locks.BLOB_WAIT_S),
+                locks.wait_lock(base.path, base.hub_lock(repo_id, digest, repo_type), self.clock, locks.BLOB_WAIT_S),
             ):
                 target = quarantine.set_aside(base, path, digest)
         except (ShelfError, OSError) as err:
@@ -211,7 +209,7 @@ class Repairer:
         """Delete a link in the blob's place that leads nowhere or out of the base."""
         blob = case.repo.blob(need.digest)
         with locks.wait_lock(
-            case.base.path, case.base.hub_lock(case.row.hf_path, need.digest), self.clock, _LOCK_WAIT_S
+            case.base.path, case.base.hub_lock(case.row.hf_path, need.digest), self.clock, locks.BLOB_WAIT_S
         ):
             if is_link(blob) and case.source(need.digest) is None:
                 fs.remove_file(case.base.path, blob)
