@@ -121,12 +121,19 @@ def _find(shelf: Shelf, names: Sequence[str], *, files: bool) -> _Going:
             going.models.append(name)
         except NotFound as err:
             if not (found := _unneeded(shelf, name)):
-                raise
+                raise _with_names(shelf, name, err) from None
             if not files:
                 hint = f"It has unregistered files here. To delete them: shelf rm {name} --files"
                 raise NotFound(err.detail, hint=hint, model_name=name) from None
             going.unneeded[name] = found
     return going
+
+
+def _with_names(shelf: Shelf, name: str, err: NotFound) -> NotFound:
+    """Return the error for a name that is no model's, with the models of the repository that it is, if it is one."""
+    names = [row.model_name for row in shelf.services.registry.models(any_case=name)]
+    hint = f"{name} is the repository of {' and '.join(names)}: give a model's name." if names else err.hint
+    return NotFound(err.detail, hint=hint, model_name=name)
 
 
 def _unneeded(shelf: Shelf, repo_id: str) -> list[UnneededSnapshot]:

@@ -85,6 +85,15 @@ def test_what_stays_can_be_freed(home: Home, cli: Cli, added: Path) -> None:
     assert (gone.code, f"Deleted what lay here of {REPO}: freed 3" in gone.text, added.exists()) == (0, True, False)
 
 
+@pytest.mark.usefixtures("added")
+def test_a_repository_with_a_model_is_told_whose_it_is(cli: Cli) -> None:
+    """What deletes guesses nothing; but whose a repository is that was typed in full is no guess."""
+    refused = cli("rm", REPO, "--files", "--yes")
+
+    assert (refused.code, refused.out) == (4, "")
+    assert refused.err.splitlines()[1] == f"hint: {REPO} is the repository of m: give a model's name."
+
+
 def test_what_stays_on_a_base_without_a_model_is_shown_and_goes(home: Home, cli: Cli, added: Path) -> None:
     """The last model of a base that no setting names leaves its bytes: `tiers` and `ls --all` show them, `rm` frees."""
     stick = home.work / "stick"
