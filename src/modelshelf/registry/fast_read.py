@@ -19,7 +19,7 @@ from pathlib import Path
 from modelshelf.domain.engine_choice import EngineChoice
 from modelshelf.domain.jobs import Cause, Moved
 from modelshelf.domain.listing import Listing, Order
-from modelshelf.domain.models import FileEntry, Mirrored, ModelRow, file_entries
+from modelshelf.domain.models import FileEntry, Mirrored, ModelRow, entries_of
 from modelshelf.domain.names import CommitHash, ModelName, RefName, RepoId
 from modelshelf.domain.outside import list_of, object_of, parse_json, text_of
 from modelshelf.domain.patterns import FilePattern, patterns_of
@@ -173,8 +173,9 @@ def model_names(rows: Iterable[Sequence[object]]) -> dict[str, str]:
 
 def manifest(rows: Iterable[Sequence[object]]) -> list[FileEntry]:
     """Return the rows' files; none if one is invalid, because a part of a manifest isn't a manifest."""
+    columns = list(zip(*rows, strict=True))
     try:
-        return list(file_entries([list(row) for row in rows]))
+        return list(entries_of(*columns)) if columns else []
     except BadInput as err:
         _log.warning("manifest_left_out", extra={"detail": err.detail})
         return []

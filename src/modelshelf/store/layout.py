@@ -192,7 +192,7 @@ class Base:
         """The old bases that are links to this one, and their backups."""
         return self.own / "links.json"
 
-    @property
+    @cached_property
     def locks(self) -> Path:
         """The folder of the repositories' locks."""
         return self.own / "locks"

@@ -33,7 +33,10 @@ class Look:
 
     def base(self, base: Base) -> SeenBase:
         """Return the reading of a base."""
-        return self._bases.setdefault(base, SeenBase(base, self._files_of))
+        found = self._bases.get(base)
+        if found is None:
+            found = self._bases[base] = SeenBase(base, self._files_of)
+        return found
 
     def manifest(self, row: ModelRow) -> list[FileEntry]:
         """Return all files of a model's commit, selected or not; none until it is known."""

@@ -36,8 +36,6 @@ def unadopted(usual: Path, registered: Iterable[str], default: str) -> Unadopted
 
 def _sizes(base: Base, named: Set[str]) -> list[int]:
     """Return the sizes of the folders of models that have a snapshot and aren't named, in lower case."""
-    return [
-        meter.measure_repo(repo).apparent_bytes
-        for kind, repo_id, repo in scan.repos(base)
-        if kind == "model" and repo_id.lower() not in named and scan.snapshots(repo)
-    ]
+    found = scan.repo_folders(base)
+    strange = (base.repo(repo_id) for kind, repo_id, _ in found if kind == "model" and repo_id.lower() not in named)
+    return [meter.measure_repo(repo).apparent_bytes for repo in strange if scan.snapshots(repo)]

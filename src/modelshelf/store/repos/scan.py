@@ -143,13 +143,18 @@ def repos(base: Base, listing: Listing | None = None) -> list[tuple[str, RepoId,
         base: The base.
         listing: What was seen of it already.
     """
+    return [(kind, repo_id, Repo(Path(path), base.path)) for kind, repo_id, path in repo_folders(base, listing)]
+
+
+def repo_folders(base: Base, listing: Listing | None = None) -> list[tuple[str, RepoId, str]]:
+    """Return every repository's folder in a base as (type, id, path), by name; see `repos`."""
     found = []
     with contextlib.suppress(FileNotFoundError):
         for entry in (listing or Listing()).entries(str(base.hub)):
             parsed = parse_repo_folder(entry.name)
             if parsed is not None and entry.is_dir(follow_symlinks=False):
-                found.append((*parsed, Repo(Path(entry.path), base.path)))
-    return sorted(found, key=lambda item: item[:2])
+                found.append((*parsed, entry.path))
+    return sorted(found)
 
 
 def strange_repos(base: Base) -> list[Repo]:

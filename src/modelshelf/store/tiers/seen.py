@@ -26,7 +26,7 @@ class SeenBase:
         self.base = base
         self._known = known
         self.listing = Listing()
-        self._names: dict[Path, RepoNames] = {}
+        self._names: dict[str, RepoNames] = {}
         self._of_models: dict[RepoId, RepoNames] = {}
 
     @cached_property
@@ -53,6 +53,8 @@ class SeenBase:
 
     def names(self, repo: Repo) -> RepoNames:
         """Return the names of a repository."""
-        if repo.path not in self._names:
-            self._names[repo.path] = RepoNames(repo, self.listing)
-        return self._names[repo.path]
+        path = str(repo.path)
+        found = self._names.get(path)
+        if found is None:
+            found = self._names[path] = RepoNames(repo, self.listing)
+        return found

@@ -20,6 +20,7 @@ from modelshelf.domain.sidecars import Sidecar
 from modelshelf.errors import BadInput
 from modelshelf.store import fs
 from modelshelf.store.layout import Base
+from modelshelf.store.listing import Listing
 from modelshelf.store.probe import is_folder
 from modelshelf.store.repos import scan
 from modelshelf.store.small_files import LIST_BYTES, read_small_json, read_small_text
@@ -133,7 +134,8 @@ def read_files(base: Base, known: Known = nothing) -> dict[Path, Sidecar | None]
         base: The base.
         known: Returns the files of a commit as they were parsed already; those that are the same aren't parsed again.
     """
-    return {path: _read(path, known) for path in sorted(base.sidecars.glob("*.json"))}
+    found = (entry.name for entry in Listing().readable(str(base.sidecars)) if entry.name.endswith(".json"))
+    return {path: _read(path, known) for path in map(base.sidecars.joinpath, found)}
 
 
 def _read(path: Path, known: Known = nothing) -> Sidecar | None:
