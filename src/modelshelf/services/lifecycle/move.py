@@ -27,7 +27,8 @@ from modelshelf.registry.registry import Registry
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.jobs.progress import Counter
 from modelshelf.services.jobs.running import Running
-from modelshelf.services.lifecycle.pull import missing_bytes, refresh_sidecar, sidecar_of
+from modelshelf.services.lifecycle.model_sidecar import refresh_sidecar, sidecar_of
+from modelshelf.services.lifecycle.pull import missing_bytes
 from modelshelf.services.lifecycle.side_by_side import side_by_side
 from modelshelf.services.space.delete_old_copy import old_copy
 from modelshelf.services.space.enqueue_move import enqueue_move, left_move

@@ -5,7 +5,7 @@ from __future__ import annotations
 from modelshelf.domain.models import Model
 from modelshelf.registry.registry import Registry
 from modelshelf.services.catalog.models import Library
-from modelshelf.services.lifecycle.pull import refresh_sidecar
+from modelshelf.services.lifecycle.model_sidecar import refresh_sidecar
 
 
 def set_pin(registry: Registry, library: Library, model_name: str, *, pinned: bool, reason: str) -> Model:

@@ -11,21 +11,22 @@ from pathlib import Path
 
 from modelshelf.domain.jobs import DOWNLOADING
 from modelshelf.domain.made_up_commits import check_real
-from modelshelf.domain.models import FileEntry, Model, ModelRow, State, may_be_short, select_files
-from modelshelf.domain.names import COMMIT_HASH, BasePath, CommitHash, Digest, RepoId
+from modelshelf.domain.models import FileEntry, ModelRow, may_be_short, select_files
+from modelshelf.domain.names import COMMIT_HASH, CommitHash, Digest, RepoId
 from modelshelf.domain.patterns import in_words
 from modelshelf.domain.plans import MOST_RUN_SEGMENTS, BlobNeed, PullPlan, beside_bytes, plan_pull
 from modelshelf.domain.ports import Clock, Hub, Progress
 from modelshelf.domain.references import is_projector, quantisation_of
 from modelshelf.domain.tiers import Tier
 from modelshelf.domain.weight_files import GGUF, groups_of, include_pattern
-from modelshelf.errors import BadInput, Denied, NotFound, OutOfSpace, Unavailable
+from modelshelf.errors import BadInput, NotFound, Unavailable
 from modelshelf.registry.registry import Registry
 from modelshelf.services.catalog.facts import weight_format_of
 from modelshelf.services.jobs.progress import Counter
 from modelshelf.services.jobs.running import Running
 from modelshelf.services.lifecycle.download import Fetcher
 from modelshelf.services.lifecycle.local_copies import LocalCopies
+from modelshelf.services.lifecycle.model_sidecar import sidecar_of
 from modelshelf.services.lifecycle.open_hours import OpenHours
 from modelshelf.services.lifecycle.rate_limit import Throttle
 from modelshelf.services.space.make_room import RoomMaker
@@ -37,8 +38,6 @@ from modelshelf.store.layout import Base
 from modelshelf.store.repos import delete, scan, snapshot
 from modelshelf.store.repos.materialize import lay_out, list_commit
 from modelshelf.store.tiers import sidecars
-from modelshelf.store.tiers.marker import is_writable
-from modelshelf.store.tiers.sidecars import Sidecar
 from modelshelf.units import many
 
 _log = logging.getLogger(__name__)
@@ -297,34 +296,6 @@ def _naming_what_is_gone(row: ModelRow) -> Iterator[None]:
             hint=f"Take a newer one: {other}",
             **err.fields,
         ) from err
-
-
-def sidecar_of(
-    row: ModelRow, commit_hash: CommitHash, manifest: Sequence[FileEntry], arriving_from: BasePath | None = None
-) -> Sidecar:
-    """Return the sidecar of a model that is, or will be, on a tier."""
-    return Sidecar(
-        model_name=row.model_name,
-        hf_path=row.hf_path,
-        revision=row.revision,
-        commit_hash=commit_hash,
-        allow_patterns=row.allow_patterns,
-        pinned=row.pinned,
-        pin_reason=row.pin_reason,
-        files=tuple(manifest),
-        arriving_from=arriving_from,
-        mirrored=row.mirrored,
-    )
-
-
-def refresh_sidecar(registry: Registry, model: Model) -> None:
-    """Write a whole model's sidecar from the registry; one that can't be written is left."""
-    row, base = model.row, Base(Path(model.base))
-    if row.complete and row.commit_hash is not None and model.state is not State.OFFLINE and is_writable(base):
-        try:
-            sidecars.write(base, sidecar_of(row, row.commit_hash, registry.files(row.hf_path, row.commit_hash)))
-        except (Denied, OutOfSpace) as err:  # the registry has it: reconcile writes the sidecar once there is room
-            _log.warning("sidecar_left", extra={"model": row.model_name, "detail": err.detail})
 
 
 def select(files: list[FileEntry], allow_patterns: tuple[str, ...]) -> list[FileEntry]:

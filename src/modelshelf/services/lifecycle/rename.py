@@ -11,7 +11,7 @@ from modelshelf.domain.names import ModelName
 from modelshelf.errors import Conflict
 from modelshelf.registry.registry import Registry
 from modelshelf.services.catalog.models import Library
-from modelshelf.services.lifecycle.pull import refresh_sidecar
+from modelshelf.services.lifecycle.model_sidecar import refresh_sidecar
 from modelshelf.services.space.tiers import TierService
 from modelshelf.services.views.keep import ViewKeeper
 from modelshelf.store.layout import Base

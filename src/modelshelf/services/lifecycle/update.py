@@ -22,7 +22,8 @@ from modelshelf.registry.registry import Registry
 from modelshelf.services.catalog.facts import weight_format_of
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.jobs.running import Running
-from modelshelf.services.lifecycle.pull import Puller, select, sidecar_of
+from modelshelf.services.lifecycle.model_sidecar import sidecar_of
+from modelshelf.services.lifecycle.pull import Puller, select
 from modelshelf.services.space.delete_old_copy import old_copy
 from modelshelf.services.space.tiers import TierService
 from modelshelf.store import locks

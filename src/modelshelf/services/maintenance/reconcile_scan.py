@@ -15,7 +15,7 @@ from modelshelf.domain.tiers import CUSTOM
 from modelshelf.errors import BadInput
 from modelshelf.registry.registry import Registry
 from modelshelf.services.catalog.look import Look
-from modelshelf.services.lifecycle.pull import sidecar_of
+from modelshelf.services.lifecycle.model_sidecar import sidecar_of
 from modelshelf.services.space.delete_old_copy import leaving
 from modelshelf.services.space.tiers import TierService
 from modelshelf.store.adopt import inventory

@@ -28,7 +28,8 @@ from modelshelf.services.catalog.facts import weight_format_of
 from modelshelf.services.jobs.progress import Counter
 from modelshelf.services.jobs.runner import JobRunner
 from modelshelf.services.jobs.running import Running
-from modelshelf.services.lifecycle.pull import Puller, sidecar_of
+from modelshelf.services.lifecycle.model_sidecar import sidecar_of
+from modelshelf.services.lifecycle.pull import Puller
 from modelshelf.services.mirror.fetch import Fetch, Wish
 from modelshelf.services.mirror.share import Share
 from modelshelf.services.mirror.upstream import Known, Upstream
