@@ -130,7 +130,7 @@ def _find(shelf: Shelf, names: Sequence[str], *, files: bool) -> _Going:
 
 
 def _with_names(shelf: Shelf, name: str, err: NotFound) -> NotFound:
-    """Return the error for a name that is no model's, with the models of the repository that it is, if it is one."""
+    """Return the error for a name that no model has; of a repository it names the models."""
     names = [row.model_name for row in shelf.services.registry.models(any_case=name)]
     hint = f"{name} is the repository of {' and '.join(names)}: give a model's name." if names else err.hint
     return NotFound(err.detail, hint=hint, model_name=name)

@@ -100,13 +100,12 @@ def test_a_folder_of_a_cache_is_told_from_others(folder: str, meaning: tuple[str
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
-        ("https://huggingface.co/org/m/tree/main", "Leave out the address: org/m"),
         ("org/m:Q4_K_M", "Leave out what is behind the colon: org/m. Patterns of files, such as *Q4_K_M*, choose."),
         ("a b:c", "A repository id looks like Qwen/Qwen2.5-3B-Instruct."),
     ],
 )
-def test_what_is_nearly_a_repository_id_is_told_what_to_leave_out(text: str, hint: str) -> None:
-    """A program that passes an address or a tag is told the id in it."""
+def test_a_tag_behind_an_id_is_answered_with_the_id_and_what_chooses(text: str, hint: str) -> None:
+    """A program that passes a tag is told the id in it, and one whose text has none what an id looks like."""
     with pytest.raises(BadInput) as refused:
         names.RepoId(text)
 
