@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from modelshelf import errors
 from modelshelf.domain.jobs import Job
 from modelshelf.services.shelf import Shelf
 from tests.fakes.hub import FakeHub
+from tests.headers import gguf
 from tests.world import Home, random_bytes, tree
 
 FILES = {"config.json": b"{}", "model.safetensors": random_bytes(300_000)}
@@ -50,6 +52,24 @@ def test_the_errors_can_be_caught_by_their_names(shelf: Shelf) -> None:
         shelf.model("nothing")
     with pytest.raises(modelshelf.BadInput):
         shelf.register("m", "no such id!")
+
+
+def test_a_model_is_found_by_its_repository_too(hub: FakeHub, shelf: Shelf, model: modelshelf.Model) -> None:
+    """Every verb about a model but `remove` takes its repository in any case and `:QUANT`, as commands do."""
+    hub.add_repo("org/model-GGUF", {"model-Q4_1.gguf": gguf({})})
+    shelf.register("q", "org/model-GGUF")
+
+    for asked in ("ORG/Model", "hf.co/org/model", "M", "m:latest"):
+        assert shelf.model(asked).model_name == shelf.pin(asked).model_name == "m", asked
+        assert (shelf.files(asked), shelf.path(asked)) == (shelf.files("m"), shelf.path("m")), asked
+        assert shelf.verify([asked]).checked_blobs == 2, asked
+    assert shelf.model("org/model-gguf:Q4_1").model_name == "q"
+    assert shelf.pull("org/model").model_name == shelf.update(model_name="org/model").model_name == "m"
+    assert shelf.move("org/model", "secondary").cache_location == "secondary"
+    assert shelf.choose_engine("org/model", "auto").model_name == shelf.unpin("org/model").model_name == "m"
+    assert shelf.rename("org/model", "n").model_name == "n"
+    with pytest.raises(modelshelf.NotFound):
+        shelf.remove("org/model")
 
 
 def test_a_model_says_what_it_is(home: Home, model: modelshelf.Model, shelf: Shelf) -> None:
@@ -114,7 +134,7 @@ def test_every_long_verb_tells_how_far_it_is(home: Home, hub: FakeHub, shelf: Sh
     assert {(job.kind, job.model_name, job.state) for job in told} == {("pull", "m", "running")}
     assert any(0 < job.done_bytes < 3_000_002 for job in told)
     for verb in LONG_VERBS:
-        assert "progress" in getattr(Shelf, verb).__kwdefaults__, verb
+        assert "progress" in inspect.signature(getattr(Shelf, verb)).parameters, verb
 
 
 def test_each_verb_does_its_work(home: Home, hub: FakeHub, model: modelshelf.Model, shelf: Shelf) -> None:

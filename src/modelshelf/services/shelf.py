@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar, cast
 
 from modelshelf.domain.engine_wishes import EngineChange
 from modelshelf.domain.jobs import UNFINISHED, Job, JobKind
@@ -19,10 +20,24 @@ from modelshelf.services.jobs.recovery import recover_dead_owners
 from modelshelf.services.lifecycle.pin import set_pin
 from modelshelf.services.upkeep import AnyPath, ShowProgress, Upkeep, path_text
 
+_Verb = TypeVar("_Verb", bound=Callable[..., Any])
+
+
+def _by_any_name(verb: _Verb) -> _Verb:
+    """Return a verb whose model may be named as `Shelf` says; the verb gets the model's own name."""
+
+    @functools.wraps(verb)
+    def understanding(shelf: Shelf, model_name: str, *args: Any, **options: Any) -> Any:
+        return verb(shelf, shelf._name_meant(model_name), *args, **options)
+
+    return cast("_Verb", understanding)
+
 
 class Shelf(Upkeep):
     """One library of models.
 
+    A model is named as on the command line: by its name, by its repository in any case (`org/name`), or by either with
+    `:QUANT`. Only `remove` and `jobs` want its name.
     Every long verb takes `progress`, which is called about twice a second with the job. A path is a str or a `Path`.
     Use it in a `with`, or `close` it. `services` is what the verbs are made of, for the command line and the server; it
     may change.
@@ -43,6 +58,7 @@ class Shelf(Upkeep):
         """Return all models with their states, by name."""
         return self.services.library.models()
 
+    @_by_any_name
     def model(self, model_name: str) -> Model:
         """Return one model with its state.
 
@@ -51,6 +67,7 @@ class Shelf(Upkeep):
         """
         return self.services.library.model(model_name)
 
+    @_by_any_name
     def files(self, model_name: str) -> list[FileEntry]:
         """Return a model's selected files, on the disk or not; none until its commit is known.
 
@@ -59,6 +76,7 @@ class Shelf(Upkeep):
         """
         return self.services.library.files(self.services.library.row(model_name))
 
+    @_by_any_name
     def path(self, model_name: str) -> Path:
         """Return the snapshot folder of a model.
 
@@ -127,6 +145,7 @@ class Shelf(Upkeep):
             self.pull(model_name, progress=progress)
         return self.model(model_name)
 
+    @_by_any_name
     def pull(self, model_name: str, *, progress: ShowProgress | None = None) -> Model:
         """Download what a registered model lacks; returns the model afterwards.
 
@@ -142,6 +161,7 @@ class Shelf(Upkeep):
         self.services.runner.finish(self.services.registrar.enqueue_pull(model_name), progress)
         return self.model(model_name)
 
+    @_by_any_name
     def move(
         self,
         model_name: str,
@@ -179,6 +199,7 @@ class Shelf(Upkeep):
         runner.run_due(JobKind.DELETE_OLD_COPY)
         return self.model(model_name)
 
+    @_by_any_name
     def update(self, model_name: str, *, keep_old: bool = False, progress: ShowProgress | None = None) -> Model:
         """Update a model to the newest commit of its revision; returns the model afterwards.
 
@@ -216,6 +237,7 @@ class Shelf(Upkeep):
         """
         return self.services.remover.remove(model_name, delete_files=delete_files)
 
+    @_by_any_name
     def rename(self, model_name: str, new_name: str) -> Model:
         """Rename a model; returns the model.
 
@@ -225,6 +247,7 @@ class Shelf(Upkeep):
         self.services.renamer.rename(model_name, chosen_name(new_name))
         return self.model(new_name)
 
+    @_by_any_name
     def pin(self, model_name: str, reason: str = "") -> Model:
         """Protect a model from eviction; returns the model.
 
@@ -233,6 +256,7 @@ class Shelf(Upkeep):
         """
         return set_pin(self.services.registry, self.services.library, model_name, pinned=True, reason=reason)
 
+    @_by_any_name
     def unpin(self, model_name: str) -> Model:
         """Let a model be evicted again; returns the model.
 
@@ -241,6 +265,7 @@ class Shelf(Upkeep):
         """
         return set_pin(self.services.registry, self.services.library, model_name, pinned=False, reason="")
 
+    @_by_any_name
     def choose_engine(
         self,
         model_name: str,
@@ -267,6 +292,7 @@ class Shelf(Upkeep):
         change = EngineChange(engine, given, trust_remote_code, allow_pickle)
         return self.services.engine_chooser.choose(model_name, change)
 
+    @_by_any_name
     def load(self, model_name: str, **options: Any) -> tuple[Any, Any]:
         """Return a model and its tokenizer through transformers, offline, from where the files are.
 

@@ -10,6 +10,7 @@ from typing import Any
 from modelshelf.domain.job_params import DedupeParams, GcParams
 from modelshelf.domain.jobs import Job, result_of
 from modelshelf.domain.verify_report import VerifyReport
+from modelshelf.services.catalog.meant import row_meant
 from modelshelf.services.jobs.recovery import recover_dead_owners
 from modelshelf.services.services import Services
 
@@ -25,6 +26,10 @@ class Upkeep:
 
     def __init__(self, services: Services) -> None:
         self.services = services
+
+    def _name_meant(self, asked: str) -> str:
+        """Return the name of the model that is meant; raises as `row_meant` does."""
+        return row_meant(self.services.library, asked).model_name
 
     def verify(
         self,
@@ -50,8 +55,9 @@ class Upkeep:
         """
         from modelshelf.services.maintenance.verify import read_report
 
+        names = [self._name_meant(asked) for asked in model_names]
         job = self.services.verifier.enqueue(
-            model_names, max_age_s=max_age_s, rate_bytes_per_s=rate_bytes_per_s, repair=repair
+            names, max_age_s=max_age_s, rate_bytes_per_s=rate_bytes_per_s, repair=repair
         )
         return read_report(self.services.runner.finish(job, progress).result)
 
