@@ -12,6 +12,7 @@ from tests.fakes.hub import FakeHub
 from tests.world import Home, Result
 
 LOOK = "from huggingface_hub import snapshot_download as s; import sys; print(s(sys.argv[1], local_files_only=True))"
+NOT_OURS = "error: SHELF_ENV_BEFORE isn't what shelf env wrote: "
 SHOW = 'python -c "import json, os; print(json.dumps(dict(os.environ)))"'
 
 
@@ -80,15 +81,35 @@ def test_a_shell_gets_back_to_what_it_had(library: Home) -> None:
     assert after | {"_": ""} == before | {"_": ""}
 
 
+@pytest.mark.parametrize("name", ["HF_HOME", "HF_HUB_CACHE"])
+@pytest.mark.parametrize("again", [["true"], ['eval "$(shelf env far)"']], ids=["at once", "after another env"])
+def test_what_the_user_set_in_between_is_what_a_shell_gets_back_to(library: Home, name: str, again: list[str]) -> None:
+    """A variable that the user set after `shelf env` has that value after --unset, whatever it was before."""
+    lines = ['eval "$(shelf env near)"', f"export {name}=/mine", *again, 'eval "$(shelf env --unset)"']
+
+    said = bash(library, *lines, 'echo "$HF_HOME $HF_HUB_CACHE"', HF_HOME="/old", HF_HUB_CACHE="/old").checked()
+
+    assert said.out.split() == ["/mine" if name == one else "/old" for one in ("HF_HOME", "HF_HUB_CACHE")]
+
+
 @pytest.mark.parametrize(
     ("words", "variables", "said"),
     [
         ([], {}, "error: The model's name is missing.\nhint: shelf ls lists them.\n"),
         (["near", "--unset"], {}, 'error: --unset takes no name.\nhint: eval "$(shelf env --unset)"\n'),
-        (["--unset"], {"SHELF_ENV_BEFORE": "[1"}, "error: SHELF_ENV_BEFORE isn't what shelf env wrote: "),
-        (["--unset"], {"SHELF_ENV_BEFORE": '{"HF_HOME": 1}'}, "error: SHELF_ENV_BEFORE isn't what shelf env wrote: "),
+        (["--unset"], {"SHELF_ENV_BEFORE": "[1"}, NOT_OURS),
+        (
+            ["--unset"],
+            {"SHELF_ENV_BEFORE": '{"HF_HOME": null}'},
+            "error: SHELF_ENV_BEFORE isn't what shelf env wrote: ",
+        ),
+        (
+            ["--unset"],
+            {"SHELF_ENV_BEFORE": '{"HF_HOME": [1, null]}'},
+            "error: SHELF_ENV_BEFORE isn't what shelf env wrote: ",
+        ),
     ],
-    ids=["no name", "both", "no JSON", "no text"],
+    ids=["no name", "both", "no JSON", "no pair", "no text"],
 )
 def test_what_makes_no_sense_is_refused(library: Home, words: list[str], variables: dict[str, str], said: str) -> None:
     """Arguments that make no sense are refused, and a shell that evaluates the answer stays unchanged."""

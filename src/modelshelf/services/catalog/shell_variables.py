@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping
 
 from modelshelf.domain.models import Model
-from modelshelf.domain.outside import maybe, object_of, parse_json, text_of
+from modelshelf.domain.outside import maybe, object_of, parse_json, sequence_of, text_of
 from modelshelf.errors import BadInput
 
 BEFORE = "SHELF_ENV_BEFORE"
-"""The variable that stores the others' earlier values, as a JSON object; null: not set."""
+"""The variable that stores of each other one what it was and what it became, as a JSON object; null: not set."""
 _HOME = "HF_HOME"
 _STRONGER = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_CACHE")
 """Variables that override HF_HOME."""
@@ -39,32 +39,40 @@ def with_way_back(
 
     Args:
         variables: What a shell is to set.
-        environ: Its environment; values stored by an earlier call stay.
+        environ: Its environment; what an earlier call stored stays, unless the user set the variable since.
         primary: The primary base, if the variables would change it.
     """
     changed = dict(variables) | ({} if primary is None else {_PRIMARY: primary})
-    before = {name: environ.get(name) for name in changed} | _before(environ)
-    return changed | {BEFORE: json.dumps(before)}
+    was = {name: environ.get(name) for name in changed} | _before(environ)
+    became = {name: changed.get(name, environ.get(name)) for name in was}
+    return changed | {BEFORE: json.dumps({name: [was[name], became[name]] for name in was})}
 
 
 def back(environ: Mapping[str, str]) -> dict[str, str | None]:
     """Return the variables that restore a shell; empty if nothing was changed.
 
+    What the user set since is left as it is.
+
     Raises:
         BadInput: Somebody changed the stored values.
     """
-    before = _before(environ)
-    return before | {BEFORE: None} if before else {}
+    return _before(environ) | {BEFORE: None} if environ.get(BEFORE) else {}
 
 
 def _before(environ: Mapping[str, str]) -> dict[str, str | None]:
-    kept = environ.get(BEFORE)
-    if not kept:
+    """Return what the variables were that are as an earlier call set them."""
+    stored = environ.get(BEFORE)
+    if not stored:
         return {}
     try:
-        values = object_of(parse_json(kept))
-        return {
-            name: maybe(values[name], lambda value: text_of(value, _MOST_CHARS)) for name in _NAMES if name in values
-        }
+        values = object_of(parse_json(stored))
+        pairs = {name: _pair(values[name]) for name in _NAMES if name in values}
     except BadInput as err:
         raise BadInput(f"{BEFORE} isn't what shelf env wrote: {err.detail}", hint=f"unset {BEFORE}") from err
+    return {name: was for name, (was, became) in pairs.items() if became == environ.get(name)}
+
+
+def _pair(value: object) -> tuple[str | None, str | None]:
+    """Return what a variable was and what it became."""
+    was, became = (maybe(one, lambda text: text_of(text, _MOST_CHARS)) for one in sequence_of(value, 2))
+    return was, became
