@@ -18,6 +18,7 @@ from modelshelf.store.known_bases import KnownBases
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from modelshelf.domain.known_places import KnownPlace
     from modelshelf.domain.ports import Clock, Hub
     from modelshelf.registry.registry import Registry
     from modelshelf.services.adopt.adopt import Adopter
@@ -261,17 +262,22 @@ def _make_adopter(parts: _Parts) -> Adopter:
     importer = ModelImporter(registry, tiers, parts.room.admission, reconciler, parts.old_copies, clock)
     linker = Linker(tiers, importer, clock)
     others = OtherPrograms(parts.library, importer, parts.views.stand_ins())
-    planner = AdoptPlanner(registry, parts.library, tiers, importer, linker, others)
+    planner = AdoptPlanner(registry, parts.library, tiers, importer, linker, others, _known_places)
     also = (planner, parts.mover, parts.runner, FreshLooks(clock))
     return Adopter(registry, parts.library, tiers, importer, linker, others, *also)
 
 
 def _make_everything(adopter: Adopter) -> EverythingAdopter:
-    from modelshelf.domain.known_places import PLACE_VARIABLES, known_places
     from modelshelf.services.adopt.everything import EverythingAdopter
+
+    return EverythingAdopter(adopter, _known_places)
+
+
+def _known_places() -> list[KnownPlace]:
+    from modelshelf.domain.known_places import PLACE_VARIABLES, known_places
     from modelshelf.settings import variables
 
-    return EverythingAdopter(adopter, lambda: known_places(variables(PLACE_VARIABLES)))
+    return known_places(variables(PLACE_VARIABLES))
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ _KINDS = {
 
 def adopt(
     path: Annotated[
-        str | None, typer.Argument(metavar="PATH", help="The folder. Default: ~/.cache/huggingface")
+        str | None, typer.Argument(metavar="PATH", help="The folder. Default: HF_HOME, else ~/.cache/huggingface")
     ] = None,
     leave: Annotated[bool, typer.Option("--leave", help="Register the models where they are.")] = False,
     move: Annotated[bool, typer.Option("--move", help="Move the models into a tier.")] = False,
@@ -70,7 +70,7 @@ def adopt(
     Example: shelf adopt ~/.cache/huggingface --leave
     """
     from modelshelf.bootstrap.shelf import open_shelf
-    from modelshelf.domain.adopt import DEFAULT_PATH, AdoptRequest, adopt_mode_of
+    from modelshelf.domain.adopt import AdoptRequest, adopt_mode_of
     from modelshelf.errors import BadInput
     from modelshelf.schemas.adopt import AdoptPlanJson
 
@@ -83,8 +83,9 @@ def adopt(
                 raise BadInput("--all goes with --to, --yes, --dry-run and --json alone.", hint="shelf adopt --all")
             adopt_all(to, yes=yes, dry_run=dry_run, as_json=as_json)
             return
-        folder = DEFAULT_PATH if path is None else os.path.abspath(Path(path).expanduser())  # noqa: PTH100
         with open_shelf(read_only=dry_run or not modes) as shelf:
+            default = shelf.services.adopter.planner.default_folder
+            folder = default() if path is None else os.path.abspath(Path(path).expanduser())  # noqa: PTH100
             if unlink:
                 _unlink(shelf, folder, dry_run=dry_run, as_json=as_json)
                 return

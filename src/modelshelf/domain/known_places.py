@@ -16,6 +16,7 @@ PLACE_VARIABLES = (
     " OLLAMA_MODELS TORCH_HOME MODELSCOPE_CACHE SENTENCE_TRANSFORMERS_HOME"
 ).split()
 """The variables that move these places."""
+HUGGING_FACE = "Hugging Face"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +67,14 @@ def _places(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def _of_hugging_face(environ: Mapping[str, str], home: str) -> Iterator[tuple[str, str]]:
-    """Yield the bases and the cache_dirs of Hugging Face's programs: those of the variables and the usual one."""
-    caches = [hub_cache(environ)[0], *(environ[name] for name in ("TRANSFORMERS_CACHE",) if name in environ)]
-    bases = [hf_home(environ)[0], f"{home}/.cache/huggingface"]
-    for cache in caches:
-        pure = PurePosixPath(cache)
-        yield "Hugging Face", str(pure.parent if pure.name == "hub" else pure)
-    yield from (("Hugging Face", base) for base in bases)
+    """Yield the bases and the cache_dirs of Hugging Face's programs: those of the variables, then the usual one."""
+    yield HUGGING_FACE, _base_of(hub_cache(environ)[0])
+    yield HUGGING_FACE, hf_home(environ)[0]
+    if "TRANSFORMERS_CACHE" in environ:
+        yield HUGGING_FACE, _base_of(environ["TRANSFORMERS_CACHE"])
+    yield HUGGING_FACE, f"{home}/.cache/huggingface"
+
+
+def _base_of(cache: str) -> str:
+    pure = PurePosixPath(cache)
+    return str(pure.parent if pure.name == "hub" else pure)

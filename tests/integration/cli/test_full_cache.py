@@ -64,6 +64,37 @@ def test_another_hf_home_is_named_whole(full: Home) -> None:
     assert said.endswith(f" is in {cache}: shelf adopt '{cache}'\n")
 
 
+@pytest.mark.parametrize("name", ["HF_HOME", "HF_HUB_CACHE"])
+def test_adopt_looks_where_programs_look(full: Home, name: str) -> None:
+    """Without a path adopt takes the cache that the environment names, and names the usual one as well."""
+    cache = full.root / "cache of mine"
+    full.hf(cache, "download", "org/a").checked()
+    full.extra[name] = str(cache / "hub") if name == "HF_HUB_CACHE" else str(cache)
+
+    looked = full.run("adopt").checked()
+
+    assert f"shelf adopt {cache} --leave\n  1 registered in place\n" in looked.out
+    assert looked.err == "Also there: ~/.cache/huggingface (shelf adopt ~/.cache/huggingface)\n"
+    assert full.run("adopt", "--leave", "--json").checked().json["path"] == str(cache)
+
+
+def test_adopt_names_the_cache_that_the_environment_names(full: Home) -> None:
+    """A look at one cache names the one of HF_HOME, in quotes where a shell wants them."""
+    cache = full.root / "cache of mine"
+    full.hf(cache, "download", "org/a").checked()
+
+    looked = full.run("adopt", "~/.cache/huggingface", HF_HOME=str(cache)).checked()
+
+    assert looked.err == f"Also there: '{cache}' (shelf adopt '{cache}')\n"
+
+
+def test_adopt_takes_the_usual_cache_where_hf_home_is_a_tier(full: Home) -> None:
+    """Where HF_HOME is the library's own base, adopt without a path means ~/.cache/huggingface."""
+    looked = full.run("adopt", "--leave", "--dry-run", "--json", HF_HOME=str(full.primary)).checked()
+
+    assert looked.json["path"] == str(full.root / "home/.cache/huggingface")
+
+
 def test_another_programs_models_are_named(home: Home) -> None:
     """Where only LM Studio has models, `ls` says where, and with what they are taken in."""
     put(home.root / "home/.lmstudio/models/org/tiny-GGUF/tiny-Q4_1.gguf", gguf({}))

@@ -86,8 +86,8 @@ def test_variables_move_the_places() -> None:
 
     assert [path for path, program in found.items() if program == "Hugging Face"] == [
         "/data/cache",
-        "/old",
         "/hf",
+        "/old",
         "/me/.cache/huggingface",
     ]
     assert found["/ollama"] == "Ollama"

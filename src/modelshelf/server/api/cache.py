@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Query
 
-from modelshelf.domain.adopt import DEFAULT_PATH, AdoptMode, AdoptRequest
+from modelshelf.domain.adopt import AdoptMode, AdoptRequest
 from modelshelf.schemas.adopt import AdoptAllPlanJson, AdoptPlanJson
 from modelshelf.schemas.garbage import DedupePlanJson, GcPlanJson
 from modelshelf.schemas.history import TierHistoryJson
@@ -17,7 +17,6 @@ from modelshelf.server.answers import Json, accepted
 from modelshelf.server.api.requests import Adopt, AdoptAll, Collect, Deduplicate, NewVerification, Reconcile
 from modelshelf.server.doors import PathDoor
 from modelshelf.server.openapi import ACCEPTED, CHANGING, LOOKING, answers, planned, problems
-from modelshelf.services.adopt.folder import folder_of
 from modelshelf.services.shelf import Shelf
 
 MayCollect = Annotated[Collect, Body(default_factory=Collect)]
@@ -115,8 +114,9 @@ def _add_adopting(router: APIRouter, shelf: Shelf, door: PathDoor) -> None:
 
         With `dry_run` show what would happen with each model.
         """
-        path = str(folder_of(DEFAULT_PATH)) if wanted.path is None else wanted.path
-        door.check_source(path)
+        if wanted.path is not None:
+            door.check_source(wanted.path)
+        path = wanted.path or shelf.services.adopter.planner.default_folder()
         door.check_target(wanted.to)
         request = AdoptRequest(path, AdoptMode(wanted.mode), wanted.to, wanted.merge, wanted.copies, wanted.repo)
         if wanted.dry_run:

@@ -150,7 +150,7 @@ class Adopt(_Body):
     )
 
     path: FolderPath | None = None
-    """The folder; by default the server's ~/.cache/huggingface."""
+    """The folder; by default the server's HF_HOME, or where that is a tier or unset, its ~/.cache/huggingface."""
     mode: Literal["leave", "move", "link"]
     """Whether models are registered in place, moved, or moved and a link left at the folder's path."""
     to: FolderPath = "primary"

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from modelshelf.domain.adopt import DEFAULT_PATH, AdoptMode, AdoptRequest
+from modelshelf.domain.adopt import AdoptMode, AdoptRequest
 from modelshelf.schemas.adopt import AdoptAllPlanJson, AdoptPlanJson
 from modelshelf.schemas.reports import DoctorReportJson
 from modelshelf.server.web import render
@@ -64,7 +64,7 @@ def _add_adopt(router: APIRouter, site: Site) -> None:
         if everything:
             return _show(site, request, everything_sheet(_plan_of_all(site)))
         return _show(
-            site, request, register_sheet(AdoptPlanJson.of(site.shelf.services.adopter.planner.plan(_request())))
+            site, request, register_sheet(AdoptPlanJson.of(site.shelf.services.adopter.planner.plan(_request(site))))
         )
 
     @router.post("/adopt")
@@ -72,7 +72,7 @@ def _add_adopt(router: APIRouter, site: Site) -> None:
         """Do it; where other files would be taken in than were shown, they are shown first."""
         services = site.shelf.services
         if not sent.one("all"):
-            services.adopter.enqueue(_request())
+            services.adopter.enqueue(_request(site))
         elif mark_of(plan := _plan_of_all(site)) == sent.one("seen"):
             services.everything.enqueue()
         else:
@@ -89,8 +89,10 @@ def _show(site: Site, request: Request, sheet: Sheet, stale: str = "") -> Respon
     return render.page("sheet.html", frame, 409 if stale else 200, sheet=sheet, stale=stale, tabs=())
 
 
-def _request() -> AdoptRequest:
-    return AdoptRequest(str(folder_of(DEFAULT_PATH)), AdoptMode.LEAVE, "primary", False, False, "")
+def _request(site: Site) -> AdoptRequest:
+    """Return the request to register, where it is, what the page tells of."""
+    path = folder_of(site.around.unadopted(()).path)
+    return AdoptRequest(str(path), AdoptMode.LEAVE, "primary", False, False, "")
 
 
 def _add_small(router: APIRouter, site: Site) -> None:

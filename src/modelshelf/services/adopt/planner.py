@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelshelf.domain.adopt import AdoptMode, AdoptPlan, AdoptRequest, Order, Registered, plan_adopt, with_need
 from modelshelf.domain.adopt_inventory import FoundModel, Inventory
 from modelshelf.domain.jobs import QUEUED, UNFINISHED, JobKind
+from modelshelf.domain.known_places import HUGGING_FACE, KnownPlace
 from modelshelf.domain.names import BasePath, RepoId
 from modelshelf.domain.tiers import CUSTOM, Tier
 from modelshelf.errors import BadInput, NotFound
@@ -38,6 +40,19 @@ class AdoptPlanner:
     importer: ModelImporter
     linker: Linker
     others: OtherPrograms
+    places: Callable[[], Sequence[KnownPlace]]
+    """Where programs of this machine keep models."""
+
+    def default_folder(self) -> str:
+        """Return the folder that is meant where none is named.
+
+        It is the one that Hugging Face's programs use, or if that is a tier, `~/.cache/huggingface`.
+        """
+        tiers, folders = {tier.base for tier in self.tiers.all()}, self._of_hugging_face()
+        return next((path for path in folders if path not in tiers and is_there(Path(path))), folders[-1])
+
+    def _of_hugging_face(self) -> list[str]:
+        return [place.path for place in self.places() if place.program == HUGGING_FACE]
 
     def plan(self, wanted: AdoptRequest, found: Inventory | None = None) -> AdoptPlan:
         """Return what adopting does, after every check that is possible; nothing that was found is changed.
@@ -162,8 +177,10 @@ class AdoptPlanner:
         return self.tiers.settings.resolve(location, base if location == CUSTOM else None)
 
     def _elsewhere(self, path: Path) -> list[str]:
-        """Return the other default folders of programs that hold something."""
+        """Return the other folders, Hugging Face's and the defaults of programs, that hold something."""
         tiers = {Path(tier.base).resolve() for tier in self.tiers.all()}
-        places = [(place, Path(place).expanduser()) for place in ELSEWHERE]
+        defaults = {str(Path(text).expanduser()): text for text in ELSEWHERE}
+        named = {folder: shlex.quote(folder) for folder in self._of_hugging_face()} | defaults
+        places = [(text, Path(path)) for path, text in named.items()]
         known = [(text, place) for text, place in places if is_folder(place) and not is_link(place)]
         return [text for text, place in known if place.resolve() not in tiers | {path.resolve()} and has_models(place)]
