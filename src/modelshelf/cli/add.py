@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from modelshelf.domain.plans import AddPlan
     from modelshelf.schemas.plans import AddPlanJson
 
+_OF_A_FILE = re.compile(r"\.(gguf|safetensors|bin|json|jsonl|txt|md|model|py|pt|pth|onnx|jinja)$", re.IGNORECASE)
+"""The ends of words that name a file, which may read like repositories: `onnx/model.onnx`."""
+
 
 def add(
     context: typer.Context,
@@ -114,8 +117,9 @@ def _name_and_model(words: list[str]) -> tuple[str, str]:
     """Return the name, empty without one, and the text that names the model.
 
     Raises:
-        BadInput: There are other words, such as the files that `hf download` takes.
+        BadInput: There are other words, such as more models, or the files that `hf download` takes.
     """
+    from modelshelf.domain.references import is_reference
     from modelshelf.errors import BadInput
 
     if not words:
@@ -124,6 +128,9 @@ def _name_and_model(words: list[str]) -> tuple[str, str]:
         return "", words[0]
     if len(words) == 2 and "/" not in words[0]:
         return words[0], words[1]
+    if all("/" in word and is_reference(word) and not _OF_A_FILE.search(word) for word in words):
+        each = ", then ".join(f"shelf add {shlex.quote(word)}" for word in words)
+        raise BadInput("One model is added at a time.", hint=each)
     if len(words) == 2 and "/" in words[1]:
         hint = f"Give one without a slash: shelf add NAME {shlex.quote(words[1])}"
         raise BadInput(f"{words[0]!r:.100} isn't a model name.", hint=hint)

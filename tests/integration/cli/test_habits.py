@@ -157,6 +157,19 @@ def test_a_name_with_a_slash_is_told_as_a_name(cli: Cli) -> None:
     assert said.err == "error: '../x' isn't a model name.\nhint: Give one without a slash: shelf add NAME org/model\n"
 
 
+def test_two_models_are_added_one_at_a_time(cli: Cli) -> None:
+    """Several repositories behind `shelf add` are refused with a command for each; files of one are told as files."""
+    said = cli("add", "org/model", "hf.co/org/other:Q4_1", "Org/Third")
+
+    assert (said.code, said.out) == (2, "")
+    assert said.err == (
+        "error: One model is added at a time.\n"
+        "hint: shelf add org/model, then shelf add hf.co/org/other:Q4_1, then shelf add Org/Third\n"
+    )
+    assert "--include onnx/model.onnx" in cli("add", "org/model", "config.json", "onnx/model.onnx").err
+    assert cli("download", "org/model", "org/other").err.startswith("error: One model is added at a time.\n")
+
+
 def test_a_loose_gguf_is_told_where_to_put_it(home: Home, cli: Cli) -> None:
     """Adopting a file, or a folder of GGUF files with another name than models, says what works."""
     file = home.work / "downloads" / "a.gguf"
