@@ -46,10 +46,10 @@ def read_env_file(path: Path, problems: Problems) -> dict[str, Value]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
-        problems.add(path.name, str(path), "is not UTF-8 text")
+        problems.add(path.name, str(path), "It isn't UTF-8 text.")
         return {}
     except OSError as err:
-        problems.add(path.name, str(path), f"cannot be read ({err.strerror})")
+        problems.add(path.name, str(path), f"It can't be read ({err.strerror}).")
         return {}
     return parse_env_text(text, path, problems)
 
@@ -63,7 +63,7 @@ def parse_env_text(text: str, path: Path, problems: Problems) -> dict[str, Value
         origin = f"{path}:{binding.original.line + blank_lines}"
         if binding.error:
             name = re.match(r"(?:export\s+)?[^=\s]*", said.strip())
-            problems.add(name[0] if name else "", origin, "isn't a line NAME=value")  # the value may be a secret
+            problems.add(name[0] if name else "", origin, "This isn't a line NAME=value.")  # the value may be a secret
         elif binding.key and ((text := (binding.value or "").strip()) or binding.key in MAY_BE_EMPTY):
             values[binding.key] = Value(text, origin, path.parent)
     return values

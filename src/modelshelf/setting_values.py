@@ -50,7 +50,7 @@ class Reading(Protocol):
 def base(value: Value) -> BasePath:
     """Return a base as an absolute path; `hub` and unset variables are refused."""
     if unset := re.search(r"\$(?:\{\w+\}|[A-Za-z_]\w*)", value.text):
-        raise ValueError(f"{unset[0]} in {value.text} is not set")
+        raise ValueError(f"{unset[0]} in {value.text} isn't set.")
     return BasePath(os.path.normpath(value.folder / value.text) if "://" not in value.text else value.text)
 
 
@@ -59,12 +59,12 @@ def limit(value: Value) -> int | None:
     try:
         limit_gb = float(value.text)
     except ValueError:
-        raise ValueError(f"{value.text!r} is not a number of GB (10^9 bytes), such as 100 or 0.5") from None
+        raise ValueError(f"{value.text!r} isn't a number of GB (10^9 bytes), such as 100 or 0.5.") from None
     limit_bytes = limit_gb * GB
     if not limit_bytes > 0.5:
-        raise ValueError(f"{value.text} is not above 0; leave it empty for no limit")
+        raise ValueError(f"{value.text} isn't above 0. Leave it empty for no limit.")
     if limit_bytes > LARGEST_INT:
-        raise ValueError(f"{value.text:.80} is more than any disk holds; leave it empty for no limit")
+        raise ValueError(f"{value.text:.80} is more than any disk holds. Leave it empty for no limit.")
     return round(limit_bytes)
 
 
@@ -75,7 +75,7 @@ def fraction(value: Value) -> float:
     except ValueError:
         number = -1
     if not 0 < number <= 1:
-        raise ValueError(f"{value.text!r} is not a fraction above 0 and at most 1, such as 0.9")
+        raise ValueError(f"{value.text!r} isn't a fraction above 0 and at most 1, such as 0.9.")
     return number
 
 
@@ -84,7 +84,7 @@ def one_of(*words: str) -> Callable[[Value], str]:
 
     def parse(value: Value) -> str:
         if value.text not in words:
-            raise ValueError(f"{value.text!r} isn't one of {', '.join(words)}")
+            raise ValueError(f"{value.text!r} isn't one of {', '.join(words)}.")
         return value.text
 
     return parse
@@ -94,7 +94,7 @@ def views(value: Value) -> frozenset[ViewKind]:
     """Return the kinds of views that need no folder of their own, from a list with commas; empty or `none` for none."""
     words = {word.strip() for word in value.text.split(",")} - {"", "none"}
     if wrong := words - set(DEFAULT_KINDS):
-        raise ValueError(f"{min(wrong)!r} isn't one of {', '.join(DEFAULT_KINDS)}, or none")
+        raise ValueError(f"{min(wrong)!r} isn't one of {', '.join(DEFAULT_KINDS)}, or none.")
     return frozenset(map(ViewKind, words))
 
 
@@ -103,13 +103,13 @@ def promote(value: Value) -> PromoteMode:
     for mode in get_args(PromoteMode):
         if value.text == mode:
             return mode  # type: ignore[no-any-return]  # one of the three words
-    raise ValueError(f"{value.text!r} isn't one of {', '.join(get_args(PromoteMode))}")
+    raise ValueError(f"{value.text!r} isn't one of {', '.join(get_args(PromoteMode))}.")
 
 
 def yes_or_no(value: Value) -> bool:
     """Return yes or no, as huggingface_hub reads it."""
     if value.text.upper() not in TRUE | _FALSE:
-        raise ValueError(f"{value.text!r} is neither 1 nor 0")
+        raise ValueError(f"{value.text!r} is neither 1 nor 0.")
     return value.text.upper() in TRUE
 
 
@@ -117,7 +117,7 @@ def port(value: Value) -> int:
     """Return a TCP port."""
     number = _whole(value.text)
     if number is None or not 0 < number < 65536:
-        raise ValueError(f"{value.text!r:.80} is not a port from 1 to 65535")
+        raise ValueError(f"{value.text!r:.80} isn't a port from 1 to 65535.")
     return number
 
 
@@ -133,7 +133,7 @@ def rate(value: Value) -> int:
     """Return bytes a second."""
     rate_bytes_per_s = parse_size(re.sub(r"(/s|ps)$", "", value.text))
     if rate_bytes_per_s <= 0:
-        raise ValueError("is not above 0; leave it empty for no limit")
+        raise ValueError(f"{value.text} isn't above 0. Leave it empty for no limit.")
     return rate_bytes_per_s
 
 
@@ -150,9 +150,11 @@ def url(value: Value) -> str:
     except ValueError:
         has_host = False
     if "@" in value.text:
-        raise ValueError("holds a user or a password; leave them out, and set HF_TOKEN (of a LAN hub: SHELF_PEER_KEY)")
+        raise ValueError(
+            "It holds a user or a password. Leave them out, and set HF_TOKEN, or SHELF_PEER_KEY for a LAN hub."
+        )
     if not has_host or not re.fullmatch(r"https?://[^\s?#\\]+", value.text):
-        raise ValueError(f"{value.text!r} is not an http address such as {HUB_ENDPOINT}")
+        raise ValueError(f"{value.text!r} isn't an http address, such as {HUB_ENDPOINT}")
     return value.text.rstrip("/")
 
 
@@ -171,7 +173,7 @@ def database_url(value: Value) -> str:
     """Return the address of the registry."""
     if not value.text.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
         raise ValueError(
-            f"{value.text.partition(':')[0]!r} isn't a database we know; use sqlite:////path/to/registry.db or"
+            f"{value.text.partition(':')[0]!r} isn't a known kind of database. Use sqlite:////path/to/registry.db or"
             " postgresql://user@host/name"
         )
     return value.text
@@ -182,7 +184,7 @@ def folders(value: Value) -> tuple[str, ...]:
     found = tuple(os.path.normpath(item) for item in map(str.strip, value.text.split(":")) if item)
     for folder in found:
         if not folder.startswith("/") or "$" in folder:
-            raise ValueError(f"{folder!r} is not an absolute path; use a list such as /srv/models:/data")
+            raise ValueError(f"{folder!r} isn't an absolute path. Use a list such as /srv/models:/data")
     return found
 
 
@@ -192,7 +194,7 @@ def path_map(value: Value) -> dict[str, str]:
     for item in filter(None, (item.strip() for item in value.text.split(","))):
         theirs, separator, ours = item.partition("=")
         if not separator:
-            raise ValueError(f"{item!r} isn't a pair such as /mnt/usb-drive/models=/models/usb")
+            raise ValueError(f"{item!r} isn't a pair, such as /mnt/usb-drive/models=/models/usb")
         mapping[BasePath(theirs.strip())] = BasePath(ours.strip())
     return mapping
 
@@ -206,7 +208,7 @@ def count(value: Value) -> int:
     """Return a whole number above 0, of at most six digits."""
     number = _whole(value.text)
     if not number:
-        raise ValueError(f"{value.text!r:.80} is not a whole number above 0, of at most six digits")
+        raise ValueError(f"{value.text!r:.80} isn't a whole number above 0, of at most six digits.")
     return number
 
 
@@ -214,7 +216,7 @@ def days(value: Value) -> int:
     """Return a whole number of days; 0 for none."""
     number = _whole(value.text)
     if number is None or number > 36_500:
-        raise ValueError(f"{value.text!r:.80} is not a whole number of days, such as 30; 0 for none")
+        raise ValueError(f"{value.text!r:.80} isn't a whole number of days, such as 30; 0 for none.")
     return number
 
 
@@ -237,9 +239,7 @@ def webhook_urls(value: Value) -> tuple[str, ...]:
         except ValueError:
             is_good = False
         if not is_good or not re.fullmatch(r"https?://[^\s#\\]+", item):
-            raise ValueError(
-                f"address {number} is not an http address without a user, such as https://example.com/hook"
-            )
+            raise ValueError(f"Address {number} isn't an http address without a user, such as https://example.com/hook")
     return tuple(dict.fromkeys(found))
 
 
@@ -259,14 +259,14 @@ def keep_alive(value: Value) -> float:
     try:
         return -1.0 if re.fullmatch(r"-\d+", value.text) else parse_duration(value.text, bare="s")
     except ValueError as err:
-        raise ValueError(f"{err}; -1 means for ever") from None
+        raise ValueError(f"{err} -1 means for ever.") from None
 
 
 def duration(value: Value) -> float:
     """Return seconds above 0."""
     duration_s = parse_duration(value.text, bare="s")
     if not duration_s:
-        raise ValueError("is not above 0")
+        raise ValueError(f"{value.text} isn't above 0.")
     return duration_s
 
 

@@ -162,10 +162,10 @@ def _check_spelling(values: Mapping[str, Value], problems: Problems) -> None:
     """
     for name, value in values.items():
         if value.origin != "environment" and (meant := _nearly(name)):
-            problems.add(name, value.origin, f"unknown setting; did you mean {meant}?")
+            problems.add(name, value.origin, f"There is no such setting. Did you mean {meant}?")
         elif (ours := re.match("(PRIMARY|SECONDARY)_CACHE_", name)) and name not in _NAMES:
             meant = " and ".join(sorted(known for known in _NAMES if known.startswith(ours[0])))
-            problems.add(name, value.origin, f"unknown setting; there are {meant}")
+            problems.add(name, value.origin, f"There is no such setting; there are {meant}.")
 
 
 def _nearly(name: str) -> str:
@@ -341,7 +341,7 @@ def _check_apart(primary: Tier, secondary: Tier | None, values: Mapping[str, Val
     first, second = _real(primary.base), _real(secondary.base)
     if first == second or first in second.parents or second in first.parents:
         origin = values["SECONDARY_CACHE_PATH"].origin
-        detail = f"{secondary.base} and the primary base {primary.base} overlap (one contains the other)"
+        detail = f"{secondary.base} and the primary base {primary.base} overlap (one contains the other)."
         problems.add("SECONDARY_CACHE_PATH", origin, detail)
 
 

@@ -29,11 +29,11 @@ def parse_size(text: str) -> int:
     """
     match = _SIZE.fullmatch(text)
     if match is None or match[2].lower() not in _FACTORS:
-        raise ValueError(f"{text!r} is not a size such as 100 GB, 1.5 GiB or 512")
+        raise ValueError(f"{text!r} isn't a size, such as 100 GB, 1.5 GiB or 512.")
     whole, _, fraction = match[1].partition(".")
     size_bytes = int(int(whole + fraction) * _FACTORS[match[2].lower()] // 10 ** len(fraction))
     if size_bytes > LARGEST_INT:
-        raise ValueError(f"{text!r:.80} is too large a size")
+        raise ValueError(f"{text!r:.80} is too large a size.")
     return size_bytes
 
 
@@ -90,10 +90,10 @@ def parse_duration(text: str, *, bare: str = "") -> float:
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([smhdw]?)", text.strip())
     unit = match and (match[2] or bare)
     if match is None or not unit:
-        raise ValueError(f"{text!r:.80} is not a duration with its unit, such as 90s, 30m, 2h or 30d")
+        raise ValueError(f"{text!r:.80} isn't a duration with its unit, such as 90s, 30m, 2h or 30d.")
     duration_s = float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}[unit]
     if duration_s > _MOST_S:
-        raise ValueError(f"{text!r:.80} is more than a hundred years")
+        raise ValueError(f"{text!r:.80} is more than a hundred years.")
     return duration_s
 
 

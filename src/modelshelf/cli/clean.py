@@ -81,7 +81,7 @@ def _wish(unused: str | None, *, revisions: bool, older: bool, yes: bool) -> Cle
     try:
         return CleanWish(None if unused is None else parse_duration(unused), revisions, older)
     except ValueError as err:
-        raise BadInput(f"{err}.") from err
+        raise BadInput(f"{err}") from err
 
 
 def _tick(plan: CleanPlan, *, asks: bool, yes: bool) -> list[int]:

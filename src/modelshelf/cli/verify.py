@@ -64,7 +64,7 @@ def _limits(max_age: str | None, rate: str | None) -> tuple[float | None, int | 
         rate_bytes_per_s = None if rate is None else parse_size(rate.removesuffix("/s"))
         max_age_s = None if max_age is None else parse_duration(max_age)
     except ValueError as err:
-        raise BadInput(f"{err}.") from err
+        raise BadInput(f"{err}") from err
     if rate_bytes_per_s == 0:
         raise BadInput("With --rate 0 a verification never ends.", hint="Leave --rate out, or give more.")
     return max_age_s, rate_bytes_per_s

@@ -33,7 +33,7 @@ class DownloadHours:
         """
         found = re.fullmatch(f"{_TIME}-{_TIME}", text.replace(" ", ""))
         if found is None or found[0][:5] == found[0][6:]:
-            raise BadInput(f"{text!r:.40} isn't hours such as 01:00-07:00, or 22:00-06:30 over midnight.")
+            raise BadInput(f"{text!r:.40} isn't a span of hours, such as 01:00-07:00, or 22:00-06:30 over midnight.")
         hour, minute, last_hour, last_minute = map(int, found.groups())
         return cls(hour * 3600 + minute * 60, last_hour * 3600 + last_minute * 60)
 

@@ -43,7 +43,7 @@ class Proxy:
         Raises:
             ValueError: The text isn't a proxy's address; it isn't repeated, because it may hold a password.
         """
-        wrong = ValueError("is not the address of a proxy such as http://proxy.example:3128")
+        wrong = ValueError("It isn't the address of a proxy, such as http://proxy.example:3128")
         try:
             parts = urlsplit(text if "://" in text else f"http://{text}")
             host, port = parts.hostname or "", parts.port

@@ -81,11 +81,11 @@ class SettingName(str):
         if name in SECRETS:
             other = " Or log in once for all programs: hf auth login" if name == "HF_TOKEN" else ""
             raise BadInput(
-                f"{name} is a secret, which no command takes: others on this machine could read it.",
+                "It is a secret, which no command takes: others on this machine could read it.",
                 hint=f"Write {name}=… into the settings file by hand; shelf config says where that is.{other}",
             )
         if name not in BY_NAME:
-            raise BadInput(f"{text!r:.80} isn't a setting that can be changed here.", hint="shelf config lists them.")
+            raise BadInput("It isn't a setting that can be changed here.", hint="shelf config lists them.")
         return super().__new__(cls, name)
 
 

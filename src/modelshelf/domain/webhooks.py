@@ -48,7 +48,7 @@ def key_of(secret: str) -> bytes:
     try:
         return base64.b64decode(secret.removeprefix(_SECRET), validate=True)
     except binascii.Error:
-        raise ValueError(f"isn't base64 behind {_SECRET}") from None
+        raise ValueError(f"What follows {_SECRET} isn't base64.") from None
 
 
 def payload_of(kind: str, data: Mapping[str, object]) -> dict[str, object] | None:

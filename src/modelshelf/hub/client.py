@@ -289,7 +289,7 @@ class HubClient:
             names = list(answers.refs(self._http.json(response))) if response.status == 200 else []
             if names:
                 more = " …" if len(names) > _MAX_REFS_NAMED else ""
-                hint = f"It has {', '.join(names[:_MAX_REFS_NAMED])}{more}"
+                hint = f"It has {', '.join(names[:_MAX_REFS_NAMED])}{more or '.'}"
                 return NotFound(err.detail, hint=hint, **err.fields)
         return err
 

@@ -43,7 +43,7 @@ def test_a_number_without_a_unit_is_no_duration(crowded: Home, words: tuple[str,
     refused = crowded.run(*words, "--json")
 
     assert refused.code == 2
-    assert "is not a duration with its unit" in refused.problem["detail"]
+    assert "isn't a duration with its unit" in refused.problem["detail"]
 
 
 def test_what_is_listed_can_be_deleted(crowded: Home) -> None:

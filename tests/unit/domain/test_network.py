@@ -40,7 +40,7 @@ def test_a_proxy_is_read_as_curl_reads_it(text: str, address: str, user: str | N
 )
 def test_what_is_no_proxy_is_refused_unseen(text: str) -> None:
     """An invalid proxy is refused without repeating it, because it may hold a password."""
-    with pytest.raises(ValueError, match="not the address of a proxy") as refused:
+    with pytest.raises(ValueError, match="isn't the address of a proxy") as refused:
         Proxy.parse(text)
 
     assert SECRET not in str(refused.value)
