@@ -38,7 +38,7 @@ def open_partner(model_name: str, told: Callable[[str], None]) -> Iterator[Partn
     from modelshelf.services.serving.conversation import Partner
 
     settings = load_settings()
-    with open_shelf(settings=settings) as shelf:
+    with open_shelf(settings=settings, begins=False) as shelf:
         if url := server_url(shelf.services):
             yield Partner(url, model_name, settings.api_key or "")
             return

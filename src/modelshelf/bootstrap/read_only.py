@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -175,31 +175,48 @@ def _reader(settings: Settings) -> Reader:
     return Registry(url, read_only=True)
 
 
-def _is_new(settings: Settings, known: KnownBases, path: Path | None) -> bool:
-    """Return whether there is no library yet."""
+def is_new(settings: Settings) -> bool:
+    """Return whether there is no library yet.
+
+    Raises:
+        Conflict: This user has another one, and no setting names the new one.
+        Unavailable, BadInput: As `url_to_look` does.
+    """
+    if not _is_new(settings, _checked(settings)[1]):
+        return False
+    _check_meant(settings, _other_libraries(settings))
+    return True
+
+
+def _is_new(settings: Settings, path: Path | None) -> bool:
     primary = Base(Path(settings.tiers.primary.base))
-    was_used = str(primary.path) in known.load() or marker.read_id(primary) is not None
+    was_used = str(primary.path) in KnownBases(settings.state_home).load() or marker.read_id(primary) is not None
     return path is not None and not is_file(path) and not was_used
 
 
-def _check_meant(settings: Settings) -> None:
+def _other_libraries(settings: Settings) -> dict[str, str | None]:
+    """Return this user's libraries but the one of the settings, by primary base, with their settings files."""
+    known, primary = KnownLibraries(settings.state_home).load(), settings.tiers.primary.base
+    return {base: env_file for base, env_file in known.items() if base != primary}
+
+
+def _in_words(libraries: Mapping[str, str | None]) -> list[str]:
+    return [f"{base} ({env_file})" if env_file else base for base, env_file in libraries.items()]
+
+
+def _check_meant(settings: Settings, others: Mapping[str, str | None]) -> None:
     """Raise if a second library would be created by accident.
 
     Raises:
         Conflict: This user has one already, and no setting names the new one.
     """
-    libraries, primary = KnownLibraries(settings.state_home).load(), settings.tiers.primary.base
-    others = [f"{base} ({env_file})" if env_file else base for base, env_file in libraries.items() if base != primary]
-    if not others:
-        return
-    if settings.named_by:
-        NOTES.info("A new library starts in %s; you also have %s.", primary, ", ".join(others))
-        return
-    raise Conflict(
-        f"No setting names a library here, but you already have {' and '.join(others)}.",
-        hint=f"cd to the folder of its settings. For a second library set PRIMARY_CACHE_PATH={primary}",
-        libraries=libraries,
-    )
+    if others and not settings.named_by:
+        raise Conflict(
+            f"No setting names a library here, but you already have {' and '.join(_in_words(others))}.",
+            hint=f"cd to the folder of its settings. For a second library set"
+            f" PRIMARY_CACHE_PATH={settings.tiers.primary.base}",
+            libraries=dict(others),
+        )
 
 
 def remember_library(settings: Settings) -> None:
@@ -242,8 +259,12 @@ def _checked(settings: Settings) -> tuple[str, Path | None]:
 def database_url(settings: Settings) -> str:
     """Return where the registry is; by default in the primary base, which is opened for it. See `url_to_look`."""
     url, path = _checked(settings)
-    if _is_new(settings, KnownBases(settings.state_home), path):
-        _check_meant(settings)
+    if _is_new(settings, path):
+        others = _other_libraries(settings)
+        _check_meant(settings, others)
+        if others:
+            also = ", ".join(_in_words(others))
+            NOTES.info("A new library starts in %s; you also have %s.", settings.tiers.primary.base, also)
     if not settings.database_url:
         marker.open_tier(Base(Path(settings.tiers.primary.base)), KnownBases(settings.state_home), None)
     registry_file.make_room_for(path, settings.state_home)

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from modelshelf.bootstrap.read_only import check_mounts, database_url, remember_library, url_to_look
+from modelshelf.bootstrap.read_only import check_mounts, database_url, is_new, remember_library, url_to_look
 from modelshelf.domain.job_params import OldCopy, params_of
 from modelshelf.domain.jobs import JobKind
 from modelshelf.services.catalog.models import Library
@@ -73,6 +73,7 @@ def open_shelf(
     settings: Settings | None = None,
     clock: Clock | None = None,
     read_only: bool = False,
+    begins: bool = True,
 ) -> Shelf:
     """Return the whole library.
 
@@ -81,6 +82,7 @@ def open_shelf(
         settings: Settings, if they were already read.
         clock: Time; by default the machine's.
         read_only: Create nothing, neither a base nor a registry, for a plan that is only shown.
+        begins: Begin the library where there is none; otherwise it is empty then, and read-only.
 
     Raises:
         BadInput: The settings are invalid.
@@ -89,6 +91,8 @@ def open_shelf(
     from modelshelf.services.shelf import Shelf
 
     settings = settings or load_settings(env_file)
+    check_mounts(settings)
+    read_only = read_only or (not begins and is_new(settings))
     parts = _make_parts(settings, clock or SystemClock(), read_only=read_only)
     services = _make_services(parts, settings)
     handlers: dict[JobKind, Callable[[Running], None]] = {
@@ -316,7 +320,6 @@ def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
     from modelshelf.services.space.other_uses import OtherUses
     from modelshelf.services.space.reservations import Admission
 
-    check_mounts(settings)
     url, owner = url_to_look(settings) if read_only else database_url(settings), this_process()
     registry = Registry(url, read_only=read_only)
     known = KnownBases(settings.state_home)

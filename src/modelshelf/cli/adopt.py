@@ -83,7 +83,7 @@ def adopt(
                 raise BadInput("--all goes with --to, --yes, --dry-run and --json alone.", hint="shelf adopt --all")
             adopt_all(to, yes=yes, dry_run=dry_run, as_json=as_json)
             return
-        with open_shelf(read_only=dry_run or not modes) as shelf:
+        with open_shelf(read_only=dry_run or not modes, begins=not unlink) as shelf:
             default = shelf.services.adopter.planner.default_folder
             folder = default() if path is None else os.path.abspath(Path(path).expanduser())  # noqa: PTH100
             if unlink:

@@ -43,7 +43,7 @@ def clean(
     with at_the_edge(as_json=as_json):
         wish = _wish(unused, revisions=revisions, older=older, yes=yes and not dry_run)
         asks = is_answered() and not (yes or as_json or dry_run)
-        with open_shelf(read_only=dry_run or not (yes or asks)) as shelf:
+        with open_shelf(read_only=dry_run or not (yes or asks), begins=False) as shelf:
             plan = shelf.services.cleaner.plan(wish, render.now_s())
             if not as_json:
                 _show(plan)

@@ -20,7 +20,7 @@ def dedupe(dry_run: DryRun = False, tier: TierOption = None, as_json: AsJson = F
     from modelshelf.domain.job_params import DedupeParams
     from modelshelf.schemas.garbage import DedupePlanJson
 
-    with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run) as shelf:
+    with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run, begins=False) as shelf:
         if dry_run:
             view = [asdict(DedupePlanJson.of(*plan)) for plan in shelf.services.deduper.plan(DedupeParams(tier))]
             render.print_tier_items(view, "Would share", "share_bytes", as_json=as_json)

@@ -75,7 +75,7 @@ def _choose(name: str | None, change: EngineChange) -> None:
         return
     if name is None:
         raise BadInput("Which model's engine?", hint="shelf engines NAME --engine ENGINE")
-    with open_shelf() as shelf:
+    with open_shelf(begins=False) as shelf:
         shelf.services.engine_chooser.choose(name, change)
 
 

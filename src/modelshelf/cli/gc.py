@@ -28,7 +28,7 @@ def gc(
     from modelshelf.domain.job_params import GcParams
     from modelshelf.schemas.garbage import GcPlanJson
 
-    with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run) as shelf:
+    with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run, begins=False) as shelf:
         if dry_run:
             plans = shelf.services.collector.plan(GcParams(tier, quarantine))
             view = [asdict(GcPlanJson.of(*plan)) for plan in plans]

@@ -244,7 +244,7 @@ def _steer(verb: str, word: str, *, wait: bool, as_json: bool) -> None:
     from modelshelf.schemas.jobs import JobJson
     from modelshelf.services.jobs.recovery import recover_dead_owners
 
-    with open_shelf() as shelf:
+    with open_shelf(begins=False) as shelf:
         recover_dead_owners(shelf.services.registry)
         job_id = _id_of(shelf, word, verb)
         job = shelf.services.runner.with_wait(getattr(shelf.services.steering, verb)(job_id))

@@ -56,7 +56,7 @@ def key(
                 "shelf key needs a verb and a name.", hint="shelf key add NAME, shelf key revoke NAME, shelf key ls"
             )
         scopes = parse_scopes(scope)
-        with open_shelf(read_only=verb == "ls") as shelf:
+        with open_shelf(read_only=verb == "ls", begins=verb == "add") as shelf:
             if name is None:
                 _list(list(shelf.services.registry.keys.all().values()), as_json=as_json)
             elif verb == "add":

@@ -35,7 +35,7 @@ def lease(
     from modelshelf.schemas.leases import LeaseJson
 
     is_look = name is None and release is None
-    with at_the_edge(as_json=as_json), open_shelf(read_only=is_look) as shelf:
+    with at_the_edge(as_json=as_json), open_shelf(read_only=is_look, begins=False) as shelf:
         if release is not None:
             shelf.services.leaser.release(release)
             shelf.services.runner.run_waiting(JobKind.DELETE_OLD_COPY)  # of the model that was held, perhaps

@@ -40,7 +40,7 @@ def load(
     from modelshelf.bootstrap.running_server import server_of
     from modelshelf.bootstrap.shelf import open_shelf
 
-    with at_the_edge(as_json=as_json), open_shelf() as shelf:
+    with at_the_edge(as_json=as_json), open_shelf(begins=False) as shelf:
         shelf.path(name)  # a test of what is there downloads nothing
         server = server_of(shelf.services)
         made = _into(server, shelf, name, prompt) if server else _alone(shelf, name, prompt)

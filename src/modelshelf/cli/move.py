@@ -48,7 +48,7 @@ def move(
     from modelshelf.schemas.plans import MovePlanJson
     from modelshelf.services.space.tiers import destination
 
-    with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run) as shelf:
+    with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run, begins=False) as shelf:
         try:
             location, path = destination(to)
         except BadInput as err:

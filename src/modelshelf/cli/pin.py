@@ -34,7 +34,7 @@ def _change(names: Sequence[str], work: Callable[[Shelf, str], Model], *, as_jso
     from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.schemas.models import ModelJson
 
-    with at_the_edge(as_json=as_json), open_shelf() as shelf:
+    with at_the_edge(as_json=as_json), open_shelf(begins=False) as shelf:
 
         def change_one(name: str) -> ModelJson:
             model = work(shelf, name)

@@ -29,7 +29,7 @@ def pull(
     from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.schemas.models import ModelJson
 
-    with at_the_edge(as_json=as_json), open_shelf() as shelf:
+    with at_the_edge(as_json=as_json), open_shelf(begins=False) as shelf:
 
         def pull_one(name: str) -> ModelJson:
             if detach:

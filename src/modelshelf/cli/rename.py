@@ -20,7 +20,7 @@ def rename(
     from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.schemas.models import ModelJson
 
-    with at_the_edge(as_json=as_json), open_shelf() as shelf:
+    with at_the_edge(as_json=as_json), open_shelf(begins=False) as shelf:
         model = shelf.rename(name, new_name)
         if as_json:
             output.as_json(ModelJson.of(model))

@@ -44,7 +44,7 @@ def rm(
     """
     from modelshelf.bootstrap.shelf import open_shelf
 
-    with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run) as shelf:
+    with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run, begins=False) as shelf:
         if not dry_run:
             shelf.services.runner.run_due(JobKind.DELETE_OLD_COPY)  # a killed removal may have left its files
         going = _find(shelf, names, files=files)

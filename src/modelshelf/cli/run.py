@@ -35,7 +35,7 @@ def run(context: typer.Context, name: Name) -> None:
 
     with at_the_edge(as_json=False):
         _check(name, context.args)
-    with at_the_edge(as_json=False), open_shelf() as shelf:
+    with at_the_edge(as_json=False), open_shelf(begins=False) as shelf:
         holder = f"{context.args[0]} (shelf run, pid {os.getpid()})"
         with shelf.services.leaser.using(name, "run", holder) as model, _with_base(shelf, model, holder):
             command = [argument.replace("{path}", str(model.path)) for argument in context.args]

@@ -35,7 +35,7 @@ def update(
     from modelshelf.errors import BadInput
     from modelshelf.schemas.plans import UpdatePlanJson
 
-    with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run) as shelf:
+    with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run, begins=False) as shelf:
         if bool(names) == every:
             raise BadInput("Name the models, or give --all.", hint="shelf ls lists them.")
 

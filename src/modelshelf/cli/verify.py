@@ -40,7 +40,7 @@ def verify(
         if bool(names) == everything:
             raise BadInput("Name the models, or give --all.", hint="shelf ls lists them.")
         max_age_s, rate_bytes_per_s = _limits(max_age, rate)
-        with open_shelf() as shelf:
+        with open_shelf(begins=False) as shelf:
             job = shelf.services.verifier.enqueue(
                 names or (), max_age_s=max_age_s, rate_bytes_per_s=rate_bytes_per_s, repair=repair
             )

@@ -70,7 +70,7 @@ def view(
         check_words(verb, kind, names, every=every)
         if dry_run and verb != "add":
             raise BadInput("--dry-run is for shelf view add.", hint="shelf view ls shows what the views are.")
-        with open_shelf(read_only=verb == "ls" or dry_run) as shelf:
+        with open_shelf(read_only=verb == "ls" or dry_run, begins=verb == "add") as shelf:
             if dry_run:
                 found = _plan(shelf.services.views, kind, root, names)
             elif verb == "sync":

@@ -197,6 +197,12 @@ def role_of(path: Path, tier_id: str) -> str:
     return _ask(path, "SELECT cache_location FROM tiers WHERE id = ?", tier_id)
 
 
+def keeps_nothing(path: Path) -> bool:
+    """Return whether a SQLite file is a registry without a model, a key and an unfinished job."""
+    tables = ("models", "api_keys", "jobs WHERE finished_at IS NULL")
+    return _ask(path, f"SELECT {' AND '.join(f'NOT EXISTS (SELECT 1 FROM {table})' for table in tables)}") == "1"
+
+
 def _ask(path: Path, statement: str, *values: str) -> str:
     if not os.access(path, os.R_OK):
         return ""

@@ -193,6 +193,33 @@ def test_forgetting_a_base_leaves_every_file(person: Person, project: Path) -> N
     assert person.run(project, "forget", "../nowhere").code == 2
 
 
+def test_a_library_without_models_holds_no_base(person: Person) -> None:
+    """A cache in which a failed command began a library is adopted into the one that `init` sets up afterwards."""
+    cache = person.root / ".cache/huggingface"
+    person.home.hf(cache, "download", "org/model").checked()
+    assert person.run(person.root, "add", "org/typo").code == 4
+    assert (cache / "modelshelf/registry.db").exists()
+
+    person.run(person.root, "init", "--primary", "fast", "--secondary", "none", "--yes").checked()
+    person.run(person.root, "adopt", "--leave").checked()
+
+    (listed,) = person.run(person.root, "ls", "--json").checked().json
+    assert (listed["hf_path"], listed["state"], listed["cache_path"]) == ("org/model", "ready", str(cache))
+    assert person.run(person.root, "doctor", "--json").json["errors"] == 0
+
+
+@pytest.mark.parametrize("keeps", [("add", "n", "org/model"), ("key", "add", "laptop")], ids=["a model", "a key"])
+def test_a_library_that_keeps_something_holds_its_base(person: Person, keeps: tuple[str, ...]) -> None:
+    """A base of a library with a model or a key isn't taken over."""
+    person.run(person.root, *keeps).checked()
+    cache = person.root / ".cache/huggingface"
+    person.home.hf(cache, "download", "org/model").checked()
+
+    refused = person.run(person.root, "adopt", str(cache), "--leave", **third(person))
+
+    assert (refused.code, "belongs to another library" in refused.err) == (5, True)
+
+
 def test_a_person_without_a_registry_gives_no_base_of_another_library_away(person: Person, project: Path) -> None:
     """With a primary that has no registry a base of a living library isn't let go; of a lost one it is."""
     person.run(project, "add", "n", "org/model", "--to", "secondary").checked()

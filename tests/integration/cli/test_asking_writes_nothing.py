@@ -85,6 +85,15 @@ MAKING_ROOM = {
     "move where it is full": ("move", "there", "primary", "--dry-run"),
     "adopt where it is full": ("adopt", "{root}/much", "--move", "--dry-run"),
 }
+WITHOUT_A_LIBRARY = tuple(
+    tuple(line.split())
+    for line in (
+        "verify m", "verify --all", "gc", "dedupe", "pull m", "rm m", "rm m --files --yes", "clean --unused 1d --yes",
+        "move m secondary", "pin m", "unpin m", "rename m n", "lease m", "lease --release 1", "update m",
+        "update --all", "load m", "run m -- true", "chat m hi", "cancel 1", "jobs pause 1", "jobs retry 1",
+        "view sync", "key revoke k",
+    )
+)  # fmt: skip
 GETS = (
     "/api/models",
     "/api/models/m",
@@ -207,6 +216,12 @@ def crowded(hub: FakeHub, tmp_path_factory: pytest.TempPathFactory) -> Home:
 def test_asking_before_the_first_model_makes_nothing(new_home: Home, words: tuple[str, ...]) -> None:
     """A command that only reads creates no library."""
     check_writes_nothing(new_home, words, 0, 1)
+
+
+@pytest.mark.parametrize("words", WITHOUT_A_LIBRARY, ids=" ".join)
+def test_what_finds_nothing_to_do_makes_nothing(new_home: Home, words: tuple[str, ...]) -> None:
+    """Before the first model, a command for a model, a job or a view that isn't there creates no library."""
+    check_writes_nothing(new_home, words, 0, 4)
 
 
 @pytest.mark.parametrize(

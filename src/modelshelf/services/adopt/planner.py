@@ -27,7 +27,7 @@ from modelshelf.store.adopt import inventory
 from modelshelf.store.layout import Base
 from modelshelf.store.probe import is_folder, is_link, is_there
 from modelshelf.store.repos import scan
-from modelshelf.store.tiers import governor, sidecars
+from modelshelf.store.tiers import sidecars
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class AdoptPlanner:
                 become a link.
         """
         found = found or self.look(wanted)
-        governor.check_ours(Base(Path(found.path)), self.registry.id, self.registry.url)
+        self.tiers.check_ours(Base(Path(found.path)))
         order = self.order(wanted, found)
         plan = self.decide(found, order)
         notes = [f"Also there: {other} (shelf adopt {other})" for other in self._elsewhere(Path(found.path))]

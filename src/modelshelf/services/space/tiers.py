@@ -14,6 +14,7 @@ from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import RepoId, repo_folder_name
 from modelshelf.domain.tiers import BREAKDOWN, CUSTOM, Room, Tier, Tiers, TierStatus, Usage
 from modelshelf.errors import BadInput, Denied
+from modelshelf.registry.fast_read import keeps_nothing
 from modelshelf.registry.registry import Registry
 from modelshelf.store import mounts, ownership
 from modelshelf.store.known_bases import KnownBases
@@ -63,6 +64,8 @@ class TierService:
         if tier.location == CUSTOM and not is_there(base.marker):
             mounts.check_outlives([tier.base], require=self.require_mount)
         tier_id = marker.open_tier(base, self.known, self.registry.tier_ids().get(tier.base))
+        if (forlorn := self._forlorn(base)) is not None:
+            governor.release(base, forlorn.id)
         governor.claim(base, self.registry.id, self.registry.url)
         capabilities.probe(base)
         self.registry.bases.remember(tier_id, tier.location, tier.base)
@@ -86,7 +89,7 @@ class TierService:
         """
         base = Base(self.path(tier))
         marker.check_online(base, self._known_id(tier))
-        governor.check_ours(base, self.registry.id, self.registry.url)
+        self.check_ours(base)
         if is_there(base.marker):
             self._check_not_read_only(base)
             return marker.read_id(base) or ""
@@ -94,6 +97,25 @@ class TierService:
             mounts.check_outlives([tier.base], require=self.require_mount or False)  # the warning comes with the use
         marker.check_creatable(base)
         return ""
+
+    def check_ours(self, base: Base) -> None:
+        """Raise unless this library may change a base.
+
+        Raises:
+            Conflict: It belongs to another library, which keeps something.
+        """
+        if self._forlorn(base) is None:
+            governor.check_ours(base, self.registry.id, self.registry.url)
+
+    def _forlorn(self, base: Base) -> governor.Governor | None:
+        """Return the other registry that a base belongs to, if it is inside that base and keeps nothing.
+
+        A command that failed before the library's settings were written leaves such a one; the base may be taken over.
+        """
+        named = governor.read(base)
+        if named is None or named.file(base) != base.registry or not keeps_nothing(base.registry):
+            return None
+        return named if governor.why_not_ours(base, self.registry.id, self.registry.url) else None
 
     def _check_not_read_only(self, base: Base) -> None:
         if not marker.is_writable(base):
@@ -183,7 +205,9 @@ class TierService:
         """Return why a tier can't be used, in a sentence; empty if it can."""
         base = Base(self.path(tier))
         reason = marker.why_offline(base, self._known_id(tier))
-        return reason or governor.why_not_ours(base, self.registry.id, self.registry.url)
+        if reason or self._forlorn(base) is not None:
+            return reason
+        return governor.why_not_ours(base, self.registry.id, self.registry.url)
 
     def status(self, tier: Tier, *, rescan: bool = False, keep: bool = False) -> TierStatus:
         """Return a tier's usage now, measured.

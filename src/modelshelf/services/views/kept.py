@@ -79,7 +79,8 @@ class Kept:
 
     def has_any(self) -> bool:
         """Return whether there may be a view to keep."""
-        return bool(self.unasked.kinds) or any(records.written(self.at(tier.base)) for tier in self.tiers.configured())
+        bases = [self.at(tier.base) for tier in self.tiers.configured()]
+        return bool(self.unasked.kinds and self.bases()) or any(map(records.written, bases))
 
     def wanted(self, *, is_spread: bool) -> Iterator[tuple[ViewKind, str]]:
         """Yield kind and root of the views that the settings want and that can be: in bases with links.

@@ -155,6 +155,8 @@ class Views:
 
         The folder of one that is named by it is made again if it was deleted.
         """
+        if kind is None and not self.upkeep.kept.has_any():
+            return []
         with self.upkeep.locked():
             views = [self.upkeep.led_here(view) for view in self.chosen(kind, root)]
             for view in views if root is not None else ():
