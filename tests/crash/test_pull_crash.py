@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.bootstrap.shelf import STREAMS
+from modelshelf.bootstrap.parts import STREAMS
 from modelshelf.domain.plans import SEGMENT_BYTES
 from modelshelf.services.shelf import Shelf
 from tests.crash.dying import DIED

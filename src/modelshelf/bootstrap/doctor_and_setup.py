@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelshelf.bootstrap.in_force import registry_in_force
+from modelshelf.bootstrap.parts import STREAMS
 from modelshelf.bootstrap.read_only import database_url
-from modelshelf.bootstrap.shelf import STREAMS, open_shelf
+from modelshelf.bootstrap.shelf import open_shelf
 from modelshelf.domain.names import BasePath
 from modelshelf.domain.tiers import CUSTOM
 from modelshelf.domain.tool_environment import hub_cache

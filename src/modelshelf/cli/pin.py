@@ -32,14 +32,16 @@ def unpin(names: SomeNames, as_json: AsJson = False) -> None:
 
 def _change(names: Sequence[str], work: Callable[[Shelf, str], Model], *, as_json: bool) -> None:
     from modelshelf.bootstrap.shelf import open_shelf
-    from modelshelf.schemas.models import ModelJson
 
     with at_the_edge(as_json=as_json), open_shelf(begins=False) as shelf:
 
-        def change_one(name: str) -> ModelJson:
+        def change_one(name: str) -> object:
             model = work(shelf, name)
-            if not as_json:
-                output.answer(f"{name} is {'pinned' if model.row.pinned else 'not pinned'}.")
-            return ModelJson.of(model)
+            if as_json:
+                from modelshelf.schemas.models import ModelJson
+
+                return ModelJson.of(model)
+            output.answer(f"{name} is {'pinned' if model.row.pinned else 'not pinned'}.")
+            return model
 
         several.end(*several.of_each(several.known(shelf, names), change_one, as_json=as_json), as_json=as_json)

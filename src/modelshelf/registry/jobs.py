@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from modelshelf.domain.job_params import JobParams
 from modelshelf.domain.jobs import A_PERSON, FAILED, PAUSED, QUEUED, RUNNING, UNFINISHED, WAITING, Cause, Job, JobKind
 from modelshelf.domain.models import ModelRow
 from modelshelf.errors import NotFound
@@ -15,6 +15,9 @@ from modelshelf.registry.database import db_now
 from modelshelf.registry.job_steering import SteeredJobs, over, owned_by, requeued, with_parent
 from modelshelf.registry.rows import JOB_COLUMNS, LEASE_S, has_params, new_job
 from modelshelf.registry.tables import jobs, leases, models, reservations
+
+if TYPE_CHECKING:
+    from modelshelf.domain.job_params import JobParams
 
 _CLAIMS = 7236109
 """The number of the advisory lock; any that nothing else takes."""

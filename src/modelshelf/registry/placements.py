@@ -10,11 +10,11 @@ import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from modelshelf.domain.job_params import OldCopy
 from modelshelf.domain.jobs import DONE, UNFINISHED, Cause
 from modelshelf.domain.models import FileEntry, Mirrored, ModelRow, select_files, total_size
 from modelshelf.domain.sidecars import Sidecar
@@ -25,6 +25,9 @@ from modelshelf.registry.database import db_now
 from modelshelf.registry.fast_read import model_rows, models_query
 from modelshelf.registry.rows import columns_of, drop_manifests, new_deletion
 from modelshelf.registry.tables import files, jobs, models
+
+if TYPE_CHECKING:
+    from modelshelf.domain.job_params import OldCopy
 
 _NEW = sa.insert(models).values(created_at=db_now(), arrived_at=db_now())
 

@@ -10,12 +10,12 @@ import contextlib
 import functools
 import json
 from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from modelshelf.domain.engine_choice import EngineChoice
-from modelshelf.domain.job_params import OldCopy
 from modelshelf.domain.jobs import DONE, Cause, Job, JobKind, Moved
 from modelshelf.domain.listing import Listing
 from modelshelf.domain.models import FileEntry, ModelRow, Registration, select_files, total_size
@@ -39,6 +39,9 @@ from modelshelf.registry.usage_history import UsageHistory
 from modelshelf.registry.uses import UseTable
 from modelshelf.registry.verified_blobs import VerifiedBlobs
 from modelshelf.registry.webhooks import Webhooks
+
+if TYPE_CHECKING:
+    from modelshelf.domain.job_params import OldCopy
 
 
 class Registry(JobTable, UseTable):

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from modelshelf.domain.job_params import OldCopy
 from modelshelf.domain.jobs import A_PERSON, QUEUED, Cause, Job, JobKind
 from modelshelf.domain.outside import object_of, parse_json
 from modelshelf.domain.weight_files import WeightFormat
 from modelshelf.errors import BadInput
 from modelshelf.registry.database import db_now
 from modelshelf.registry.tables import files, jobs, models
+
+if TYPE_CHECKING:
+    from modelshelf.domain.job_params import OldCopy
 
 _log = logging.getLogger(__name__)
 LEASE_S = 60.0

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from modelshelf.services.events.courier import Courier
     from modelshelf.services.events.desktop import DesktopNotices
 
+_NEW_OBJECTS = 100_000
+"""So many are made before the garbage collector looks among them for cycles: a list of 50,000 files isn't so many."""
+
 
 def serve(*, host: str | None, port: int | None, announce: Callable[[str], None], preload: Sequence[str] = ()) -> None:
     """Serve until SIGTERM or Ctrl-C; running jobs are then queued again with their progress.
@@ -106,6 +109,7 @@ def _leave_out_what_stays() -> None:
     """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(_NEW_OBJECTS)
 
 
 @contextmanager

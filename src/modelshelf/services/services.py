@@ -1,14 +1,11 @@
-"""The services of one library, by name: `bootstrap.shelf` composes them, and the faces use them."""
+"""The services of one library, by name: `bootstrap.composition` composes them, and the faces use them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from modelshelf.domain.jobs import Moved
     from modelshelf.domain.models import Model
     from modelshelf.domain.ports import Clock
@@ -45,128 +42,75 @@ if TYPE_CHECKING:
     from modelshelf.services.views.views import Views
 
 
-@dataclass(frozen=True)
-class Services:
+class Services(ABC):
     """The parts behind the verbs: plans and jobs for the command line and the server, which show and queue them.
 
-    Those of few commands are made when they are first asked for: importing all of them takes longer than most commands.
+    Each is made when it is first asked for: importing all of them takes longer than most commands.
     """
 
+    clock: Clock
     registry: Registry
     library: Library
+    """Which models there are, and their states."""
     tiers: TierService
+    """What the disks hold."""
     history: HistoryKeeper
+    """What they held."""
+    runner: JobRunner
+    """Runs jobs."""
+    steering: Steering
+    """Pauses, resumes, cancels and retries jobs."""
+    finder: Finder
+    """Finds repositories on the hub, and says what fits."""
     registrar: Registrar
+    """Adds models."""
+    hours: OpenHours
+    """When downloads may run."""
+    mover: Mover
+    """Moves models between tiers."""
+    promoter: Promoter
+    """Brings a model that is used to the fast tier."""
+    updater: Updater
+    """Brings models to newer commits."""
     remover: Remover
+    """Removes models, with their files or without."""
     renamer: Renamer
     unneeded: UnneededFiles
-    mover: Mover
-    hours: OpenHours
+    """What no model needs of its repository."""
+    cleaner: Cleaner
+    """Plans what could go."""
     leaser: Leaser
-    promoter: Promoter
-    runner: JobRunner
-    clock: Clock
-    make_finder: Callable[[], Finder]
-    make_cleaner: Callable[[], Cleaner]
-    make_verifier: Callable[[], Verifier]
-    make_updater: Callable[[], Updater]
-    make_reconciler: Callable[[], Reconciler]
-    make_adopter: Callable[[], Adopter]
-    make_everything: Callable[[Adopter], EverythingAdopter]
-    make_loader: Callable[[], Loader]
-    make_engine_chooser: Callable[[], EngineChooser]
-    make_collector: Callable[[], Collector]
-    make_deduper: Callable[[], Deduper]
-    make_views: Callable[[], Views]
-    make_mirror_jobs: Callable[[], MirrorJobs]
+    """Holds models while they are used."""
+    loader: Loader
+    """Loads models with transformers."""
+    load_jobs: LoadJobs
+    """Keeps the jobs of loads; used in one event loop."""
+    engine_chooser: EngineChooser
+    """Writes down which engine a person chose for a model."""
+    verifier: Verifier
+    """Reads every byte."""
+    reconciler: Reconciler
+    """Brings registry and disks together."""
+    collector: Collector
+    """Deletes what nothing references."""
+    deduper: Deduper
+    """Lets identical blobs share their bytes."""
+    adopter: Adopter
+    """Takes in what other tools downloaded."""
+    everything: EverythingAdopter
+    """Takes in what is at every known place of this machine."""
+    views: Views
+    """Keeps the folders that other programs read."""
+    view_syncer: ViewSyncer
+    """Makes views true as a job."""
     mirrors: bool
     """Whether `/hf` fetches from the hub what isn't here."""
+    mirror_jobs: MirrorJobs
+    """Fetches what clients of `/hf` ask for."""
 
-    @cached_property
-    def finder(self) -> Finder:
-        """Finds repositories on the hub, and says what fits."""
-        return self.make_finder()
-
-    @cached_property
-    def cleaner(self) -> Cleaner:
-        """Plans what could go."""
-        return self.make_cleaner()
-
-    @cached_property
-    def verifier(self) -> Verifier:
-        """Reads every byte."""
-        return self.make_verifier()
-
-    @cached_property
-    def updater(self) -> Updater:
-        """Brings models to newer commits."""
-        return self.make_updater()
-
-    @cached_property
-    def reconciler(self) -> Reconciler:
-        """Brings registry and disks together."""
-        return self.make_reconciler()
-
-    @cached_property
-    def adopter(self) -> Adopter:
-        """Takes in what other tools downloaded."""
-        return self.make_adopter()
-
-    @cached_property
-    def everything(self) -> EverythingAdopter:
-        """Takes in what is at every known place of this machine."""
-        return self.make_everything(self.adopter)
-
-    @cached_property
-    def loader(self) -> Loader:
-        """Loads models with transformers."""
-        return self.make_loader()
-
-    @cached_property
-    def engine_chooser(self) -> EngineChooser:
-        """Writes down which engine a person chose for a model."""
-        return self.make_engine_chooser()
-
-    @cached_property
-    def collector(self) -> Collector:
-        """Deletes what nothing references."""
-        return self.make_collector()
-
-    @cached_property
-    def deduper(self) -> Deduper:
-        """Lets identical blobs share their bytes."""
-        return self.make_deduper()
-
-    @cached_property
-    def mirror_jobs(self) -> MirrorJobs:
-        """Fetches what clients of `/hf` ask for."""
-        return self.make_mirror_jobs()
-
-    @cached_property
-    def views(self) -> Views:
-        """Keeps the folders that other programs read."""
-        return self.make_views()
-
-    @cached_property
-    def view_syncer(self) -> ViewSyncer:
-        """Makes views true as a job."""
-        from modelshelf.services.views.sync import ViewSyncer
-
-        return ViewSyncer(self.registry, self.runner, self.views)
-
-    @cached_property
-    def load_jobs(self) -> LoadJobs:
-        """Keeps the jobs of loads; used in one event loop."""
-        from modelshelf.services.serving.load_jobs import LoadJobs
-
-        return LoadJobs(self.registry, self.runner.owner)
-
-    @cached_property
-    def steering(self) -> Steering:
-        """Pauses, resumes, cancels and retries jobs."""
-        from modelshelf.services.jobs.steering import Steering
-
-        return Steering(self.registry)
+    @abstractmethod
+    def close(self) -> None:
+        """Stop work in the background, and close what is open."""
 
     def check(self) -> None:
         """Raise unless the registry answers.

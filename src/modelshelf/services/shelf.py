@@ -5,20 +5,21 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
-from modelshelf.domain.engine_wishes import EngineChange
 from modelshelf.domain.jobs import UNFINISHED, Job, JobKind
 from modelshelf.domain.model_names import chosen_name
 from modelshelf.domain.models import FileEntry, Model, Registration
 from modelshelf.domain.names import RefName, RepoId
-from modelshelf.domain.outcomes import Removed
 from modelshelf.domain.patterns import patterns_of
 from modelshelf.domain.tiers import TierStatus
 from modelshelf.errors import BadInput
 from modelshelf.services.jobs.recovery import recover_dead_owners
 from modelshelf.services.lifecycle.pin import set_pin
 from modelshelf.services.upkeep import AnyPath, ShowProgress, Upkeep, path_text
+
+if TYPE_CHECKING:
+    from modelshelf.domain.outcomes import Removed
 
 _Verb = TypeVar("_Verb", bound=Callable[..., Any])
 
@@ -289,6 +290,8 @@ class Shelf(Upkeep):
             BadInput: The engine isn't there, or doesn't take an argument; nothing was changed.
         """
         given = None if arguments is None else tuple(arguments)
+        from modelshelf.domain.engine_wishes import EngineChange
+
         change = EngineChange(engine, given, trust_remote_code, allow_pickle)
         return self.services.engine_chooser.choose(model_name, change)
 
@@ -313,9 +316,7 @@ class Shelf(Upkeep):
 
     def close(self) -> None:
         """Stop work in the background, and close what is open."""
-        self.services.runner.stopping.set()
-        self.services.runner.background.stop()
-        self.services.registry.close()
+        self.services.close()
 
     def __enter__(self) -> Self:
         """Return itself."""

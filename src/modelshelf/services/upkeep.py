@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from modelshelf.domain.job_params import DedupeParams, GcParams
 from modelshelf.domain.jobs import Job, result_of
-from modelshelf.domain.verify_report import VerifyReport
 from modelshelf.services.catalog.meant import row_meant
 from modelshelf.services.jobs.recovery import recover_dead_owners
 from modelshelf.services.services import Services
+
+if TYPE_CHECKING:
+    from modelshelf.domain.verify_report import VerifyReport
 
 AnyPath = str | os.PathLike[str]
 ShowProgress = Callable[[Job], None]
@@ -75,6 +76,7 @@ class Upkeep:
             BadInput: There is no such tier.
             Unavailable: It is offline.
         """
+        from modelshelf.domain.job_params import GcParams
         from modelshelf.services.maintenance.gc import tiers_of
 
         params = GcParams(path_text(tier), quarantine)
@@ -91,11 +93,11 @@ class Upkeep:
             BadInput: There is no such tier.
             Unavailable: It is offline.
         """
+        from modelshelf.domain.job_params import DedupeParams
         from modelshelf.services.maintenance.gc import tiers_of
 
-        return tiers_of(
-            self.services.runner.finish(self.services.deduper.enqueue(DedupeParams(path_text(tier))), progress)
-        )
+        params = DedupeParams(path_text(tier))
+        return tiers_of(self.services.runner.finish(self.services.deduper.enqueue(params), progress))
 
     def reconcile(self, bases: Sequence[AnyPath] = (), *, progress: ShowProgress | None = None) -> dict[str, Any]:
         """Bring registry and disks together; returns what was done, as in JSON.

@@ -29,7 +29,7 @@ def test_a_job_that_ends_between_two_looks_says_how_much_it_was(hub: FakeHub, sh
         running.progress.phase("downloading", 10)
         running.progress.advance(10)
 
-    runner.handle({JobKind.PULL: pull})
+    runner.handlers[JobKind.PULL] = pull
     ended = runner.finish(shelf.services.registrar.enqueue_pull("m"))
 
     assert (seen, ended.done_bytes, ended.total_bytes) == ([11, 0], 10, 10)

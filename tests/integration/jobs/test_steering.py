@@ -248,7 +248,7 @@ def test_a_resumed_job_waits_until_its_thread_has_left(shelf: Shelf) -> None:
         leave.wait(DEADLINE_S)
         raise Cancelled
 
-    runner.handle({JobKind.GC: slow})
+    runner.handlers[JobKind.GC] = slow
     job = registry.add_job(JobKind.GC, "", {})
     mine = runner.claim(job)
     assert mine is not None

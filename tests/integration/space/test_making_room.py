@@ -148,7 +148,7 @@ def test_pausing_a_pull_pauses_its_eviction(full: Shelf, home: Home) -> None:
             full.pull("d")
         ended.append(refused.value)
 
-    runner.handle({JobKind.MOVE: held})
+    runner.handlers[JobKind.MOVE] = held
     thread = threading.Thread(target=pull)
     thread.start()
     assert began.wait(DEADLINE_S)
@@ -156,7 +156,7 @@ def test_pausing_a_pull_pauses_its_eviction(full: Shelf, home: Home) -> None:
     full.services.steering.pause(job.id)
     thread.join(DEADLINE_S)
     paused = [(other.kind, other.state) for other in full.jobs(unfinished=True)]
-    runner.handle({JobKind.MOVE: move})
+    runner.handlers[JobKind.MOVE] = move
     runner.finish(full.services.steering.resume(job.id))
 
     assert paused == [("move", "paused"), ("pull", "paused")]

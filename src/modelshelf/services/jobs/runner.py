@@ -1,7 +1,6 @@
 """The job engine: runs claimed jobs, tells the registry their progress, and leaves each in a true state.
 
-The runner is composed before the services that run jobs and gets their handlers afterwards, so that a service that
-needs a job to be run can hold the runner itself.
+A handler makes its service when its first job runs: a service that needs a job to be run can hold the runner itself.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import contextlib
 import json
 import logging
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
 from modelshelf.domain.job_files import JobFiles
@@ -54,10 +53,10 @@ class JobRunner:
     registry: Registry
     turns: Turns
     clock: Clock
-    why_not: Callable[[Job], str] = lambda job: ""
-    """Returns why this process can't run a job, such as for lack of a base; see `space.reach`."""
-    handlers: dict[str, Handler] = field(default_factory=dict)
+    handlers: dict[str, Handler]
     """The function that runs each kind of job."""
+    why_not: Callable[[Job], str]
+    """Returns why this process can't run a job, such as for lack of a base; see `space.reach`."""
     background: BackgroundJobs = field(default_factory=BackgroundJobs)
     stopping: threading.Event = field(default_factory=threading.Event)
     """Set when this process is about to end: nobody waits for another job any more."""
@@ -66,10 +65,6 @@ class JobRunner:
     def owner(self) -> str:
         """The process that the jobs are claimed for."""
         return self.turns.owner
-
-    def handle(self, handlers: Mapping[str, Handler]) -> None:
-        """Add functions that run kinds of jobs."""
-        self.handlers.update(handlers)
 
     # --- taking ---
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
@@ -72,7 +73,7 @@ class Arrival:
             if self._is_whole(self._blob):
                 return self._blob.duplicate()
         elif (path := self._find().disk_path) is not None:
-            return open_to_read(path)
+            return open_to_read(Path(path))
         self._check(was_over=was_over)
         return None
 

@@ -8,7 +8,6 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 from modelshelf.services.mirror.repositories import ResolvedRevision
@@ -23,8 +22,11 @@ class ServedFile(NamedTuple):
 
     path: str
     """Its path in the repository."""
-    disk_path: Path | None
-    """The path of its bytes, without a link in any part. None: the commit has it, and no tier does."""
+    disk_path: str | None
+    """The path of its bytes, without a link in any part; a `Path` for each of 50,000 would take longer than all else.
+
+    None: the commit has it, and no tier does.
+    """
     size_bytes: int
     etag: str
     """Its digest: 64 hex of sha256 (LFS) or 40 hex of the git blob's sha1."""

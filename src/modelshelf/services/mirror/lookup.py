@@ -190,7 +190,7 @@ class HubFace:
             return None
         if not digest:
             return None
-        return ServedFile(path, Path(real), found.st_size, digest, place.commit_hash, found.st_mtime)
+        return ServedFile(path, real, found.st_size, digest, place.commit_hash, found.st_mtime)
 
 
 def _behind_usual_link(place: PlacedSnapshot, path: str, link: str) -> ServedFile | None:
@@ -207,7 +207,7 @@ def _behind_usual_link(place: PlacedSnapshot, path: str, link: str) -> ServedFil
             blob = f"{place.blobs}/{digest}"
             found = os.lstat(blob)
             if stat.S_ISREG(found.st_mode):
-                return ServedFile(path, Path(blob), found.st_size, digest, place.commit_hash, found.st_mtime)
+                return ServedFile(path, blob, found.st_size, digest, place.commit_hash, found.st_mtime)
     return None
 
 
