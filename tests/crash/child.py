@@ -24,7 +24,7 @@ from modelshelf.cli import main as cli
 from modelshelf.domain.job_params import GcParams
 from modelshelf.domain.jobs import JobKind
 from modelshelf.domain.names import ModelName, ViewRoot
-from modelshelf.domain.views import kind_of
+from modelshelf.domain.view_kinds import kind_of
 from modelshelf.errors import ShelfError
 from modelshelf.services.shelf import Shelf
 from modelshelf.settings import load_settings

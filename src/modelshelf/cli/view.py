@@ -86,7 +86,7 @@ def _is_path(word: str) -> bool:
 
 def check_words(verb: str, kind: str | None, names: Sequence[str], *, every: bool) -> None:
     """Raise BadInput unless the words fit each other."""
-    from modelshelf.domain.views import kind_of
+    from modelshelf.domain.view_kinds import kind_of
 
     if verb not in ("add", "rm", "ls", "sync") or (verb in ("add", "rm") and kind is None):
         raise BadInput("shelf view needs a verb and a kind.", hint=_USAGE)
@@ -102,7 +102,7 @@ def check_words(verb: str, kind: str | None, names: Sequence[str], *, every: boo
 
 def _plan(views: Views, kind: str | None, root: str | None, names: Sequence[str]) -> list[ViewStatus]:
     from modelshelf.domain.names import ModelName
-    from modelshelf.domain.views import kind_of
+    from modelshelf.domain.view_kinds import kind_of
     from modelshelf.services.views.place import view_root
 
     wanted = kind_of(kind or "")
@@ -113,7 +113,7 @@ def _do(
     views: Views, verb: str, kind: str | None, root: str | None, names: Sequence[str], *, every: bool
 ) -> list[ViewStatus]:
     from modelshelf.domain.names import ModelName
-    from modelshelf.domain.views import kind_of
+    from modelshelf.domain.view_kinds import kind_of
     from modelshelf.services.views.place import view_root
 
     if verb == "ls":
@@ -127,7 +127,7 @@ def _do(
 
 def _sync(services: Services, kind: str | None, root: str | None) -> list[ViewStatus]:
     from modelshelf.cli.bars import job_progress
-    from modelshelf.domain.views import kind_of
+    from modelshelf.domain.view_kinds import kind_of
     from modelshelf.services.views.place import view_root
 
     wanted = None if kind is None else kind_of(kind)

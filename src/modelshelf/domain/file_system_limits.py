@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
-from modelshelf.domain.adopt_inventory import FoundFile
 from modelshelf.domain.disks import Capabilities
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.tiers import Tier
 from modelshelf.errors import BadInput, OutOfSpace
 from modelshelf.units import format_size
+
+if TYPE_CHECKING:
+    from modelshelf.domain.adopt_inventory import FoundFile
 
 _NOT_IN_NAMES = frozenset(':*?"<>|\\')
 """Characters that Windows reserves. Source: Microsoft, "Naming Files, Paths, and Namespaces"."""

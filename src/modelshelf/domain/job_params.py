@@ -14,8 +14,7 @@ from modelshelf.domain.jobs import Job, JobKind
 from modelshelf.domain.models import FileEntry, file_entries
 from modelshelf.domain.names import BasePath, CommitHash, FilePath, RepoId, ViewRoot
 from modelshelf.domain.outside import flag_of, list_of, maybe, number_of, object_of, parse_json, size_of, text_of
-from modelshelf.domain.view_kinds import ViewKind
-from modelshelf.domain.views import kind_of
+from modelshelf.domain.view_kinds import ViewKind, kind_of
 from modelshelf.errors import BadInput
 
 

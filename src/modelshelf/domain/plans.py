@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from modelshelf.domain.eviction import EvictionPlan
 from modelshelf.domain.models import FileEntry, Registration, blob_sizes, total_size
 from modelshelf.domain.names import BasePath, CommitHash, Digest, FilePath, ModelName, RefName, RepoId
 from modelshelf.domain.tiers import Tier
-from modelshelf.domain.views import Entry
+
+if TYPE_CHECKING:
+    from modelshelf.domain.views import Entry
 
 SEGMENT_BYTES = 64 * 2**10
 """A download is kept in segments of this size; what a killed stream had of its segment is lost."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from modelshelf.domain.candidates import Candidate
-from modelshelf.domain.jobs import Moved
-from modelshelf.domain.listing import Listing
-from modelshelf.domain.models import FileEntry, ModelRow, Resolved
-from modelshelf.domain.names import CommitHash, FilePath, RefName, RepoId
-from modelshelf.domain.serving import DeviceMemory, EngineState, Served, Wanted
+if TYPE_CHECKING:
+    from modelshelf.domain.candidates import Candidate
+    from modelshelf.domain.jobs import Moved
+    from modelshelf.domain.listing import Listing
+    from modelshelf.domain.models import FileEntry, ModelRow, Resolved
+    from modelshelf.domain.names import CommitHash, FilePath, RefName, RepoId
+    from modelshelf.domain.serving import DeviceMemory, EngineState, Served, Wanted
 
 
 class Clock(Protocol):

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-
-from modelshelf.domain.doctor_report import Diagnosis, Severity
 
 SECRETS = frozenset({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"})
 """Reports say only whether these are set."""
@@ -18,7 +16,6 @@ VARIABLES = (
 ).split()
 ENGINE_PACKAGES = "torch transformers accelerate gguf"
 """Packages that load models here, named one by one, because the project is on no index."""
-_FOLDERS = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_XET_CACHE", "LLAMA_CACHE", "OLLAMA_MODELS")
 _TRUE = frozenset({"1", "ON", "YES", "TRUE"})
 
 
@@ -49,9 +46,9 @@ def hub_cache(environ: Mapping[str, str]) -> tuple[str, str]:
     """
     for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         if name in environ:
-            return _expand(environ[name], environ), name
+            return expand(environ[name], environ), name
     home, why = hf_home(environ)
-    return _join(home, "hub"), why
+    return join(home, "hub"), why
 
 
 def usual_hub(environ: Mapping[str, str]) -> str:
@@ -73,15 +70,15 @@ def usual_hub(environ: Mapping[str, str]) -> str:
 def hf_home(environ: Mapping[str, str]) -> tuple[str, str]:
     """Return HF_HOME for Hugging Face tools, and the variable that sets it."""
     if "HF_HOME" in environ:
-        return _expand(environ["HF_HOME"], environ), "HF_HOME"
+        return expand(environ["HF_HOME"], environ), "HF_HOME"
     if "XDG_CACHE_HOME" in environ:
-        return _join(environ["XDG_CACHE_HOME"], "huggingface"), "XDG_CACHE_HOME"
-    return _join(environ.get("HOME", "~"), ".cache/huggingface"), "its default"
+        return join(environ["XDG_CACHE_HOME"], "huggingface"), "XDG_CACHE_HOME"
+    return join(environ.get("HOME", "~"), ".cache/huggingface"), "its default"
 
 
 def token_path(environ: Mapping[str, str]) -> str:
     """Return the file that `hf auth login` writes the token to."""
-    return _expand(environ.get("HF_TOKEN_PATH") or _join(hf_home(environ)[0], "token"), environ)
+    return expand(environ.get("HF_TOKEN_PATH") or join(hf_home(environ)[0], "token"), environ)
 
 
 def is_offline(environ: Mapping[str, str]) -> str:
@@ -99,7 +96,7 @@ def places(environ: Mapping[str, str]) -> list[ToolFolder]:
     default folder.
     """
     cache, why = hub_cache(environ)
-    llama = (_expand(environ["LLAMA_CACHE"], environ), "LLAMA_CACHE") if environ.get("LLAMA_CACHE") else (cache, why)
+    llama = (expand(environ["LLAMA_CACHE"], environ), "LLAMA_CACHE") if environ.get("LLAMA_CACHE") else (cache, why)
     home = environ.get("HOME", "~")
     ollama = environ.get("OLLAMA_MODELS")
     return [
@@ -108,78 +105,18 @@ def places(environ: Mapping[str, str]) -> list[ToolFolder]:
         ToolFolder("vLLM", cache, why),
         ToolFolder("llama.cpp", *llama),
         ToolFolder(
-            "Ollama", ollama or _join(home, ".ollama/models"), "OLLAMA_MODELS" if ollama else "its default", False
+            "Ollama", ollama or join(home, ".ollama/models"), "OLLAMA_MODELS" if ollama else "its default", False
         ),
-        ToolFolder("LM Studio", _join(home, ".lmstudio/models"), "its default", stock=False),
+        ToolFolder("LM Studio", join(home, ".lmstudio/models"), "its default", stock=False),
     ]
 
 
-def conflicts(environ: Mapping[str, str], primary_base: str) -> Iterator[Diagnosis]:
-    """Yield what is wrong with a process's variables, given the primary base that they should lead to."""
-    for name in _FOLDERS:
-        if name in environ:
-            yield from _folder(name, environ[name], environ)
-    yield from _elsewhere(environ, primary_base)
-    if offline := is_offline(environ):
-        detail = f"{offline} is set: Hugging Face tools don't contact the hub, so nothing can be downloaded."
-        yield _warn(detail, f"unset {offline}")
-    if "TRANSFORMERS_CACHE" in environ:
-        detail = "TRANSFORMERS_CACHE is set: only transformers before version 5 looks there."
-        yield _warn(detail, "unset TRANSFORMERS_CACHE")
-
-
-def _folder(name: str, text: str, environ: Mapping[str, str]) -> Iterator[Diagnosis]:
-    if not text.strip():
-        detail = f"{name} is set but empty: programs use the current folder, not the default."
-        if name in ("LLAMA_CACHE", "OLLAMA_MODELS"):
-            return
-        yield Diagnosis(Severity.ERROR, "environment", detail, f"unset {name}")
-        return
-    if name == "HF_XET_CACHE" and text.startswith("~"):
-        detail = (
-            f"HF_XET_CACHE={text}: hf_xet doesn't expand ~ and creates a folder of that name in the current folder."
-        )
-        path = f'"$HOME{text[1:]}"' if text[1:2] in ("", "/") else "/the/whole/path"
-        yield Diagnosis(Severity.ERROR, "environment", detail, f"export HF_XET_CACHE={path}")
-        return
-    path = _expand(text, environ)
-    if not path.startswith("/"):
-        detail = f"{name}={text} is relative: each program looks below its current folder."
-        yield _warn(detail, f"export {name}=/the/whole/path")
-    elif name == "HF_HOME" and PurePosixPath(path).name == "hub":
-        parent = PurePosixPath(path).parent
-        detail = f"HF_HOME={text} ends in hub: tools look in {path}/hub. It names the folder above."
-        yield Diagnosis(Severity.ERROR, "environment", detail, f"export HF_HOME={parent}")
-
-
-def _elsewhere(environ: Mapping[str, str], primary_base: str) -> Iterator[Diagnosis]:
-    cache, why = hub_cache(environ)
-    home, home_why = hf_home(environ)
-    if why in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
-        if home_why == "HF_HOME" and environ["HF_HOME"].strip() and not _is_same(cache, _join(home, "hub")):
-            detail = f"{why}={environ[why]} beats HF_HOME={environ['HF_HOME']}: models go to the former, tokens stay."
-            yield _warn(detail, f"unset {why}")
-        if why == "HUGGINGFACE_HUB_CACHE":
-            detail = "HUGGINGFACE_HUB_CACHE is an old name that other tools, such as llama.cpp, don't know."
-            yield _warn(detail, f"unset {why}; export HF_HUB_CACHE={cache}")
-    if cache.startswith("/") and not _is_same(cache, _join(primary_base, "hub")):
-        detail = f"Hugging Face tools download to {cache} ({why}), not to the primary base {primary_base}."
-        yield Diagnosis(Severity.INFO, "environment", detail, f"export HF_HOME={primary_base}", path=cache)
-
-
-def _warn(detail: str, command: str) -> Diagnosis:
-    return Diagnosis(Severity.WARNING, "environment", detail, command)
-
-
-def _is_same(path: str, other: str) -> bool:
-    return PurePosixPath(path) == PurePosixPath(other)
-
-
-def _join(folder: str, name: str) -> str:
+def join(folder: str, name: str) -> str:
+    """Return the path of a name in a folder; in no folder, the name."""
     return f"{folder.rstrip('/')}/{name}" if folder else name
 
 
-def _expand(text: str, environ: Mapping[str, str]) -> str:
+def expand(text: str, environ: Mapping[str, str]) -> str:
     """Replace `~` and known variables, as the tools do."""
     text = re.sub(r"\$(?:\{(\w+)\}|(\w+))", lambda found: environ.get(found[1] or found[2], found[0]), text)
     return environ.get("HOME", "~") + text[1:] if text == "~" or text.startswith("~/") else text

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import enum
 
+from modelshelf.errors import BadInput
+
 
 class ViewKind(enum.StrEnum):
     """The program whose layout a view has."""
@@ -35,3 +37,15 @@ BY_REPOSITORY = frozenset(ViewKind) - {
     ViewKind.ADOPTED,
 }
 """Kinds in which only models of one repository want one path, so that a change of these concerns no other model."""
+
+
+def kind_of(text: str) -> ViewKind:
+    """Return a kind of view.
+
+    Raises:
+        BadInput: There is no such kind.
+    """
+    if text not in set(ViewKind):
+        kinds = ", ".join(kind for kind in ViewKind if kind is not ViewKind.ADOPTED)
+        raise BadInput(f"There is no kind of view {text!r:.80}.", hint=f"Use one of {kinds}.", kind=text[:80])
+    return ViewKind(text)

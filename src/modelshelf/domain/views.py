@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from modelshelf.domain.gguf import GgufHeader
 from modelshelf.domain.names import BasePath, Digest, FilePath, ModelName, RepoId, ViewRoot
 from modelshelf.domain.view_kinds import ViewKind
-from modelshelf.errors import BadInput
 
 NOTHING, OTHER = "", "other"
 """Marks of a name where nothing is, and of a folder or whatever else we never make."""
@@ -39,18 +38,6 @@ USUAL_ROOTS = {
     ViewKind.GPT4ALL: "~/.local/share/nomic.ai/GPT4All",
 }
 """Where the programs look unless they were told otherwise."""
-
-
-def kind_of(text: str) -> ViewKind:
-    """Return a kind of view.
-
-    Raises:
-        BadInput: There is no such kind.
-    """
-    if text not in set(ViewKind):
-        kinds = ", ".join(kind for kind in ViewKind if kind is not ViewKind.ADOPTED)
-        raise BadInput(f"There is no kind of view {text!r:.80}.", hint=f"Use one of {kinds}.", kind=text[:80])
-    return ViewKind(text)
 
 
 @dataclass(frozen=True, slots=True)

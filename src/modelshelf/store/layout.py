@@ -49,6 +49,10 @@ SHARED_MARKER = ".huggingface-shared-blobs"
 """The file that makes a folder a shared blob store of huggingface_hub."""
 
 
+WRITTEN_FOLDERS = frozenset({"blobs", "snapshots", "refs", "trees"})
+"""The folders of a repository that huggingface_hub and we write in."""
+
+
 @dataclass(frozen=True)
 class Repo:
     """The folder of one repository; the paths that are asked for most are made once."""

@@ -19,7 +19,7 @@ from modelshelf.domain.names import RepoId
 from modelshelf.domain.permissions import Foreign, is_shared
 from modelshelf.errors import Denied
 from modelshelf.store import fs
-from modelshelf.store.layout import Base, Repo
+from modelshelf.store.layout import WRITTEN_FOLDERS, Base, Repo
 from modelshelf.store.listing import Listing
 
 _EXAMPLES = 3
@@ -101,9 +101,9 @@ def why_not_changeable(repo: Repo, listing: Listing | None = None) -> str:
         listing: What was seen of it already.
     """
     listing = listing or Listing()
-    inner = {str(folder) for folder in (repo.blobs, repo.snapshots, repo.refs, repo.trees)}
-    folders = [entry.path for entry in listing.readable(str(repo.path)) if entry.path in inner]
-    for folder in (str(repo.path), *folders, *_folders(repo.snapshots, listing)):
+    path = str(repo.path)
+    folders = [entry.path for entry in listing.readable(path) if entry.name in WRITTEN_FOLDERS]
+    for folder in (path, *folders, *_folders(repo.snapshots, listing)):
         if not _may_write(folder) and os.access(folder, os.F_OK):
             owner = os.stat(folder)  # noqa: PTH116 - one of many
             return f"{folder} belongs to user {owner.st_uid}, group {owner.st_gid}, and others can't change it."

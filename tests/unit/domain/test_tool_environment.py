@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import pytest
 
 from modelshelf.domain.doctor_report import Severity
-from modelshelf.domain.tool_environment import conflicts, hf_home, hub_cache, is_offline, places, token_path
+from modelshelf.domain.tool_conflicts import conflicts
+from modelshelf.domain.tool_environment import hf_home, hub_cache, is_offline, places, token_path
 from tests.world import Home
 
 HOME = {"HOME": "/home/me"}

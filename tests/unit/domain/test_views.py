@@ -13,7 +13,7 @@ from modelshelf.domain.doctor_surroundings import of_views
 from modelshelf.domain.gguf import GgufHeader
 from modelshelf.domain.names import BasePath, Digest, FilePath, ModelName, RepoId, ViewRoot
 from modelshelf.domain.view_images import PARTS, part_of
-from modelshelf.domain.view_kinds import ViewKind
+from modelshelf.domain.view_kinds import ViewKind, kind_of
 from modelshelf.domain.view_layouts import holding_of
 from modelshelf.domain.view_plans import Making, ViewPlan, claim, in_place, paths_of, plan_view, status_of, take_over
 from modelshelf.domain.view_sections import joined, sections_of
@@ -32,7 +32,6 @@ from modelshelf.domain.views import (
     ViewState,
     ViewStatus,
     default_views,
-    kind_of,
 )
 from modelshelf.errors import BadInput
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 
 from modelshelf.domain.names import ModelName, ViewRoot
-from modelshelf.domain.views import kind_of
+from modelshelf.domain.view_kinds import kind_of
 from modelshelf.schemas.views import ViewJson
 from modelshelf.server.answers import Json
 from modelshelf.server.api.requests import NewView

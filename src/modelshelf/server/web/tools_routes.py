@@ -8,8 +8,8 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from modelshelf.domain.names import ModelName, ViewRoot
-from modelshelf.domain.view_kinds import ViewKind
-from modelshelf.domain.views import ViewStatus, kind_of
+from modelshelf.domain.view_kinds import ViewKind, kind_of
+from modelshelf.domain.views import ViewStatus
 from modelshelf.errors import NotFound, ShelfError
 from modelshelf.server.web import render
 from modelshelf.server.web.sheet import Sheet

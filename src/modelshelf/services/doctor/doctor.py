@@ -32,7 +32,8 @@ from modelshelf.domain.jobs import UNFINISHED
 from modelshelf.domain.models import State
 from modelshelf.domain.names import Digest, RepoId
 from modelshelf.domain.reconcile import Action
-from modelshelf.domain.tool_environment import conflicts, hf_home, is_offline, places, token_path
+from modelshelf.domain.tool_conflicts import conflicts
+from modelshelf.domain.tool_environment import hf_home, is_offline, places, token_path
 from modelshelf.errors import ShelfError
 from modelshelf.services.doctor import fixes
 from modelshelf.services.doctor.bases import ANSWER_WITHIN_S, Bases

@@ -353,7 +353,7 @@ class Watcher:
         return [resync(position)] if found is None else found
 
     def _run(self) -> None:
-        turn = 1  # the tiers are measured a moment later: who waited for this server asks it now
+        turn = 0
         while not self._stop.is_set():
             self._look(tiers=turn % TIERS_EVERY == 0, measure=turn % MEASURE_EVERY == 0)
             self._tell(self._try(self._watch.look_at_engines))

@@ -8,6 +8,11 @@ from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
 
 _PROC = Path("/proc")
+_Mapped = tuple[str, str, str, str]
+"""The mount namespace of a process, and device, inode and path of a file that it has mapped, as `/proc/PID/maps` does.
+
+Btrfs has an inode of the same number in each of its subvolumes, which may have the same path in two containers.
+"""
 
 
 def users_of(paths: Iterable[Path | str]) -> list[str]:
@@ -25,8 +30,7 @@ def users_of_any(wanted: Set[tuple[int, int]]) -> list[str]:
     """Return the processes that have a file open or mapped whose device and inode are among these; see `users_of`."""
     if not wanted:
         return []
-    pids = [entry.name for entry in _PROC.iterdir() if entry.name.isdigit()]
-    return [f"{_command(pid)} (pid {pid})" for pid in pids if any(file in wanted for file in _files(pid))]
+    return [f"{_command(pid)} (pid {pid})" for pid in _pids() if any(file in wanted for file in _files(pid, set()))]
 
 
 def identities(paths: Iterable[Path | str]) -> set[tuple[int, int]]:
@@ -44,7 +48,8 @@ def opened() -> set[tuple[int, int]]:
 
     With the limits of `users_of`.
     """
-    return {file for entry in _PROC.iterdir() if entry.name.isdigit() for file in _files(entry.name)}
+    known = set[_Mapped]()
+    return {file for pid in _pids() for file in _files(pid, known)}
 
 
 def mapped() -> set[tuple[int, int]]:
@@ -52,12 +57,17 @@ def mapped() -> set[tuple[int, int]]:
 
     With the limits of `users_of`.
     """
-    return {file for entry in _PROC.iterdir() if entry.name.isdigit() for file in _mapped_files(entry.name)}
+    known = set[_Mapped]()
+    return {file for pid in _pids() for file in _mapped_files(pid, known)}
 
 
 def written() -> set[tuple[int, int]]:
     """Return device and inode of every file that any process has open for writing, or mapped so."""
-    return {file for entry in _PROC.iterdir() if entry.name.isdigit() for file in _written_files(entry.name)}
+    return {file for pid in _pids() for file in _written_files(pid)}
+
+
+def _pids() -> list[str]:
+    return [entry.name for entry in _PROC.iterdir() if entry.name.isdigit()]
 
 
 def _written_files(pid: str) -> Iterator[tuple[int, int]]:
@@ -83,28 +93,39 @@ def _written_files(pid: str) -> Iterator[tuple[int, int]]:
                     yield found.st_dev, found.st_ino
 
 
-def _files(pid: str) -> Iterator[tuple[int, int]]:
-    """Yield device and inode of a process's open or mapped files; nothing if it is gone or another user's."""
+def _files(pid: str, known: set[_Mapped]) -> Iterator[tuple[int, int]]:
+    """Yield device and inode of a process's open or mapped files; nothing if it is gone or another user's.
+
+    See `_mapped_files`.
+    """
     with contextlib.suppress(OSError), os.scandir(_PROC / pid / "fd") as entries:
         for entry in entries:
             yield from _at(entry.path)
-    yield from _mapped_files(pid)
+    yield from _mapped_files(pid, known)
 
 
-def _mapped_files(pid: str) -> Iterator[tuple[int, int]]:
+def _mapped_files(pid: str, known: set[_Mapped]) -> Iterator[tuple[int, int]]:
     """Yield device and inode of the files that a process has in its memory, by the paths that it sees as well.
 
     A file is mapped in several pieces, of which one is looked at.
 
     Source: proc(5), `/proc/PID/map_files`, which only root may follow.
+
+    Args:
+        pid: The process.
+        known: The files that other processes have in theirs, which aren't looked at again; those of this one are added.
     """
     with contextlib.suppress(OSError):
         lines = (_PROC / pid / "maps").read_text(encoding="utf-8", errors="replace").splitlines()
         fields = [found for line in lines if len(found := line.split(maxsplit=5)) == 6 and found[5][0] == "/"]
-        for (_, _, path), addresses in {tuple(found[3:]): found[0] for found in fields}.items():
-            piece = "-".join(address.lstrip("0") for address in addresses.split("-"))
-            yield from _at(f"{_PROC}/{pid}/map_files/{piece}")
-            yield from _at(path)
+        mounts = os.readlink(f"{_PROC}/{pid}/ns/mnt")  # noqa: PTH115 - one of many
+        pieces = {(mounts, device, inode, path): addresses for addresses, _, _, device, inode, path in fields}
+        for file in pieces.keys() - known:
+            piece = "-".join(address.lstrip("0") for address in pieces[file].split("-"))
+            for there in _at(f"{_PROC}/{pid}/map_files/{piece}"):
+                known.add(file)
+                yield there
+            yield from _at(file[3])
 
 
 def _at(path: str) -> Iterator[tuple[int, int]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from modelshelf.domain import lfs
 from modelshelf.domain.models import FileEntry, entries_of
@@ -39,7 +39,7 @@ def parse(value: object) -> tuple[FileEntry, ...]:
     if listing["format_version"] != _FORMAT:
         return ()
     files = sorted(object_of(listing["files"]).items())
-    found = [_size_and_digest(object_of(info)) for _, info in files]
+    found = [_size_and_digest(info) for _, info in files]
     sizes, digests = [size_bytes for size_bytes, _ in found], [digest for _, digest in found]
     return entries_of([path for path, _ in files], sizes, digests)
 
@@ -79,8 +79,9 @@ def _info(file: FileEntry) -> dict[str, object]:
     return {"size": file.size_bytes, "blob_id": git_name, "lfs_sha256": file.digest, "lfs_size": file.size_bytes}
 
 
-def _size_and_digest(info: Mapping[str, object]) -> tuple[object, object]:
-    digest, size_bytes = info.get("lfs_sha256"), info.get("lfs_size")
-    if digest is None:
-        digest, size_bytes = info.get("blob_id"), info.get("size")
-    return size_bytes, digest
+def _size_and_digest(info: object) -> tuple[object, object]:
+    if not isinstance(info, dict):
+        raise BadInput(f"{info!r:.80} isn't an object.")
+    if (digest := info.get("lfs_sha256")) is None:
+        return info.get("size"), info.get("blob_id")
+    return info.get("lfs_size"), digest

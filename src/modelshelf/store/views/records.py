@@ -18,9 +18,9 @@ from pathlib import Path
 
 from modelshelf.domain.names import BasePath, FilePath, ModelName, RepoId, ViewRoot
 from modelshelf.domain.outside import flag_of, list_of, maybe, object_of, parse_json, sequence_of, text_of
-from modelshelf.domain.view_kinds import ViewKind
+from modelshelf.domain.view_kinds import ViewKind, kind_of
 from modelshelf.domain.view_sections import Section, joined, sections_of
-from modelshelf.domain.views import OWN, Made, SourceFile, View, kind_of
+from modelshelf.domain.views import OWN, Made, SourceFile, View
 from modelshelf.errors import BadInput
 from modelshelf.store import fs
 from modelshelf.store.layout import Base
