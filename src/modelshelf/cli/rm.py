@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,6 +19,7 @@ from modelshelf.errors import BadInput, NotFound, ShelfError
 from modelshelf.units import format_size, many
 
 if TYPE_CHECKING:
+    from modelshelf.domain.models import ModelRow
     from modelshelf.domain.names import RepoId
     from modelshelf.domain.plans import UnneededSnapshot
     from modelshelf.services.shelf import Shelf
@@ -50,7 +51,7 @@ def rm(
         going = _find(shelf, names, files=files)
         going.check(files=files)
         if dry_run:
-            done = [_plan(shelf, name, files=files, quiet=as_json) for name in going.models]
+            done = [_plan(shelf, row, gone, files=files, quiet=as_json) for row, gone in going.each()]
             done += [_plan_unneeded(repo_id, going.unneeded[repo_id], quiet=as_json) for repo_id in going.unneeded]
             several.end(done, 0, as_json=as_json)
             return
@@ -64,8 +65,8 @@ def rm(
                 f"{what} {have} files here that no model needs, and nobody can be asked.",
                 hint=f"To delete them: shelf rm {what} --files --yes",
             )
-        repos = [] if files or as_json else [shelf.model(name).hf_path for name in going.models]
-        done = [_remove(shelf, name, files=files, quiet=as_json) for name in going.models]
+        repos = [] if files or as_json else [row.hf_path for row in going.rows]
+        done = [_remove(shelf, row.model_name, files=files, quiet=as_json) for row in going.rows]
         _say_how_to_free(shelf, repos)
         done += [_remove_unneeded(shelf, repo_id, found, quiet=as_json) for repo_id, found in going.unneeded.items()]
         several.end(done, 0, as_json=as_json)
@@ -76,15 +77,21 @@ class _Going:
     """What will be removed."""
 
     shelf: Shelf
-    models: list[str] = field(default_factory=list)
-    unneeded: dict[str, list[UnneededSnapshot]] = field(default_factory=dict)
+    rows: list[ModelRow]
+    """The models, in the order in which they go."""
+    unneeded: dict[str, list[UnneededSnapshot]]
     """By the repository's id, as typed."""
+
+    def each(self) -> Iterator[tuple[ModelRow, list[int]]]:
+        """Yield each model with the ids of those that go before it."""
+        for number, row in enumerate(self.rows):
+            yield row, [one.id for one in self.rows[:number]]
 
     def check(self, *, files: bool) -> None:
         """Raise unless every model can be removed; see `Remover.check` and `plan`."""
-        for name in self.models:
-            self.shelf.services.remover.check(name, delete_files=files)
-            self.shelf.services.remover.plan(name, delete_files=files)
+        for row, gone in self.each():
+            self.shelf.services.remover.check(row, delete_files=files, gone=gone)
+            self.shelf.services.remover.plan(row, delete_files=files, gone=gone)
 
     def ask(self, *, files: bool) -> bool:
         """Ask about the bytes, after saying what stays and why; return whether the models' files are deleted.
@@ -92,12 +99,12 @@ class _Going:
         Raises:
             typer.Exit: The files of a repository that isn't registered are to stay.
         """
-        for name in () if files else self.models:
-            output.note(_stays(self.shelf, name))
-        for name in self.models:
-            for folder in self.shelf.services.remover.folders_with(name):
-                output.note(_loses(self.shelf, folder, name))
-        if self.models and not files:
+        for row, gone in () if files else self.each():
+            output.note(_stays(self.shelf, row, gone))
+        for row in self.rows:
+            for folder in self.shelf.services.remover.folders_with(row):
+                output.note(_loses(self.shelf, folder, row.model_name))
+        if self.rows and not files:
             files = ask("Delete the files too?", "no", yes_or_no)
         for repo_id, found in self.unneeded.items():
             for one in found:
@@ -114,19 +121,20 @@ def _find(shelf: Shelf, names: Sequence[str], *, files: bool) -> _Going:
     Raises:
         NotFound: One means nothing here.
     """
-    going = _Going(shelf)
+    models: list[str] = []
+    unneeded: dict[str, list[UnneededSnapshot]] = {}
     for name in dict.fromkeys(names):
         try:
-            shelf.services.remover.plan(name, delete_files=False)
-            going.models.append(name)
+            shelf.services.remover.rows([name])
+            models.append(name)
         except NotFound as err:
             if not (found := _unneeded(shelf, name)):
                 raise _with_names(shelf, name, err) from None
             if not files:
                 hint = f"It has unregistered files here. To delete them: shelf rm {name} --files"
                 raise NotFound(err.detail, hint=hint, model_name=name) from None
-            going.unneeded[name] = found
-    return going
+            unneeded[name] = found
+    return _Going(shelf, shelf.services.remover.rows(models), unneeded)
 
 
 def _with_names(shelf: Shelf, name: str, err: NotFound) -> NotFound:
@@ -150,16 +158,15 @@ def _line(found: UnneededSnapshot) -> str:
     return f"{found.repo_id} at {where}: {size}"
 
 
-def _stays(shelf: Shelf, name: str) -> str:
-    """Return how much deleting a model's files would free, and what stays and why."""
-    remover = shelf.services.remover
-    size = format_size(shelf.model(name).size_bytes)
+def _stays(shelf: Shelf, row: ModelRow, gone: Sequence[int]) -> str:
+    """Return how much deleting a model's files would free, after those of others, and what stays and why."""
+    remover, name, size = shelf.services.remover, row.model_name, format_size(row.size_bytes)
     try:
-        remover.check(name, delete_files=True)
-        plan = remover.plan(name, delete_files=True)
+        remover.check(row, delete_files=True, gone=gone)
+        plan = remover.plan(row, delete_files=True, gone=gone)
     except ShelfError as err:
         return f"{name}: its files ({size}) can't be deleted now. {err.detail}"
-    kept = remover.why_kept(name, plan)
+    kept = remover.why_kept(row, plan, gone)
     return f"{name}: deleting its files frees {format_size(plan.free_bytes)} of {size}. {kept}".rstrip()
 
 
@@ -174,11 +181,11 @@ def _loses(shelf: Shelf, folder: str, name: str) -> str:
     return f"{folder} will no longer have {name}: its links there go.{back if is_its_own else ''}"
 
 
-def _plan(shelf: Shelf, name: str, *, files: bool, quiet: bool) -> object:
+def _plan(shelf: Shelf, row: ModelRow, gone: Sequence[int], *, files: bool, quiet: bool) -> object:
     from modelshelf.schemas.plans import RemovalPlanJson
 
-    remover = shelf.services.remover
-    plan, folders = remover.plan(name, delete_files=files), remover.folders_with(name)
+    remover, name = shelf.services.remover, row.model_name
+    plan, folders = remover.plan(row, delete_files=files, gone=gone), remover.folders_with(row)
     if not quiet:
         for path in (*plan.links, *plan.blobs):
             output.answer(path)

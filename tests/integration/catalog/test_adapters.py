@@ -103,6 +103,18 @@ def test_the_files_of_a_base_model_stay_while_an_adapter_needs_them(adapted: Hom
     assert "lora can't be loaded without org/Base, the base model." in forgotten.err
 
 
+def test_a_base_model_goes_with_its_adapter(adapted: Home) -> None:
+    """A base model and its adapter can be removed by one command, whichever is named first."""
+    adapted.run("add", "base", BASE).checked()
+
+    planned = adapted.run("rm", "base", "lora", "--files", "--dry-run").checked()
+    done = adapted.run("rm", "base", "lora", "--files").checked()
+
+    assert planned.err.count("Would free") == 2
+    assert done.out.startswith("Removed lora: ")
+    assert adapted.run("ls", "--json").checked().json == []
+
+
 def test_show_tells_an_adapter_and_its_base_both_ways(adapted: Home) -> None:
     """`show` says of an adapter what it is laid on, registered or not, and of a base which adapters it has."""
     alone = adapted.run("show", "lora").checked().out

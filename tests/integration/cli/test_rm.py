@@ -54,6 +54,20 @@ def test_what_stays_is_said_before_the_question(home: Home, cli: Cli, added: Pat
     assert [model["model_name"] for model in cli("ls", "--json").checked().json] == ["twin"]
 
 
+def test_what_goes_before_is_reckoned_with(home: Home, cli: Cli, added: Path) -> None:
+    """Of two models with the same files the second takes them along, and that is said before anything goes."""
+    cli("add", "twin", REPO).checked()
+
+    planned = cli("rm", "m", "twin", "--files", "--dry-run").checked()
+    screen = typed(home, "rm", "m", "twin", answers="y")
+
+    assert planned.err == "Would free 0 B.\nWould free 300.0 kB.\n"
+    assert planned.out.count("/blobs/") == len(FILES)
+    assert "m: deleting its files frees 0 B of 300.0 kB. Files that twin also uses stay.\n" in screen.text
+    assert "twin: deleting its files frees 300.0 kB of 300.0 kB.\n" in screen.text
+    assert (screen.code, added.exists()) == (0, False)
+
+
 @pytest.mark.parametrize("words", [("--files",), ("--yes",), ("-y", "--files")], ids=" ".join)
 def test_what_the_flags_say_is_not_asked(home: Home, added: Path, words: tuple[str, ...]) -> None:
     """--files and --yes ask nothing, and --yes does what the other flags say."""

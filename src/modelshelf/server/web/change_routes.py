@@ -35,7 +35,7 @@ def add(router: APIRouter, site: Site) -> None:
     _add_engines(router, site)
 
 
-def _rows(site: Site, names: list[str]) -> list[ModelRow]:
+def _rows(site: Site, names: Sequence[str]) -> list[ModelRow]:
     if not names:
         raise BadInput("No model was chosen.", hint="Select one first.")
     return [site.shelf.services.library.row(name) for name in dict.fromkeys(names)]
@@ -93,12 +93,12 @@ def _add_remove(router: APIRouter, site: Site) -> None:
     @router.get("/remove")
     def show_remove(request: Request, model: Names) -> Response:
         """Ask what is removed."""
-        return _show(site, request, plans.remove_sheet(_removing(site, _rows(site, model))))
+        return _show(site, request, plans.remove_sheet(_removing(site, _leaving(site, model))))
 
     @router.post("/remove")
     def remove(request: Request, sent: Sent) -> Response:
         """Forget models, and delete their files if that was chosen."""
-        rows, delete = _rows(site, sent.all("model")), sent.one("files") == "delete"
+        rows, delete = _leaving(site, sent.all("model")), sent.one("files") == "delete"
         removing = _removing(site, rows)
         sheet = plans.remove_sheet(removing)
         if delete and any(one.why_not or one.why_not_files for one in removing):
@@ -125,9 +125,18 @@ def _remove_all(site: Site, rows: list[ModelRow], *, delete: bool) -> None:
         gone.append(row.model_name)
 
 
+def _leaving(site: Site, names: Sequence[str]) -> list[ModelRow]:
+    """Return models in the order in which they can be removed."""
+    return site.shelf.services.remover.rows(row.model_name for row in _rows(site, names))
+
+
 def _removing(site: Site, rows: list[ModelRow]) -> list[Removing]:
-    look, leaving = site.shelf.services.remover.look(open_files.opened()), {row.id for row in rows}
-    return [_removal(site, row, look, leaving) for row in rows]
+    look, gone = site.shelf.services.remover.look(open_files.opened()), list[int]()
+    leaving, found = {row.id for row in rows}, list[Removing]()
+    for row in rows:
+        found.append(_removal(site, row, look, gone, is_only_copy=_is_only_copy(site, row, leaving)))
+        gone.append(row.id)
+    return found
 
 
 def _is_only_copy(site: Site, row: ModelRow, leaving: set[int]) -> bool:
@@ -139,18 +148,18 @@ def _is_only_copy(site: Site, row: ModelRow, leaving: set[int]) -> bool:
     return not held.issuperset(file.digest for file in library.files(row))
 
 
-def _removal(site: Site, row: ModelRow, look: RemovalLook, leaving: set[int]) -> Removing:
-    is_only_copy = _is_only_copy(site, row, leaving)
+def _removal(site: Site, row: ModelRow, look: RemovalLook, gone: Sequence[int], *, is_only_copy: bool) -> Removing:
+    """Return what removing a model means after those that are gone by then."""
     try:
         look.check(row, delete_files=False)
     except ShelfError as err:
         return Removing(row, 0, "", f"{err.detail} {err.hint}".strip(), "", is_only_copy=is_only_copy)
     try:
-        look.check(row, delete_files=True)
-        plan = look.plan(row)
+        look.check(row, delete_files=True, gone=gone)
+        plan = look.plan(row, gone)
         remover = site.shelf.services.remover
-        lost = [f"{folder} will no longer have it." for folder in remover.folders_with(row.model_name)]
-        kept = " ".join(filter(None, (remover.why_kept(row.model_name, plan), *lost)))
+        lost = [f"{folder} will no longer have it." for folder in remover.folders_with(row)]
+        kept = " ".join(filter(None, (remover.why_kept(row, plan, gone), *lost)))
         return Removing(row, plan.free_bytes, kept, "", "", is_only_copy=is_only_copy)
     except ShelfError as err:
         return Removing(row, 0, "", "", f"{err.detail} {err.hint}".strip(), is_only_copy=is_only_copy)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,16 +72,19 @@ class Adapters:
                 hint=f"shelf update {row.model_name}, or register main of it: shelf add NAME {said}",
             )
 
-    def needing(self, row: ModelRow, known: ByBase | None = None) -> Sequence[str]:
+    def needing(self, row: ModelRow, known: ByBase | None = None, gone: Collection[int] = ()) -> Sequence[str]:
         """Return the registered adapters that would lose their base model with this model, by name.
 
         Args:
             row: The model.
             known: What `by_base_model` returned just now; None: look.
+            gone: Ids of models that are removed before it.
         """
-        needing = self._of(row, self.by_base_model() if known is None else known)
-        is_alone = not needing or len(self.library.reader.models(any_case=row.hf_path)) <= 1
-        return [one.model_name for one in needing] if is_alone else ()
+        found = self._of(row, self.by_base_model() if known is None else known)
+        needing = [one for one in found if one.id not in gone]
+        alike = self.library.reader.models(any_case=row.hf_path) if needing else ()
+        stays = any(one.id not in (row.id, *gone) for one in alike)
+        return () if stays else [one.model_name for one in needing]
 
     def kin(self, row: ModelRow) -> Kin:
         """Return what a model is to others; what can't be read is nothing."""

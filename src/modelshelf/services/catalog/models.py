@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -125,7 +125,7 @@ class Library:
         return next((model.detail for model in found if model.state is State.OFFLINE), "")
 
     def needed_paths(
-        self, base: Base, repo_id: RepoId, commit_hash: CommitHash, *, exclude_model_id: int | None = None
+        self, base: Base, repo_id: RepoId, commit_hash: CommitHash, *, gone: Collection[int] = ()
     ) -> set[str]:
         """Return the files of a commit that registered models need in a base.
 
@@ -133,17 +133,22 @@ class Library:
             base: The base.
             repo_id: The repository.
             commit_hash: The commit.
-            exclude_model_id: The id of a model to ignore.
+            gone: Ids of models to ignore.
         """
         needed: set[str] = set()
         for row in self.reader.models(repo_id=repo_id):
-            is_same = row.commit_hash == commit_hash and row.id != exclude_model_id
+            is_same = row.commit_hash == commit_hash and row.id not in gone
             if is_same and self.base_of(row) == str(base.path):
                 needed |= {file.path for file in self.files(row)}
         return needed
 
     def needed_digests(
-        self, base: Base, repo_id: RepoId, commit_hash: CommitHash, rows: Sequence[ModelRow] | None = None
+        self,
+        base: Base,
+        repo_id: RepoId,
+        commit_hash: CommitHash,
+        rows: Sequence[ModelRow] | None = None,
+        gone: Collection[int] = (),
     ) -> set[str]:
         """Return the blobs in a base that registered models of a repository's other commits need, there or not.
 
@@ -152,10 +157,12 @@ class Library:
             repo_id: The repository.
             commit_hash: The commit to ignore.
             rows: The models of the repository, if they were already read.
+            gone: Ids of models to ignore.
         """
         needed: set[str] = set()
         for row in self.reader.models(repo_id=repo_id) if rows is None else rows:
-            if row.commit_hash != commit_hash and self.base_of(row) == str(base.path):
+            is_other = row.commit_hash != commit_hash and row.id not in gone
+            if is_other and self.base_of(row) == str(base.path):
                 needed |= {file.digest for file in self.files(row)}
         return needed
 

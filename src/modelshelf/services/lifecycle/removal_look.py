@@ -54,18 +54,22 @@ class RemovalLook:
         self._changeable_bases: dict[str, Base] = {}
         """Those that were found to be ours and writable."""
 
-    def check(self, row: ModelRow, *, delete_files: bool) -> None:
+    def check(self, row: ModelRow, *, delete_files: bool, gone: Collection[int] = ()) -> None:
         """Raise unless a model can be removed now; see `Remover.check`."""
         self._check_free(row)
         if delete_files:
-            self._check_needed(row)
+            self._check_needed(row, gone)
             if row.commit_hash is not None:
                 base = Base(Path(self._places.where(row)[0]))
                 paths = scan.file_paths(base.repo(row.hf_path), row.commit_hash, self._library.files(row))
                 self._check_unused(row, base, open_files.identities(paths))
 
-    def plan(self, row: ModelRow) -> RemovalPlan:
+    def plan(self, row: ModelRow, gone: Collection[int] = ()) -> RemovalPlan:
         """Return what removing a model with its files would delete.
+
+        Args:
+            row: The model.
+            gone: Ids of models that are removed before it.
 
         Raises:
             Unavailable, Conflict, Denied: Its tier is offline, another library's or read-only.
@@ -73,8 +77,8 @@ class RemovalLook:
         base = self._changeable(row)
         if row.commit_hash is None:
             return nothing(row)
-        keep = self._library.needed_paths(base, row.hf_path, row.commit_hash, exclude_model_id=row.id)
-        others = self._library.needed_digests(base, row.hf_path, row.commit_hash)
+        keep = self._library.needed_paths(base, row.hf_path, row.commit_hash, gone={*gone, row.id})
+        others = self._library.needed_digests(base, row.hf_path, row.commit_hash, gone=gone)
         files = self._library.files(row)
         return delete.plan_removal(base, row.hf_path, row.commit_hash, files, keep, others)
 
@@ -90,7 +94,7 @@ class RemovalLook:
             Conflict, Unavailable, Denied: It can't be removed with its files now; as `check` and `plan` raise.
         """
         self._check_free(row)
-        self._check_needed(row)
+        self._check_needed(row, ())
         base = self._changeable(row)
         repo = base.repo(row.hf_path)
         if not (is_there(repo.path) or self._at(base).has_parts):
@@ -124,8 +128,8 @@ class RemovalLook:
                 used_by=sorted({lease.holder for lease in leases}),
             )
 
-    def _check_needed(self, row: ModelRow) -> None:
-        if needing := self._adapters.needing(row, self._by_base_model):
+    def _check_needed(self, row: ModelRow, gone: Collection[int]) -> None:
+        if needing := self._adapters.needing(row, self._by_base_model, gone):
             raise Conflict(
                 f"{row.model_name} is the base model of {', '.join(needing)}.",
                 hint=f"Remove them first (shelf rm {needing[0]}), or leave the files: shelf rm without --files.",

@@ -6,7 +6,7 @@ later command finishes it.
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Collection, Iterable, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,38 +45,46 @@ class Remover:
         """
         return RemovalLook(self.registry, self.library, self.old_copies, self.adapters, opened)
 
-    def plan(self, model_name: str, *, delete_files: bool) -> RemovalPlan:
-        """Return what removing a model would delete: nothing without `delete_files`.
+    def rows(self, model_names: Iterable[str]) -> list[ModelRow]:
+        """Return models in the order in which they can be removed: a base model after its adapters.
 
         Raises:
-            NotFound: There is no such model.
+            NotFound: There is no such model; no other name is suggested, because a wrong guess would be deleted.
+        """
+        rows = [self._row(name) for name in model_names]
+        known = self.adapters.by_base_model() if len(rows) > 1 else {}
+        return sorted(rows, key=lambda row: bool(self.adapters.needing(row, known)))
+
+    def plan(self, row: ModelRow, *, delete_files: bool, gone: Collection[int] = ()) -> RemovalPlan:
+        """Return what removing a model would delete: nothing without `delete_files`.
+
+        Args:
+            row: The model.
+            delete_files: Whether its files would go.
+            gone: Ids of models that are removed before it.
+
+        Raises:
             Unavailable: Its tier is offline.
         """
-        row = self._row(model_name)
-        return self.look().plan(row) if delete_files else nothing(row)
+        return self.look().plan(row, gone) if delete_files else nothing(row)
 
-    def check(self, model_name: str, *, delete_files: bool) -> None:
+    def check(self, row: ModelRow, *, delete_files: bool, gone: Collection[int] = ()) -> None:
         """Raise unless a model can be removed now.
 
         Args:
-            model_name: The model.
+            row: The model.
             delete_files: Whether its files would go.
+            gone: Ids of models that are removed before it.
 
         Raises:
-            NotFound: There is no such model.
             Conflict: It is pinned or leased, or a job works on it; or its files would go and a program has them open,
                 or registered adapters need them.
         """
-        self.look().check(self._row(model_name), delete_files=delete_files)
+        self.look().check(row, delete_files=delete_files, gone=gone)
 
-    def folders_with(self, model_name: str) -> list[str]:
+    def folders_with(self, row: ModelRow) -> list[str]:
         """Return the folders of other programs that don't have a model any more once it is removed, by path."""
-        row = self._row(model_name)
         return self.old_copies.views.folders_with(row.model_name, row.hf_path)
-
-    def why_kept(self, model_name: str, plan: RemovalPlan) -> str:
-        """Return why some of a model's bytes stay if its files go, in sentences; empty if all go."""
-        return self._why_kept(self._row(model_name), plan)
 
     def remove(self, model_name: str, *, delete_files: bool) -> Removed:
         """Forget a model, and delete its files if asked; return what that freed.
@@ -91,8 +99,8 @@ class Remover:
             Denied: Its files would go and their tier is read-only; nothing was changed.
         """
         self.runner.run_due(JobKind.DELETE_OLD_COPY)
-        needed_by = list(self.adapters.needing(self._row(model_name)))
-        folders = self.folders_with(model_name)
+        row = self._row(model_name)
+        needed_by, folders = list(self.adapters.needing(row)), self.folders_with(row)
         plan, kept, job = self._forget(model_name, delete_files=delete_files)
         freed = read_freed(self.runner.finish(job)) if job is not None and delete_files else Freed()
         self.runner.run_due(JobKind.DELETE_OLD_COPY)  # only the sidecar; later if its drive is offline
@@ -100,29 +108,35 @@ class Remover:
 
     def _forget(self, model_name: str, *, delete_files: bool) -> tuple[RemovalPlan, str, Job | None]:
         """Delete a model's row; return what goes, why some of it stays, and the job that deletes it."""
-        self.check(model_name, delete_files=delete_files)
         row = self._row(model_name)
+        self.check(row, delete_files=delete_files)
         base = Base(Path(self.library.base_of(row)))
         plan = self.look().plan(row) if delete_files else nothing(row)
         files = self.library.files(row) if delete_files else ()
         left = old_copy(self.library.tiers, base, row.hf_path, row.commit_hash, files)
-        kept = self._why_kept(row, plan) if delete_files else ""
+        kept = self.why_kept(row, plan) if delete_files else ""
         return plan, kept, self.registry.delete_model(row.id, left if row.commit_hash is not None else None)
 
     def _row(self, model_name: str) -> ModelRow:
-        """Return a model; raises NotFound without suggesting another name, because a wrong guess would be deleted."""
         try:
             return self.library.row(model_name)
         except NotFound as err:
             raise NotFound(err.detail, hint="shelf ls lists them.", model_name=model_name) from None
 
-    def _why_kept(self, row: ModelRow, plan: RemovalPlan) -> str:
+    def why_kept(self, row: ModelRow, plan: RemovalPlan, gone: Collection[int] = ()) -> str:
+        """Return why some of a model's bytes stay if its files go, in sentences; empty if all go.
+
+        Args:
+            row: The model.
+            plan: What goes.
+            gone: Ids of models that are removed before it.
+        """
         files, base = self.library.files(row), self.library.base_of(row)
         mine = {file.digest for file in files}
         sharing = {
             other.model_name: mine & {file.digest for file in self.library.files(other)}
             for other in self.registry.models(repo_id=row.hf_path)
-            if other.id != row.id and self.library.base_of(other) == base
+            if other.id not in (row.id, *gone) and self.library.base_of(other) == base
         }
         names = [name for name, shared in sharing.items() if shared]
         why = [f"Files that {', '.join(names)} also uses stay."] if names else []

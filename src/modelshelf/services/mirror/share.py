@@ -95,7 +95,7 @@ class Share:
         if row.id in self._promised:
             return False
         try:
-            self.remover.check(row.model_name, delete_files=True)
+            self.remover.check(row, delete_files=True)
             return self.hub_has(row)
         except ShelfError:
             return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -60,7 +60,7 @@ class OldCopyDeleter:
         commit_hash: CommitHash | None,
         files: Sequence[FileEntry],
         *,
-        exclude_model_id: int | None = None,
+        gone: Collection[int] = (),
         model_name: str = "",
     ) -> Freed:
         """Delete files of one commit in one base that no registered model there needs; return what that freed.
@@ -70,7 +70,7 @@ class OldCopyDeleter:
             repo_id: The repository.
             commit_hash: The commit; None if no file goes.
             files: The files to delete.
-            exclude_model_id: The id of a model whose needs are ignored.
+            gone: Ids of models whose needs are ignored.
             model_name: The model that they were of; its sidecar goes even where no ref tells of it.
 
         Raises:
@@ -93,8 +93,8 @@ class OldCopyDeleter:
                     retry_after_s=_LOOK_AGAIN_S,
                     used_by=users,
                 )
-            keep = self.library.needed_paths(base, repo_id, commit_hash, exclude_model_id=exclude_model_id)
-            others = self.library.needed_digests(base, repo_id, commit_hash)
+            keep = self.library.needed_paths(base, repo_id, commit_hash, gone=gone)
+            others = self.library.needed_digests(base, repo_id, commit_hash, gone=gone)
             with self.views.replacing(base, repo_id) as views:
                 plan = delete.plan_removal(base, repo_id, commit_hash, files, keep, others, views)
                 return freed + delete.execute(base, plan)

@@ -347,7 +347,7 @@ class RoomMaker:
             raise NotFound(f"{model_name} was removed.")
         self.registry.evict(row, cause)
         self.old_copies.delete(
-            Base(Path(tier.base)), row.hf_path, row.commit_hash, self.library.files(row), exclude_model_id=row.id
+            Base(Path(tier.base)), row.hf_path, row.commit_hash, self.library.files(row), gone=(row.id,)
         )
 
     def _device(self, tier: Tier) -> str:
