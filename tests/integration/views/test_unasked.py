@@ -79,7 +79,7 @@ def test_the_tools_own_cache_gets_nothing_beside_its_hub(home: Home) -> None:
 def test_nothing_is_done_where_no_model_changed(shelf: Shelf, home: Home) -> None:
     """A job that changes no model writes nothing of views; the next change of one does."""
     shelf.register("one", "org/one", "secondary")
-    keeper, base = shelf.services.make_views.__self__, Base(home.primary)  # type: ignore[attr-defined]
+    keeper, base = shelf.services.remover.old_copies.views, Base(home.primary)
     keeper.after_change()
     before = written(base)
 
