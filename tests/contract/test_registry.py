@@ -59,6 +59,7 @@ def test_a_fresh_registry_is_empty(library: tuple[Registry, Reader]) -> None:
     assert reader.model("qwen") is None
     assert reader.files("Qwen/Qwen2.5-3B", COMMIT) == []
     assert reader.tier_ids() == {}
+    assert reader.leaving() == set()
 
 
 def test_a_registered_model_is_read_as_it_was_written(library: tuple[Registry, Reader]) -> None:
@@ -288,6 +289,17 @@ def test_a_base_is_remembered_with_its_id(library: tuple[Registry, Reader]) -> N
     registry.bases.remember("id-2", "custom", "/media/usb")
 
     assert reader.tier_ids() == {"/mnt/fast": "id-1", "/media/usb": "id-2"}
+
+
+def test_old_copies_are_read_until_they_are_deleted(library: tuple[Registry, Reader]) -> None:
+    """An old copy is listed with its base and repository while its deletion isn't over, without anything slow."""
+    registry, reader = library
+    job = registry.delete_model(add(registry).id, OLD_COPY)
+    assert job is not None
+
+    assert reader.leaving() == {("/mnt/usb", "org/name")}
+    registry.finish_job(job.id, "done")
+    assert reader.leaving() == set()
 
 
 def test_damage_is_read_as_it_was_noted(library: tuple[Registry, Reader]) -> None:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from modelshelf.domain.ports import Reader
     from modelshelf.domain.tiers import Tiers
     from modelshelf.domain.unadopted import Unadopted
-    from modelshelf.registry.fast_read import EmptyReader, SqliteReader
+    from modelshelf.registry.empty_reader import EmptyReader
+    from modelshelf.registry.fast_read import SqliteReader
 
 
 def open_library(env_file: Path | None = None) -> Library:
@@ -78,7 +79,8 @@ def open_quick_library() -> QuickLibrary:
     Raises:
         ShelfError: As `open_library` does.
     """
-    from modelshelf.registry.fast_read import EmptyReader, SqliteReader
+    from modelshelf.registry.empty_reader import EmptyReader
+    from modelshelf.registry.fast_read import SqliteReader
 
     settings = load_settings()
     path = _checked(settings)[1]
@@ -161,7 +163,8 @@ def shell_back() -> dict[str, str | None]:
 
 
 def _reader(settings: Settings) -> Reader:
-    from modelshelf.registry.fast_read import EmptyReader, SqliteReader
+    from modelshelf.registry.empty_reader import EmptyReader
+    from modelshelf.registry.fast_read import SqliteReader
 
     url, path = _checked(settings)
     if path is not None and not is_file(path):

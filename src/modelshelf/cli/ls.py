@@ -57,6 +57,9 @@ def ls(
         else:
             _show(library, found, listing)
             _show_strays(strays)
+            if everything and (old := library.reader.leaving()):
+                go = "goes once nothing uses it" if len(old) == 1 else "go once nothing uses them"
+                output.note(f"{many(len(old), 'old copy', 'old copies')} on the tiers {go}: shelf jobs")
 
 
 def _none_yet(library: Library) -> str:

@@ -144,6 +144,9 @@ class Reader(Protocol):
     def tier_ids(self) -> dict[str, str]:
         """Return the used bases, path to tier id."""
 
+    def leaving(self) -> set[tuple[str, str]]:
+        """Return base and repository of old copies that wait to be deleted."""
+
     def damage(self) -> dict[tuple[str, str], str]:
         """Return the stamps of damaged blobs by tier id and digest; see `registry.verified_blobs`."""
 

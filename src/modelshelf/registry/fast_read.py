@@ -63,6 +63,8 @@ WHERE model_id = :model_id AND kind IN ('move', 'evict') AND state || '' = 'done
 """The state is written so that SQLite reads the model's jobs, and not, by that index, all jobs that are done."""
 
 
+LEAVING = "SELECT params FROM jobs WHERE kind = 'delete_old_copy' AND finished_at IS NULL"
+
 OPEN_JOBS = "SELECT id, kind, model_name FROM jobs WHERE finished_at IS NULL ORDER BY id DESC"
 
 
@@ -231,63 +233,14 @@ def moves(rows: Iterable[Sequence[object]]) -> list[Moved]:
     return found
 
 
-class EmptyReader:
-    """The registry before the first model."""
-
-    def models(
-        self,
-        *,
-        repo_id: str | None = None,
-        any_case: str | None = None,
-        cache_location: str | None = None,
-        model_id: int | None = None,
-    ) -> list[ModelRow]:
-        """Return none."""
-        return []
-
-    def adapters(self) -> list[ModelRow]:
-        """Return none."""
-        return []
-
-    def names(self) -> dict[str, str]:
-        """Return none."""
-        return {}
-
-    def listed(self, listing: Listing) -> list[ModelRow]:
-        """Return none."""
-        return []
-
-    def model(self, model_name: str) -> ModelRow | None:
-        """Return none."""
-        return None
-
-    def files(self, repo_id: str, commit_hash: str) -> list[FileEntry]:
-        """Return none."""
-        return []
-
-    def manifests(self) -> dict[tuple[str, str], list[FileEntry]]:
-        """Return none."""
-        return {}
-
-    def moves(self, model_id: int) -> list[Moved]:
-        """Return none."""
-        return []
-
-    def tier_ids(self) -> dict[str, str]:
-        """Return none."""
-        return {}
-
-    def damage(self) -> dict[tuple[str, str], str]:
-        """Return none."""
-        return {}
-
-    def open_jobs(self) -> dict[str, str]:
-        """Return none."""
-        return {}
-
-    def key_names(self) -> list[str]:
-        """Return none."""
-        return []
+def leaving(rows: Iterable[Sequence[object]]) -> set[tuple[str, str]]:
+    """Return base and repository of the rows' old copies; of one with invalid parameters nothing."""
+    found = set()
+    for (params,) in rows:
+        with contextlib.suppress(BadInput):
+            said = object_of(parse_json(text_of(params, _MOST_CHARS)), "cache_path", "hf_path")
+            found.add((text_of(said["cache_path"]), text_of(said["hf_path"])))
+    return found
 
 
 class SqliteReader:
@@ -365,6 +318,11 @@ class SqliteReader:
         """Return the used bases, path to tier id."""
         with self._connect() as connection:
             return dict(connection.execute("SELECT cache_path, id FROM tiers"))
+
+    def leaving(self) -> set[tuple[str, str]]:
+        """Return base and repository of old copies that wait to be deleted."""
+        with self._connect() as connection:
+            return leaving(connection.execute(LEAVING))
 
     def damage(self) -> dict[tuple[str, str], str]:
         """Return the stamps of damaged blobs by tier id and digest."""

@@ -362,6 +362,10 @@ class Registry(JobTable, UseTable):
         """Return the used bases, path to tier id."""
         return self.bases.ids()
 
+    def leaving(self) -> set[tuple[str, str]]:
+        """Return base and repository of old copies that wait to be deleted."""
+        return fast_read.leaving(self._read(fast_read.LEAVING))
+
     def damage(self) -> dict[tuple[str, str], str]:
         """Return the stamps of damaged blobs by tier id and digest."""
         return self.verified.damage()

@@ -65,6 +65,22 @@ def test_what_has_no_name_is_listed_with_what_takes_it(library: Home) -> None:
     assert {"org/foreign", "org/forgotten"} <= {model["hf_path"] for model in planned["models"]}
 
 
+def test_an_old_copy_that_waits_is_not_offered_for_adoption(hub: FakeHub, home: Home) -> None:
+    """A copy that goes when its lease ends is told as such, and isn't among the repositories without a name."""
+    hub.add_repo("org/held", {"config.json": b"{}", "model.safetensors": random_bytes(50_000)})
+    home.run("add", "held", "org/held", "--to", str(home.custom)).checked()
+    home.run("lease", "held").checked()
+    home.run("move", "held", "primary").checked()
+
+    listed = home.run("ls", "--all").checked()
+
+    assert "NOT REGISTERED" not in listed.out
+    assert listed.err == "1 old copy on the tiers goes once nothing uses it: shelf jobs\n"
+    assert home.run("ls", "--all", "--json").checked().json["unregistered"] == []
+    home.run("lease", "--release", "1").checked()
+    assert home.run("ls", "--all").checked().err == ""
+
+
 def test_the_json_has_the_same(library: Home) -> None:
     """With --json, --all adds the unregistered files and the totals to the models."""
     everything, models = library.run("ls", "--all", "--json").json, library.run("ls", "--json").json

@@ -18,12 +18,14 @@ from modelshelf.store.tiers import marker, meter
 def unregistered(library: Library, text: str = "") -> list[UnregisteredRepo]:
     """Return the unregistered repositories of models, by tier and id, with what their folders hold.
 
+    An old copy that waits to be deleted is none of them.
+
     Args:
         library: The registered models. Every base that it ever used is scanned, also if it has no model there now.
         text: A part of the id, in any letter case.
     """
     bases: dict[str, str] = {tier.base: tier.location for tier in library.tiers.configured()}
-    named = set()
+    named = {(base, repo_id.lower()) for base, repo_id in library.reader.leaving()}
     for model in library.models():
         bases.setdefault(model.base, model.row.cache_location)
         named.add((model.base, model.row.hf_path.lower()))
