@@ -61,3 +61,11 @@ def test_a_spare_column_leaves_where_names_would_say_too_little() -> None:
     assert columns(rows, frozenset(), frozenset(), 2, 62, frozenset({1})) == {0: 30, 1: 30}
     assert columns(rows, frozenset(), frozenset(), 2, 34, frozenset({1})) == {0: 16, 1: 16}
     assert columns(rows, frozenset(), frozenset(), 2, 33, frozenset({1})) == {0: 30}
+
+
+def test_a_very_narrow_table_leaves_out_one_column_after_the_other() -> None:
+    """Columns are left out in the order that is given, and no more of them than the line needs."""
+    rows = [["NAME", "FORMAT", "TIER", "SIZE"], ["n" * 9, "f" * 9, "t" * 9, "s" * 9]]
+    kept = {most: list(columns(rows, frozenset({3}), frozenset(), 2, most, narrow=(1, 2))) for most in (36, 35, 26, 19)}
+
+    assert kept == {36: [0, 1, 2, 3], 35: [0, 2, 3], 26: [0, 3], 19: [0, 3]}

@@ -88,6 +88,7 @@ def columns(
     gap: int,
     most: int | None,
     spare: frozenset[int] = frozenset(),
+    narrow: Sequence[int] = (),
 ) -> dict[int, int]:
     """Return a table's columns that stand side by side, and their widths.
 
@@ -98,6 +99,7 @@ def columns(
         gap: The cells between two columns.
         most: The cells of a line; None for unlimited.
         spare: The columns that are left out if names would be shortened to less than they need to be told apart.
+        narrow: The columns that are left out one after the other while the table is wider than a line.
     """
     widths = {at: max(cells(row[at]) for row in rows) for at in range(len(rows[0]))}
     if most is None or sum(widths.values()) + gap * (len(widths) - 1) <= most:
@@ -106,5 +108,7 @@ def columns(
     fixed = [i for i, at in enumerate(beside) if at in whole]
     fitted = dict(zip(beside, fit([widths[at] for at in beside], fixed, most - gap * (len(beside) - 1)), strict=True))
     if spare and any(width < min(widths[at], _TELLING) for at, width in fitted.items()):
-        return columns(rows, whole, sentences | spare, gap, most)
+        return columns(rows, whole, sentences | spare, gap, most, narrow=narrow)
+    if narrow and sum(fitted.values()) + gap * (len(fitted) - 1) > most:
+        return columns(rows, whole, sentences | {narrow[0]}, gap, most, narrow=narrow[1:])
     return fitted

@@ -206,7 +206,7 @@ def _show(found: Sequence[Job], now_s: float, *, redrawn: bool) -> None:
     ]
     header = ["JOB", "KIND", "MODEL", "STATE", "DONE", "WHEN", "DETAIL"]
     most_lines = rows(sys.stdout) - 1 if redrawn else None
-    output.table(header, cells, frozenset({0}), frozenset({6}), frozenset({3, 4, 5}), most_lines)
+    output.table(header, cells, frozenset({0}), frozenset({6}), frozenset({3, 4, 5}), most_lines, narrow=(5, 1))
 
 
 def _done(job: Job) -> str:

@@ -112,7 +112,7 @@ def _show(library: Library, found: Sequence[Model], listing: Listing) -> None:
         for model in found
     ]
     header = ["NAME", "REPO", "FORMAT", "TIER", "SIZE", "STATE", "LAST USE"]
-    output.table(header, rows, frozenset({4}), whole=frozenset({5, 6}), spare=frozenset({1}))
+    output.table(header, rows, frozenset({4}), whole=frozenset({5, 6}), spare=frozenset({1}), narrow=(2, 6, 3))
     if sys.stdout.isatty():  # a program counts rows
         output.line(f"{many(len(found), 'model')}, {format_size(_size_bytes(found))}")
 

@@ -109,6 +109,7 @@ def table(
     whole: frozenset[int] = frozenset(),
     most_lines: int | None = None,
     spare: frozenset[int] = frozenset(),
+    narrow: Sequence[int] = (),
 ) -> None:
     """Print a table that fits the terminal; in a pipe each row is one whole line.
 
@@ -120,11 +121,12 @@ def table(
         whole: Other columns that are never shortened.
         most_lines: The maximum number of lines.
         spare: The columns that a narrow terminal leaves out.
+        narrow: The columns that a very narrow one leaves out as well, in this order, as far as that is needed.
     """
     lines, sign = list[str](), _ellipsis()
     titles = [Styled(title, "dim") for title in header]
     shown = [[visible(cell) for cell in row] for row in (titles, *rows)]
-    widths = columns(shown, right | whole, sentences, len(_GAP), width(sys.stdout), spare)
+    widths = columns(shown, right | whole, sentences, len(_GAP), width(sys.stdout), spare, narrow)
     for texts, row in zip(shown, (titles, *rows), strict=True):
         beside = [_cell(texts[at], row[at], widths[at], sign, is_right=at in right) for at in widths]
         lines.append(_GAP.join(beside).rstrip())

@@ -11,12 +11,12 @@ import typer
 from modelshelf.cli import complete, output
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson
-from modelshelf.cli.terminal import glyph
+from modelshelf.cli.terminal import glyph, width
 from modelshelf.domain.tiers import SCARCE_ENTRIES, TierStatus
 from modelshelf.domain.usage_history import TierHistory
 from modelshelf.units import format_size
 
-_BAR_CELLS = 30
+_BAR_CELLS = range(6, 31)
 _DAYS = 90
 _BREAKDOWN_NAMES = {
     "models": "models",
@@ -72,7 +72,7 @@ def _show_history(found: Sequence[TierHistory], *, as_json: bool) -> None:
         most = max([point.usage_bytes for point in one.points] + [point.limit_bytes or 0 for point in one.points] + [1])
         for point in one.points:
             at = point.at[:16].replace("T", " ")
-            output.line(f"  {at}  {_bar(point.usage_bytes, most)}{format_size(point.usage_bytes):>10}")
+            output.line(f"  {at}  {_bar(point.usage_bytes, most, _bar_cells(30))}{format_size(point.usage_bytes):>10}")
         if not one.points:
             output.line("  nothing was noted yet")
 
@@ -98,7 +98,8 @@ def _show_tier(status: TierStatus) -> None:
         whole, of = tier.limit_bytes, f"{format_size(held)} of {format_size(tier.limit_bytes)}"
     mark = "  !" if status.warning else ""
     style = "red" if whole and held > whole else "yellow" if status.warning else ""
-    output.fact(f"  {_bar(held, whole)} {held / whole if whole else 0:4.0%}  ", f"{of}{mark}", _BAR_CELLS + 9, style)
+    room = _bar_cells(9 + len(of + mark))
+    output.fact(f"  {_bar(held, whole, room)} {held / whole if whole else 0:4.0%}  ", f"{of}{mark}", room + 9, style)
     if status.detail:
         output.fact("", status.detail, 2)
     if not status.writable:
@@ -116,8 +117,14 @@ def _show_tier(status: TierStatus) -> None:
             output.line(f"  {_BREAKDOWN_NAMES[kind]:<18}{format_size(size_bytes):>10}")
 
 
-def _bar(held_bytes: int, whole_bytes: int) -> str:
+def _bar_cells(beside: int) -> int:
+    """Return how long a bar is in a line with so many other cells."""
+    room = (width(sys.stdout) or _BAR_CELLS.stop + beside) - beside
+    return max(_BAR_CELLS.start, min(room, _BAR_CELLS.stop - 1))
+
+
+def _bar(held_bytes: int, whole_bytes: int, room: int) -> str:
     share = min(1.0, held_bytes / whole_bytes) if whole_bytes else 0.0
-    full = round(share * _BAR_CELLS)
+    full = round(share * room)
     filled, empty = glyph("█", "#", sys.stdout), glyph("░", ".", sys.stdout)
-    return filled * full + empty * (_BAR_CELLS - full)
+    return filled * full + empty * (room - full)

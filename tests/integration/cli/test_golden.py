@@ -122,6 +122,14 @@ def test_a_screen_is_the_recorded_one(library: Home, name: str, columns: int) ->
     compare(f"{name}-{columns}", shelf_on_terminal(library, *SCREENS[name], columns=columns))
 
 
+@pytest.mark.parametrize("name", ["ls", "jobs", "tiers"])
+def test_no_line_is_wider_than_a_phone(library: Home, name: str) -> None:
+    """At 40 columns no line of the lists and bars wraps."""
+    shown = shelf_on_terminal(library, *SCREENS[name], columns=40).text.splitlines()
+
+    assert [line for line in shown if len(line) > 40] == []
+
+
 @pytest.mark.parametrize("columns", [80, 120])
 def test_the_choice_of_a_quantisation_is_the_recorded_one(library: Home, columns: int) -> None:
     """On a terminal `shelf add` asks which of several quantisations it is to take."""
