@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -86,6 +87,20 @@ class RepoFiles:
             hint = f"shelf files {self.reference} lists what it has."
             raise BadInput(f"No file of {self.repo_id} {what}.", hint=hint, hf_path=self.repo_id)
         return replace(self, choices=chosen)
+
+    def meant(self, reference: Reference) -> Choice | None:
+        """Return the GGUF model that a person's words select, with no other file but projectors; None: they don't."""
+        selection = Selection(reference.patterns)
+        files = {file.path for one in self.choices for file in one.group.files if file.path in selection}
+        models = {path for path in files if not is_projector(path)}
+        return next((one for one in self.ggufs if {file.path for file in one.group.files} == models), None)
+
+    def words_for(self, reference: Reference) -> str:
+        """Return the words that select in `shelf add` what a pasted address does."""
+        if reference.quantisation:
+            return f"{self.repo_id}:{reference.quantisation}{_follows(self.revision)}"
+        included = "".join(f" --include {shlex.quote(pattern)}" for pattern in reference.patterns)
+        return f"{self.repo_id}{included}{_follows(self.revision)}"
 
     @property
     def ggufs(self) -> list[Choice]:

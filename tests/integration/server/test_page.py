@@ -208,6 +208,23 @@ def test_a_model_is_found_and_added(hub: FakeHub, home: Home) -> None:
     assert (model["cache_location"], model["pinned"], model["size_bytes"]) == ("secondary", True, 1000)
 
 
+def test_the_file_of_a_pasted_address_is_what_is_added(hub: FakeHub, home: Home) -> None:
+    """The file of a pasted address is what the page shows and its form adds, as `shelf add` takes it."""
+    hub.add_repo("org/gguf", {"m-Q4_K_M.gguf": random_bytes(1000), "m-Q8_0.gguf": random_bytes(2000, 1)})
+    hub.add_repo(REPO, FILES)
+    ggufs, config = f"{hub.url}/org/gguf/blob/main/m-Q4_K_M.gguf", f"{hub.url}/{REPO}/blob/main/config.json"
+    with home.serve() as server:
+        quant, alone = browse(server, f"/add?q={ggufs}").text, browse(server, f"/add?q={config}").text
+        for name, text in (("quant", ggufs), ("alone", config)):
+            browse(server, "/add", {"q": text, "pick": "", "to": "primary", "name": name})
+        sizes = [server.wait_for_state(name, "ready")["size_bytes"] for name in ("quant", "alone")]
+
+    assert "Add Q4_K_M" in quant
+    assert "Add config.json" in alone
+    assert f"shelf add name {REPO} --include config.json" in alone
+    assert sizes == [1000, len(FILES["config.json"])]
+
+
 def test_a_word_is_searched_for(hub: FakeHub, home: Home) -> None:
     """One word is a repository without an organisation, or else a search; an address of something else is named."""
     for repo_id in ("org/SmolLM-360M", "gpt2"):

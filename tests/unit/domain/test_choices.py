@@ -120,6 +120,25 @@ def test_what_is_not_there_is_not_shown_as_if_it_were(words: str, why: str) -> N
         found.of(parse_reference(words))
 
 
+@pytest.mark.parametrize(
+    ("words", "label", "taken"),
+    [
+        ("hf.co/org/m-GGUF/blob/main/m-Q8_0.gguf", "Q8_0", "org/m-GGUF --include m-Q8_0.gguf"),
+        ("org/m-GGUF:q8_0", "Q8_0", "org/m-GGUF:q8_0"),
+        ("hf.co/org/m-GGUF/blob/main/README.md", "", "org/m-GGUF --include README.md"),
+        ("hf.co/org/m-GGUF/blob/main/mmproj-F16.gguf", "", "org/m-GGUF --include mmproj-F16.gguf"),
+        ("hf.co/org/m-GGUF/blob/main/a b.json", "", "org/m-GGUF --include 'a b.json'"),
+        ("org/m-GGUF", "", "org/m-GGUF"),
+    ],
+)
+def test_the_file_of_an_address_is_what_is_meant(words: str, label: str, taken: str) -> None:
+    """The address of one GGUF means that model; that of another file means that file, and so do its words."""
+    found, reference = RepoFiles(REPO, MAIN, CommitHash("c" * 40), choices(FILES)), parse_reference(words)
+    meant = found.meant(reference)
+
+    assert (meant.group.label if meant else "", found.words_for(reference)) == (label, taken)
+
+
 def test_another_revision_is_named() -> None:
     """A choice from a revision other than main names that revision."""
     found = choices(FILES, revision=RefName("v1"))

@@ -7,6 +7,7 @@ from dataclasses import replace
 from modelshelf.domain.choices import Choice, Fit, RepoFiles
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import CommitHash, Digest, FilePath, RefName, RepoId
+from modelshelf.domain.references import parse_reference
 from modelshelf.domain.weight_files import FileGroup
 from modelshelf.server.web.add_page import choice_of, repo_page
 from tests.unit.web.looks import GB, look, row
@@ -31,12 +32,22 @@ REPO = RepoFiles(
 
 def test_what_fits_is_suggested() -> None:
     """Without a choice the largest one that fits memory and the primary is chosen; a choice is kept."""
-    suggested, chosen = choice_of(REPO, ""), choice_of(REPO, "Q8_0")
+    whole = parse_reference("org/m")
+    suggested, chosen = choice_of(REPO, whole, ""), choice_of(REPO, whole, "Q8_0")
 
     assert suggested is not None
     assert chosen is not None
     assert (suggested.group.label, chosen.group.label) == ("Q4_K_M", "Q8_0")
-    assert choice_of(REPO, "nonsense") is None
+    assert choice_of(REPO, whole, "nonsense") is suggested
+
+
+def test_the_file_of_an_address_is_chosen() -> None:
+    """The file of a pasted address is chosen until another choice is made; one that is no choice is taken alone."""
+    pasted, other = (parse_reference(f"https://huggingface.co/org/m/blob/main/{n}") for n in ("m-Q8_0.gguf", "a.json"))
+
+    assert choice_of(REPO, pasted, "") is REPO.choices[1]
+    assert choice_of(REPO, pasted, "Q4_K_M") is REPO.choices[0]
+    assert choice_of(REPO, other, "") is None
 
 
 def test_each_choice_says_what_fits() -> None:

@@ -11,6 +11,7 @@ from modelshelf.domain.choices import Choice, RepoFiles, recommended
 from modelshelf.domain.models import ModelRow, Registration
 from modelshelf.domain.patterns import Selection
 from modelshelf.domain.plans import AddPlan
+from modelshelf.domain.references import Reference, selected
 from modelshelf.errors import ShelfError
 from modelshelf.schemas.plans import AddPlanJson
 from modelshelf.server.web import words
@@ -52,6 +53,8 @@ class Chosen:
     """What would be added, and how."""
 
     label: str
+    pick: str
+    """The label of the choice; empty for what the address selects."""
     name: str
     tiers: Sequence[tuple[str, str, bool]]
     """Name, address, and whether it is the chosen one."""
@@ -105,15 +108,21 @@ def _about(one: Candidate) -> str:
     return " · ".join(part for part in said if part)
 
 
-def choice_of(repo: RepoFiles, label: str) -> Choice | None:
-    """Return the choice that a person made, or the one to suggest; None for the whole repository."""
+def choice_of(repo: RepoFiles, reference: Reference, label: str) -> Choice | None:
+    """Return the choice that a person made, or the one to suggest; None for what the words select.
+
+    Args:
+        repo: The repository.
+        reference: The words, such as the address of a file.
+        label: The label of the choice that was made on the page; empty for none.
+    """
     taken = [choice for choice in repo.choices if choice.fit is not None]
     for choice in taken:
         if choice.group.label == label:
             return choice
-    if label or not repo.ggufs:
-        return None
-    return recommended(repo.ggufs)[0]
+    if reference.patterns:
+        return repo.meant(reference)
+    return recommended(repo.ggufs)[0] if repo.ggufs else None
 
 
 def repo_page(look: Look, text: str, repo: RepoFiles, choice: Choice | None, chosen: Chosen | None) -> AddPage:
@@ -127,10 +136,11 @@ def repo_page(look: Look, text: str, repo: RepoFiles, choice: Choice | None, cho
         chosen: The plan for it.
     """
     is_many = len(repo.ggufs) > 0
+    takes_all = choice is not None or chosen is None or chosen.label == ALL
     mine = [row for row in look.models if row.hf_path.lower() == repo.repo_id.lower()]
     whole = [row for row in mine if row.complete and row.commit_hash == repo.commit_hash]
     picks = [
-        _pick(text, one, _holder(one, whole), is_chosen=one is choice or not is_many)
+        _pick(text, one, _holder(one, whole), is_chosen=one is choice or (takes_all and not is_many))
         for one in repo.choices
         if one.fit is not None
     ]
@@ -187,7 +197,8 @@ def chosen_of(
     address = [(name, f"/add?{urlencode({**asked, 'to': key})}", key == asked["to"]) for key, name in tiers]
     to = "" if asked["to"] == "primary" else f" --to {asked['to']}"
     command = f"shelf add {wanted.model_name} {asked['reference']}{to}"
-    chosen = Chosen(asked["pick"] or ALL, str(wanted.model_name), address, asked["to"], command)
+    label = asked["pick"] or ", ".join(selected(wanted.allow_patterns)) or ALL
+    chosen = Chosen(label, asked["pick"], str(wanted.model_name), address, asked["to"], command)
     if isinstance(plan, ShelfError):
         return replace(chosen, trouble=plan.detail, hint=plan.hint)
     told = AddPlanJson.of(plan)

@@ -14,6 +14,7 @@ from modelshelf.domain.names import RefName
 from modelshelf.domain.patterns import patterns_of
 from modelshelf.domain.plans import AddPlan
 from modelshelf.domain.references import Reference, parse_reference, reference_in, words_of
+from modelshelf.domain.weight_files import quantisation_in
 from modelshelf.errors import NotFound, ShelfError
 from modelshelf.server.web import render, words
 from modelshelf.server.web.add_page import AddPage, choice_of, chosen_of, nothing_asked, repo_page, search_page
@@ -77,14 +78,15 @@ def _repo(site: Site, look: Look, text: str, reference: Reference, asked: dict[s
     ]
     wanted = _wanted(site, reference, repo, choice, to, asked["name"])
     label = choice.group.label if choice is not None else ""
-    said = {**asked, "to": to, "pick": label, "reference": choice.reference if choice is not None else repo.reference}
+    said = {**asked, "to": to, "pick": label}
+    said["reference"] = choice.reference if choice is not None else repo.words_for(reference)
     return repo_page(look, text, repo, choice, chosen_of(look, said, wanted, _plan(site, wanted), tiers))
 
 
 def _chosen(site: Site, reference: Reference, label: str) -> tuple[RepoFiles, Choice | None]:
     revision = reference.revision or RefName("main")
     repo = site.shelf.services.finder.files(reference.repo_id, revision)
-    return repo, choice_of(repo, label or reference.quantisation)
+    return repo, choice_of(repo, reference, label)
 
 
 def _wanted(
@@ -101,9 +103,10 @@ def _wanted(
         wanted = replace(wanted, allow_patterns=patterns_of(choice.patterns))
     if name:
         return wanted
-    return site.shelf.services.registrar.with_name(
-        wanted, choice.group.label if choice is not None and choice.patterns else ""
-    )
+    behind = reference.quantisation or quantisation_in("".join(reference.patterns))
+    if choice is not None:
+        behind = choice.group.label if choice.patterns else ""
+    return site.shelf.services.registrar.with_name(wanted, behind)
 
 
 def _plan(site: Site, wanted: Registration) -> AddPlan | ShelfError:
