@@ -218,9 +218,13 @@ def _said_plainly(fields: Mapping[str, Any], endpoint: Endpoint) -> dict[str, An
     """Return the fields on whose default or spelling engines don't agree, in words that each of them takes.
 
     A limit of -1 is none in llama.cpp alone. transformers streams `/v1/responses` by default, and fails on an empty
-    list of stops and on whole numbers in `logit_bias`.
+    list of stops and on whole numbers in `logit_bias`. The text whose tokens are wanted is the `content` in llama.cpp
+    and the `prompt` in vLLM.
     """
     plainly: dict[str, Any] = {name: None for name in LIMITS if fields.get(name) == NO_LIMIT}
+    texts = [fields[name] for name in ("content", "prompt") if fields.get(name) is not None]
+    if endpoint is Endpoint.TOKENIZE and texts:
+        plainly |= {"content": texts[0], "prompt": texts[0]}
     if endpoint is Endpoint.RESPONSES and not fields.get("stream"):
         plainly["stream"] = False
     if fields.get("stop") == []:

@@ -14,11 +14,13 @@ from modelshelf.domain.engine_kinds import Endpoint
 from modelshelf.errors import BadInput
 
 _NEEDED = {
-    Endpoint.CHAT: "messages",
-    Endpoint.COMPLETIONS: "prompt",
-    Endpoint.EMBEDDINGS: "input",
-    Endpoint.RESPONSES: "input",
+    Endpoint.CHAT: ("messages",),
+    Endpoint.COMPLETIONS: ("prompt",),
+    Endpoint.EMBEDDINGS: ("input",),
+    Endpoint.RESPONSES: ("input",),
+    Endpoint.TOKENIZE: ("prompt", "content", "messages"),
 }
+"""The fields of which a request needs one."""
 _SAME: Mapping[str, str] = MappingProxyType({})
 _MOST_BIAS = 10**6
 TEXT_PARTS = ("text", "input_text", "output_text", "refusal")
@@ -36,9 +38,9 @@ def check_fields(fields: Mapping[str, Any], endpoint: Endpoint, names: Mapping[s
     Raises:
         BadInput: `param` names the field as the client does.
     """
-    needed = _NEEDED.get(endpoint, "model")
-    if fields.get(needed) is None and needed != "model":
-        raise BadInput(f"The field {needed} is missing.", param=needed)
+    needed = _NEEDED.get(endpoint, ("model",))
+    if all(fields.get(name) is None for name in needed):
+        raise BadInput(f"The field {needed[0]} is missing.", param=needed[0])
     for name, value in fields.items():
         known = _SHAPES.get(name)
         if known is not None and value is not None and not known[0](value):
@@ -180,6 +182,7 @@ _SHAPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "chat_template_kwargs": _OBJECT,
     "messages": (lambda value: isinstance(value, list) and bool(value), "a list of at least one message"),
     "prompt": _SOME,
+    "content": _SOME,
     "input": _SOME,
 }
 """What a field must be, and how that is said."""

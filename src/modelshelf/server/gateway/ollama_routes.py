@@ -133,7 +133,8 @@ def _add_looking(router: APIRouter, door: Door, clock: Clock) -> None:
             if row is not None and status.load_s is not None:
                 ends_s = clock.now() + (status.unload_in_s or max(0.0, status.keep_alive_s))
                 size = {"size": status.memory_bytes, "size_vram": 0, "expires_at": rfc3339(ends_s)}
-                found.append(_listed(row) | size)
+                details = (await to_thread.run_sync(_shown, door, row.model_name))["details"]
+                found.append(_listed(row) | size | {"details": details})
         return Json({"models": found})
 
     @router.get("/version", responses=answers(OllamaVersionJson, "The version.") | refusals(error=OllamaErrorJson))
@@ -181,14 +182,14 @@ def _details(facts: ModelFacts) -> dict[str, Any]:
 
 def _listed(row: ModelRow) -> dict[str, Any]:
     """Return a model of a list, by what the registry has of it."""
-    unknown = {"parent_model": "", "format": "", "family": "", "families": []}
+    details = {"parent_model": "", "format": row.format.lower(), "family": "", "families": []}
     return {
         "name": row.model_name,
         "model": row.model_name,
         "modified_at": rfc3339(row.arrived_at),
         "size": row.size_bytes,
         "digest": row.commit_hash or "",
-        "details": unknown | {"parameter_size": "", "quantization_level": ""},
+        "details": details | {"parameter_size": "", "quantization_level": row.quantisation},
     }
 
 

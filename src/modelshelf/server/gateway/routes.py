@@ -28,7 +28,7 @@ _SENTENCES = {
     Endpoint.EMBEDDINGS: "Turn texts into vectors.",
     Endpoint.RESPONSES: "Answer in the form of OpenAI's newer protocol.",
     Endpoint.RERANK: "Sort documents by how well they fit a question.",
-    Endpoint.TOKENIZE: "Return the tokens of a text, where the engine can.",
+    Endpoint.TOKENIZE: "Return the tokens of a text, the `prompt` or `content`, where the engine can.",
 }
 _STREAMED = {Endpoint.CHAT, Endpoint.COMPLETIONS, Endpoint.RESPONSES}
 _MORE = """

@@ -55,6 +55,9 @@ def test_the_models_are_listed_and_shown(door: Serving) -> None:
     shown = ask(door, "show").json
 
     assert [model["name"] for model in tags] == ["smol"]
+    assert [model["details"]["format"] for model in (*tags, *loaded)] == ["gguf", "gguf"]
+    assert loaded[0]["details"] == shown["details"]
+    assert tags[0]["details"]["quantization_level"] == shown["details"]["quantization_level"] != ""
     assert [(model["model"], model["size"]) for model in loaded] == [("smol", 7)]
     assert (shown["capabilities"], shown["details"]["format"]) == (["completion"], "gguf")
     assert door.ask("GET", "/api/version").json["version"].count(".") == 2

@@ -130,6 +130,16 @@ def test_every_endpoint_leads_to_the_same_of_the_engine(door: Serving, engine: U
     assert engine.paths == ["/tokenize" if endpoint is Endpoint.TOKENIZE else f"/v1/{endpoint.value}"]
 
 
+@pytest.mark.parametrize("name", ["prompt", "content"])
+def test_the_text_to_tokenize_has_two_names(door: Serving, engine: Upstream, name: str) -> None:
+    """An engine gets the text whose tokens are wanted under vLLM's name and llama.cpp's; without one it isn't asked."""
+    ask(door, {"model": "smol", name: "hi there"}, "/v1/tokenize")
+    refused = ask(door, {"model": "smol"}, "/v1/tokenize")
+
+    assert [(body["prompt"], body["content"]) for body in engine.bodies] == [("hi there", "hi there")]
+    assert (refused.status, refused.json["error"]["message"]) == (400, "The field prompt is missing.")
+
+
 @pytest.mark.parametrize(
     "name", ["org/smol-gguf", "SMOL", "smol:latest", "smol:q4_k_m", "Org/Smol-GGUF:Q4_K_M"], ids=str
 )
