@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from itertools import repeat
 from pathlib import PurePosixPath
-from typing import Self
+from typing import Self, TypeGuard
 
 from modelshelf.errors import BadInput
 
@@ -21,7 +21,7 @@ REPO_TYPES = ("model", "dataset", "space", "kernel")
 COMMIT_HASH = re.compile(r"[0-9a-f]{40}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 _DIGEST = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
-_DIGESTS = re.compile(rf"(?:{_DIGEST.pattern}\n)*")
+_DIGEST_CHARS = frozenset({40, 64})
 
 _TIER_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -46,8 +46,8 @@ _KERNEL_FOLDERS = frozenset({"proc", "sys"})
 """Folders whose content isn't on a disk."""
 
 
-def _strings(texts: Sequence[object]) -> list[str]:
-    return [text for text in texts if isinstance(text, str)]
+def _are_strings(texts: Sequence[object]) -> TypeGuard[Sequence[str]]:
+    return set(map(type, texts)) <= {str}
 
 
 def _shown(text: object) -> str:
@@ -77,9 +77,14 @@ class Digest(str):
 
 
 def _are_digests(texts: Sequence[object]) -> bool:
-    strings = _strings(texts)
-    lines = "\n".join([*strings, ""])
-    return len(strings) == len(texts) == lines.count("\n") and _DIGESTS.fullmatch(lines) is not None
+    """Return whether all texts are digests; False says nothing."""
+    if not _are_strings(texts) or not set(map(len, texts)) <= _DIGEST_CHARS:
+        return False
+    joined = "".join(texts)
+    try:
+        return bytes.fromhex(joined).hex() == joined  # neither capitals nor spaces come back
+    except ValueError:
+        return False
 
 
 class CommitHash(str):
@@ -245,11 +250,12 @@ class FilePath(str):
 
 def _stay_inside(texts: Sequence[object]) -> bool:
     """Return whether all texts are short ASCII paths that `FilePath` takes; False says nothing."""
-    strings = _strings(texts)
-    joined = "/\0/".join(["", *strings, ""])
-    is_plain = joined.isascii() and "\\" not in joined and joined.count("\0") == len(texts) + 1 == len(strings) + 1
+    if not _are_strings(texts):
+        return False
+    joined = "/\0/".join(["", *texts, ""])
+    is_plain = joined.isascii() and "\\" not in joined and joined.count("\0") == len(texts) + 1
     climbs = "//" in joined or "/./" in joined or "/../" in joined
-    return is_plain and not climbs and max(map(len, strings), default=0) <= _MAX_NAME_BYTES
+    return is_plain and not climbs and max(map(len, texts), default=0) <= _MAX_NAME_BYTES
 
 
 def _stays_inside(text: str) -> bool:
@@ -351,8 +357,11 @@ def repo_folder_name(repo_id: RepoId, repo_type: str = "model") -> str:
     return "--".join([f"{repo_type}s", *repo_id.split("/")])
 
 
+@lru_cache(maxsize=2**13)
 def parse_repo_folder(name: str) -> tuple[str, RepoId] | None:
     """Return the repository type and id of a cache folder; None if it isn't one, or has an invalid id.
+
+    A look at a library asks several times for each of its folders.
 
     >>> parse_repo_folder("models--org--a"), parse_repo_folder("models--gpt2"), parse_repo_folder("models--org--a--b")
     (('model', 'org/a'), ('model', 'gpt2'), None)

@@ -14,6 +14,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
 from pathlib import Path
 
 from modelshelf.domain.engine_choice import EngineChoice
@@ -102,6 +103,8 @@ def models_query(**asked: str | int | None) -> tuple[str, dict[str, str | int]]:
     return f"{MODEL_ROWS} {'WHERE' if where else ''} {where} ORDER BY m.model_name", parameters
 
 
+_COMMIT = itemgetter(0, 1)
+"""The repository and the commit of a row of `MANIFESTS`."""
 _KEYS = {
     Order.SIZE: "m.size_bytes",
     Order.USED: "m.last_used_at",
@@ -175,7 +178,10 @@ def model_names(rows: Iterable[Sequence[object]]) -> dict[str, str]:
 
 def manifest(rows: Iterable[Sequence[object]]) -> list[FileEntry]:
     """Return the rows' files; none if one is invalid, because a part of a manifest isn't a manifest."""
-    columns = list(zip(*rows, strict=True))
+    return _files(list(zip(*rows, strict=True)))
+
+
+def _files(columns: Sequence[Sequence[object]]) -> list[FileEntry]:
     try:
         return list(entries_of(*columns)) if columns else []
     except BadInput as err:
@@ -185,8 +191,7 @@ def manifest(rows: Iterable[Sequence[object]]) -> list[FileEntry]:
 
 def manifests(rows: Iterable[Sequence[object]]) -> dict[tuple[str, str], list[FileEntry]]:
     """Return the files of the rows of `MANIFESTS`, by repository and commit."""
-    by_commit = itertools.groupby(rows, key=lambda row: (str(row[0]), str(row[1])))
-    return {commit: manifest(row[2:] for row in files) for commit, files in by_commit}
+    return {commit: _files(list(zip(*files, strict=True))[2:]) for commit, files in itertools.groupby(rows, _COMMIT)}
 
 
 def library_id(path: Path) -> str:

@@ -181,7 +181,7 @@ class Registry(JobTable, UseTable):
         wanted = sa.text(fast_read.MANIFESTS_OF).bindparams(sa.bindparam("repo_ids", expanding=True))
         with self._engine.connect() as connection:
             rows = connection.execute(wanted, {"repo_ids": sorted(repo_ids)}).all()  # fetched at once
-        return fast_read.manifests(map(tuple, rows))
+        return fast_read.manifests(rows)
 
     def unfinished_repos(self) -> set[RepoId]:
         """Return the repositories with files that may still come: of models that aren't whole, or that jobs work on.
@@ -370,6 +370,6 @@ class Registry(JobTable, UseTable):
         """Return the stamps of damaged blobs by tier id and digest."""
         return self.verified.damage()
 
-    def _read(self, statement: str, **parameters: object) -> list[tuple[object, ...]]:
+    def _read(self, statement: str, **parameters: object) -> Sequence[Sequence[object]]:
         with self._engine.connect() as connection:
-            return list(map(tuple, connection.execute(sa.text(statement), parameters).all()))  # fetched at once
+            return connection.execute(sa.text(statement), parameters).all()  # fetched at once

@@ -10,7 +10,7 @@ import pytest
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.file_download import repo_folder_name as hub_folder_name
 from huggingface_hub.utils._validators import validate_repo_id
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from modelshelf.domain import names
@@ -287,7 +287,7 @@ def test_what_is_no_id_of_a_tier_is_refused(text: object) -> None:
 _PART = st.sampled_from(["a", "b.bin", "", ".", "..", "...", "é", "x" * 255, "y" * 256, "\0", "\\", "a\n", "\ud800"])
 _PATHS = st.lists(_PART, min_size=1, max_size=3).map("/".join) | st.text(max_size=8)
 _DIGESTS = st.sampled_from(
-    ["0" * 40, "ab" * 32, "0" * 39, "0" * 64, "A" * 40, "0" * 40 + "\n", "0" * 40 + "\n" + "1" * 40]
+    ["0" * 40, "ab" * 32, "0" * 39, "0" * 64, "A" * 40, "g" * 40, " " * 40, "0" * 40 + "\n", "0" * 40 + "\n" + "1" * 40]
 )
 
 
@@ -297,6 +297,10 @@ def test_paths_read_together_are_those_read_alone(texts: list[object]) -> None:
     assert _outcome(lambda: names.FilePath.each(texts)) == _outcome(lambda: [names.FilePath(text) for text in texts])
 
 
+@example(["0" * 40, "A" * 40])
+@example(["0" * 40, "g" * 40])
+@example(["0" * 40, " " * 40])
+@example(["0" * 39, "0" * 41])
 @given(st.lists(_DIGESTS | st.text(max_size=3) | st.none(), max_size=4))
 def test_digests_read_together_are_those_read_alone(texts: list[object]) -> None:
     """Digests that are parsed together are accepted, or refused with the same words, as they are one by one."""
