@@ -119,7 +119,7 @@ class _Builder:
 
     drawn: Drawn
     repo_id: RepoId | None = None
-    repo: Repo = field(default_factory=lambda: Repo(Path(), Path()))
+    repo: Repo = field(default_factory=lambda: Repo("", Path()))
     commit_hash: CommitHash | None = None
     files: list[FileEntry] = field(default_factory=list)
 

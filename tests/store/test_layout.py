@@ -22,7 +22,7 @@ def test_a_repository_lies_where_huggingface_hub_puts_it(repo_id: str, repo_type
     """A repository is below `hub` under its name for every type, even if its name is like one of our folders."""
     name = repo_folder_name(repo_id=repo_id, repo_type=repo_type)
 
-    assert BASE.repo(repo_id, repo_type) == Repo(Path("/mnt/fast/hub") / name, Path("/mnt/fast"))
+    assert BASE.repo(repo_id, repo_type) == Repo(f"/mnt/fast/hub/{name}", Path("/mnt/fast"))
 
 
 @pytest.mark.parametrize("revision", ["main", "refs/pr/1", commit("a")])

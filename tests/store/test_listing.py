@@ -52,6 +52,27 @@ def test_a_folder_that_can_not_be_listed_is_asked_for_once(tmp_path: Path) -> No
         listing.entries(str(tmp_path / "late"))
 
 
+def test_a_name_is_known_to_be_free_once_its_folder_was_listed(tmp_path: Path) -> None:
+    """Only a folder that was listed can say that it lacks a name; one that can't be listed says nothing."""
+    put(tmp_path / "a/b", b"")
+    listing, folder, gone = Listing(), str(tmp_path / "a"), str(tmp_path / "gone")
+    assert not listing.lacks(folder, "c")
+
+    assert (listing.readable(gone), [entry.name for entry in listing.readable(folder)]) == ([], ["b"])
+
+    assert (listing.lacks(folder, "c"), listing.lacks(folder, "b"), listing.lacks(gone, "c")) == (True, False, False)
+
+
+def test_the_folders_in_a_folder_are_told_from_files_and_links(tmp_path: Path) -> None:
+    """Only real folders are below a folder, by name; nothing is below one that isn't there."""
+    for name in ("b/1", "a/1", "c"):
+        put(tmp_path / name, b"")
+    (tmp_path / "d").symlink_to(tmp_path / "a")
+
+    assert [entry.name for entry in Listing().below(str(tmp_path))] == ["a", "b"]
+    assert Listing().below(str(tmp_path / "gone")) == []
+
+
 def test_a_folder_is_known_once_what_holds_it_was_listed(tmp_path: Path) -> None:
     """The entry of a folder is had from the reading of what holds it; a file or a link isn't a folder."""
     put(tmp_path / "a/b", b"")

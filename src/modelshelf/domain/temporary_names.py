@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
 
 _HEX8 = "[0-9a-f]{8}"
 _UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -52,11 +53,13 @@ def is_temporary(area: str, name: str) -> bool:
     return _TEMPORARY.get(area, _ELSEWHERE).fullmatch(name) is not None
 
 
-def any_temporary(area: str, names: Sequence[str]) -> bool:
-    """Return whether `is_temporary` says so of any of many names, most of which are never temporary.
+def any_temporary(names: Mapping[str, Sequence[str]]) -> bool:
+    """Return whether `is_temporary` says so of any of many names, by area, most of which are never temporary.
 
-    >>> any_temporary("refs", ["main", "v1"]), any_temporary("refs", ["main", "main.0a1b2c3d.tmp"])
+    Those of blobs aren't asked about: all other temporary names, or their areas, have `tmp` in them.
+
+    >>> any_temporary({"refs": ["main", "v1"]}), any_temporary({"refs": ["main", "main.0a1b2c3d.tmp"]})
     (False, True)
     """
-    may_be = area == "blobs" or is_probe(area) or "tmp" in "/".join(names)
-    return may_be and any(is_temporary(area, name) for name in names)
+    may_be = "tmp" in "/".join(chain(names, *names.values()))
+    return may_be and any(is_temporary(area, name) for area, listed in names.items() for name in listed)

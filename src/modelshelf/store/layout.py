@@ -42,6 +42,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from typing import NamedTuple
 
 from modelshelf.domain.names import CommitHash, Digest, ModelName, RefName, RepoId, repo_folder_name
 
@@ -53,13 +54,28 @@ WRITTEN_FOLDERS = frozenset({"blobs", "snapshots", "refs", "trees"})
 """The folders of a repository that huggingface_hub and we write in."""
 
 
+class RepoFolders(NamedTuple):
+    """The folders in a repository's, as texts: a look at a library asks for those of each."""
+
+    blobs: str
+    snapshots: str
+    refs: str
+    trees: str
+
+
 @dataclass(frozen=True)
 class Repo:
     """The folder of one repository; the paths that are asked for most are made once."""
 
-    path: Path
+    folder: str
+    """Its path as a text: a look at a library asks for that of each, and few need more."""
     root: Path
     """The root of every change in it: the base, or the cache_dir."""
+
+    @cached_property
+    def path(self) -> Path:
+        """Its path."""
+        return Path(self.folder)
 
     @cached_property
     def blobs(self) -> Path:
@@ -89,10 +105,15 @@ class Repo:
         """The folder of one commit."""
         return self.snapshots / commit_hash
 
+    @cached_property
+    def folders(self) -> RepoFolders:
+        """The folders in it."""
+        path = self.folder
+        return RepoFolders(f"{path}/blobs", f"{path}/snapshots", f"{path}/refs", f"{path}/trees")
+
     def folders_of(self, commit_hash: CommitHash) -> tuple[str, str]:
         """The folders of one commit and of the blobs, as texts: a listing asks for those of each model."""
-        path = str(self.path)
-        return f"{path}/snapshots/{commit_hash}", f"{path}/blobs"
+        return f"{self.folders.snapshots}/{commit_hash}", self.folders.blobs
 
     def ref(self, revision: RefName) -> Path:
         """The file with the commit of a revision."""
@@ -180,7 +201,7 @@ class Base:
 
     def repo(self, repo_id: RepoId, repo_type: str = "model") -> Repo:
         """The folder of a repository."""
-        return Repo(self.path.joinpath("hub", repo_folder_name(repo_id, repo_type)), self.path)
+        return Repo(f"{self.hub}/{repo_folder_name(repo_id, repo_type)}", self.path)
 
     @property
     def sidecars(self) -> Path:
@@ -237,7 +258,7 @@ class Base:
 
     def repo_lock(self, repo_id: RepoId) -> Path:
         """The lock for laying out or deleting in a repository's folder."""
-        return self.locks / f"{repo_folder_name(repo_id)}.lock"
+        return self.locks / repo_lock_name(repo_id)
 
     @property
     def things_lock(self) -> Path:
@@ -274,9 +295,14 @@ class CacheDir(Base):
         """The folder itself."""
         return self.path
 
-    def repo(self, repo_id: RepoId, repo_type: str = "model") -> Repo:
-        """The folder of a repository."""
-        return Repo(self.path / repo_folder_name(repo_id, repo_type), self.path)
+
+def repo_lock_name(repo_id: RepoId) -> str:
+    """The name of `Base.repo_lock` in its folder.
+
+    >>> repo_lock_name(RepoId("org/name"))
+    'models--org--name.lock'
+    """
+    return f"{repo_folder_name(repo_id)}.lock"
 
 
 def is_part_lock(path: Path) -> bool:

@@ -14,6 +14,8 @@ class Listing:
 
     def __init__(self) -> None:
         self._folders: dict[str, list[os.DirEntry[str]] | OSError] = {}
+        self._below: dict[str, list[os.DirEntry[str]]] = {}
+        """The folders in each folder that has some."""
         self._seen: dict[str, os.DirEntry[str]] = {}
 
     def entries(self, folder: str) -> list[os.DirEntry[str]]:
@@ -40,6 +42,16 @@ class Listing:
         """Return the entry of a folder that isn't a link, if the folder in which it lies was listed."""
         return self._seen.get(path)
 
+    def lacks(self, folder: str, name: str) -> bool:
+        """Return whether a folder was listed and has nothing of this name; nothing is read for it."""
+        found = self._folders.get(folder)
+        return isinstance(found, list) and all(entry.name != name for entry in found)
+
+    def below(self, folder: str) -> list[os.DirEntry[str]]:
+        """Return the folders in a folder that aren't links, by name; none if it can't be read."""
+        self.readable(folder)
+        return self._below.get(folder, [])
+
     def walk(self, folder: str) -> Iterator[os.DirEntry[str]]:
         """Yield everything below a folder, a folder before its content; what can't be read is left out."""
         open_folders = [iter(self.readable(folder))]
@@ -56,16 +68,19 @@ class Listing:
         """Yield the entries of a folder, then those of each folder below; what can't be read is left out."""
         waiting = [folder]
         while waiting:
-            found = self.readable(waiting.pop())
-            yield found
-            waiting += [entry.path for entry in reversed(found) if entry.is_dir(follow_symlinks=False)]
+            path = waiting.pop()
+            yield self.readable(path)
+            if below := self._below.get(path):
+                waiting += [entry.path for entry in reversed(below)]
 
     def _read(self, folder: str) -> list[os.DirEntry[str]] | OSError:
         found: list[os.DirEntry[str]] | OSError
         try:
             with os.scandir(folder) as entries:
                 found = sorted(entries, key=_NAME)
-            self._seen.update((entry.path, entry) for entry in found if entry.is_dir(follow_symlinks=False))
+            if below := [entry for entry in found if entry.is_dir(follow_symlinks=False)]:
+                self._below[folder] = below
+                self._seen.update({entry.path: entry for entry in below})
         except OSError as err:
             found = err
         self._folders[folder] = found

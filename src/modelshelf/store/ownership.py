@@ -11,7 +11,7 @@ import os
 import shlex
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 from pathlib import Path
 
@@ -159,6 +159,8 @@ class _Judge:
         self._kind: Callable[[os.stat_result], tuple[int, int]] = attrgetter("st_mode", whose)
         """Returns the mode of something and whose it is, by which most of a base is judged."""
         self._owner = self._kind(root)[1]
+        self._usable: set[tuple[int, int]] = set()
+        """What can be used in full wherever it lies, as `_kind` says it."""
         self._own, self._quarantine = f"{base.own}/", f"{base.quarantine}/"
         self._secrets = frozenset(str(base.path / name) for name in _SECRETS)
 
@@ -166,15 +168,25 @@ class _Judge:
         """Yield what lies in the base, has a mode and can't be used in full, with its status."""
         for entries in listing.folders(str(self._base.path)):
             with_mode = [entry for entry in entries if not entry.is_symlink()]
-            with contextlib.suppress(OSError):  # all of a folder at once, where nothing is gone: hundreds of thousands
-                kinds = {self._kind(entry.stat(follow_symlinks=False)) for entry in with_mode}
-                if all(owner == self._owner and _allows_all(mode >> self._class_bits, mode) for mode, owner in kinds):
-                    continue
+            if self._are_usable_anywhere(with_mode):
+                continue
             for entry in with_mode:
                 with contextlib.suppress(OSError):
                     found = entry.stat(follow_symlinks=False)
                     if not self._is_usable(entry.path, found, is_theirs=self._kind(found)[1] == self._owner):
                         yield entry.path, found
+
+    def _are_usable_anywhere(self, entries: Sequence[os.DirEntry[str]]) -> bool:
+        """Return whether all entries of a folder can be used in full wherever they lie: most of a base, at once."""
+        try:
+            kinds = {self._kind(entry.stat(follow_symlinks=False)) for entry in entries}
+        except OSError:  # one is gone
+            return False
+        for mode, owner in kinds - self._usable:
+            if owner != self._owner or not _allows_all(mode >> self._class_bits, mode):
+                return False
+            self._usable.add((mode, owner))
+        return True
 
     def _is_usable(self, path: str, found: os.stat_result, *, is_theirs: bool) -> bool:
         """Return whether it can be used in full: by everybody, like lock files, or by the base's owner."""

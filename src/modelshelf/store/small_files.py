@@ -39,7 +39,7 @@ def read_small_text(path: Path | str, most_bytes: int = SMALL_BYTES) -> str:
         raise BadInput(f"{path} isn't UTF-8.", path=str(path)) from err
 
 
-def read_small_json(path: Path, most_bytes: int = SMALL_BYTES) -> object:
+def read_small_json(path: Path | str, most_bytes: int = SMALL_BYTES) -> object:
     """Return the value in a small JSON file; see `read_small_text`.
 
     Raises:

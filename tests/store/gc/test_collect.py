@@ -197,6 +197,8 @@ def test_a_sidecar_keeps_what_it_names(drawn: Drawn) -> None:
     write_sidecar(drawn.base, "m", digest_of("x.bin", data), len(data))
 
     assert "blob" not in kinds(plan(drawn.base))
+    assert "blob" not in kinds(plan(drawn.base, Needs(digests={REPO: {digest_of("x.bin", data)}})))
+    assert "blob" not in kinds(plan(drawn.base, Needs(digests={REPO: set()})))
     run_gc(drawn.base)
     assert drawn.base.repo(REPO).blob(digest_of("x.bin", data)).exists()
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+
+import pytest
 
 from modelshelf.domain.names import RepoId
 from modelshelf.store.layout import Base
+from modelshelf.store.listing import Listing
 from modelshelf.store.repos.names import RepoNames
-from tests.builders import commit
+from tests.builders import commit, lay_out
 
 
 def test_a_snapshot_is_a_folder_or_a_link_to_one(tmp_path: Path) -> None:
@@ -25,6 +29,38 @@ def test_a_snapshot_is_a_folder_or_a_link_to_one(tmp_path: Path) -> None:
     assert [names.has_snapshot(one) for one in (folder, link, dangling, file, nothing)] == [
         True, True, False, False, False,
     ]  # fmt: skip
+
+
+def test_the_lists_of_a_repository_are_found_whether_its_folder_was_listed_or_not(tmp_path: Path) -> None:
+    """A look that has listed the repository's folder knows from it whether there are lists."""
+    repo = lay_out(tmp_path, "model org/name\n commit a main\n config.json 20").base.repo(RepoId("org/name"))
+
+    def listed_commits() -> list[list[str]]:
+        listing = Listing()
+        listing.readable(repo.folder)
+        return [list(RepoNames(repo, listing).listed_commits), list(RepoNames(repo).listed_commits)]
+
+    assert listed_commits() == [[commit("a")]] * 2
+
+    shutil.rmtree(repo.trees)
+
+    assert listed_commits() == [[], []]
+
+
+@pytest.mark.parametrize("strange", ["link", "folder"])
+def test_sizes_are_those_of_plain_files_alone(tmp_path: Path, strange: str) -> None:
+    """Sizes are told from names alone where every blob is a regular file; a link or a folder among them says none."""
+    base = lay_out(tmp_path, "model org/name\n commit a main\n config.json 20").base
+    repo = base.repo(RepoId("org/name"))
+    [blob] = repo.blobs.iterdir()
+    assert RepoNames(repo).sizes == {blob.name: 20}
+
+    if strange == "link":
+        (repo.blobs / "x").symlink_to(blob)
+    else:
+        (repo.blobs / "x").mkdir()
+
+    assert RepoNames(repo).sizes is None
 
 
 def test_what_is_arriving_is_told_by_its_name(tmp_path: Path) -> None:

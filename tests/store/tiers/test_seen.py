@@ -14,6 +14,7 @@ def test_a_look_reads_each_thing_once(tmp_path: Path) -> None:
     base = lay_out(tmp_path, "model org/name\n commit a main\n config.json 20").base
     seen = SeenBase(base)
     [(_, _, repo)] = seen.repos
+    assert seen.names_of(RepoId("org/gone")).blobs == {}
     assert seen.names_of(RepoId("org/name")) is seen.names_of(RepoId("org/name")) is seen.names(repo)
     assert (list(seen.names(repo).refs), seen.sidecars, len(seen.names(repo).blobs)) == (["main"], [], 1)
 

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from modelshelf.store.gc import collect
 from modelshelf.store.layout import Base
 from modelshelf.store.tiers import governor, marker, meter
 
+_DIGEST = attrgetter("digest")
 _UPKEEP = (JobKind.GC, JobKind.DEDUPE)
 
 
@@ -118,7 +120,7 @@ class Collector:
 
     def _needs(self, base: Base, rows: Sequence[ModelRow], files: Callable[[ModelRow], list[FileEntry]]) -> Needs:
         def digests_of(rows: Iterable[ModelRow]) -> set[Digest]:
-            return {file.digest for row in rows for file in files(row)}
+            return {digest for row in rows for digest in map(_DIGEST, files(row))}
 
         jobs = [job for job in self.registry.jobs(state=UNFINISHED) if job.kind not in _UPKEEP]
         working = {job.model_id for job in jobs}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelshelf.domain.jobs import UNFINISHED
@@ -22,7 +22,6 @@ from modelshelf.store.adopt import inventory
 from modelshelf.store.layout import Base
 from modelshelf.store.probe import is_folder
 from modelshelf.store.repos import recorded, scan, trees
-from modelshelf.store.repos.names import RepoNames
 from modelshelf.store.repos.recorded import Recorded
 from modelshelf.store.tiers import governor, marker
 from modelshelf.store.tiers.seen import SeenBase
@@ -63,11 +62,18 @@ def further_bases(tiers: TierService, more: Sequence[str]) -> tuple[str, ...]:
 class _ScannedBase:
     """A base with what doesn't change about it."""
 
-    base: Base
+    seen: SeenBase
     location: str
     tier_id: str
     offline: str
     writable: bool
+    missing: dict[tuple[object, ...], tuple[tuple[FileEntry, ...], int]] = field(default_factory=dict)
+    """How many files of a model are missing here, with the files that were counted."""
+
+    @property
+    def base(self) -> Base:
+        """The base itself."""
+        return self.seen.base
 
 
 class _Scan:
@@ -83,8 +89,6 @@ class _Scan:
         """From another path of the same folder to the path seen first."""
         self._rows = look.rows
         self._sidecars: dict[str, list[Sidecar]] = {}
-        self._counted: dict[tuple[object, ...], tuple[tuple[FileEntry, ...], int]] = {}
-        """How many files of a model are missing in a base, with the files that were counted."""
         self._jobs = {job.model_id: job.id for job in registry.jobs(state=UNFINISHED)}
 
     def find_bases(self, more: Iterable[str]) -> None:
@@ -102,7 +106,7 @@ class _Scan:
                 self._alias[path] = same
                 continue
             self._places[path] = place
-            self._sidecars[path] = [] if place.offline else self._look.base(place.base).sidecars
+            self._sidecars[path] = [] if place.offline else place.seen.sidecars
             todo += [sidecar.arriving_from for sidecar in self._sidecars[path] if sidecar.arriving_from]
 
     def _custom_base(self, path: str) -> str:
@@ -120,7 +124,7 @@ class _Scan:
             bases=tuple(self._base(place) for place in self._places.values()),
             rows=rows,
             leaving=frozenset(leaving(self._registry, self._tiers.settings)),
-            snapshots=tuple(found for place in online for found in _whole_snapshots(self._look.base(place.base), rows)),
+            snapshots=tuple(found for place in online for found in _whole_snapshots(place.seen, rows)),
         )
 
     def _place(self, path: str, location: str) -> _ScannedBase:
@@ -130,7 +134,8 @@ class _Scan:
         offline = offline or governor.why_not_ours(base, self._registry.id, self._registry.url)
         if not offline and not tier_id:
             offline = f"{path} has no marker: it was never used, or is not mounted."
-        return _ScannedBase(base, location, tier_id or self._known.get(path, ""), offline, marker.is_writable(base))
+        seen, tier_id = self._look.base(base), tier_id or self._known.get(path, "")
+        return _ScannedBase(seen, location, tier_id, offline, marker.is_writable(base))
 
     def _same_folder(self, place: _ScannedBase) -> str | None:
         """Return the earlier base that is the same folder under another path (a link, a bind mount)."""
@@ -146,7 +151,7 @@ class _Scan:
         about = {row.hf_path for row in self._rows} | {c.hf_path for found in self._sidecars.values() for c in found}
         refs: dict[RepoId, Mapping[RefName, CommitHash]] = {}
         if not place.offline:
-            refs = {repo_id: self._names(place, repo_id).refs for repo_id in sorted(about)}
+            refs = {repo_id: place.seen.names_of(repo_id).refs for repo_id in sorted(about)}
         found = tuple(SidecarSeen(path, sidecar, self._whole_on(sidecar, path)) for sidecar in self._sidecars[path])
         return BaseSeen(path, place.location, place.tier_id, place.offline, place.writable, found, refs)
 
@@ -186,21 +191,18 @@ class _Scan:
     def _holds(self, place: _ScannedBase, sidecar: Sidecar, signature: str = "") -> bool:
         if place.offline or not sidecar.selected:
             return False
-        has_folder = self._names(place, sidecar.hf_path).has_snapshot(sidecar.commit_hash)
+        has_folder = place.seen.names_of(sidecar.hf_path).has_snapshot(sidecar.commit_hash)
         return has_folder and not self._missing(place, sidecar, signature)
 
     def _missing(self, place: _ScannedBase, sidecar: Sidecar, signature: str) -> int:
         """Return how many files of a sidecar's model are missing in a base; a file that was counted isn't again."""
-        key = (place.base, sidecar.hf_path, sidecar.commit_hash, sidecar.allow_patterns)
-        known = self._counted.get(key)
+        key = (sidecar.hf_path, sidecar.commit_hash, sidecar.allow_patterns)
+        known = place.missing.get(key)
         if known is None or known[0] != sidecar.files:
             model = Recorded(sidecar.commit_hash, tuple(sidecar.selected), signature)
-            known = sidecar.files, len(recorded.missing_files(self._names(place, sidecar.hf_path), model))
-            self._counted[key] = known
+            known = sidecar.files, len(recorded.missing_files(place.seen.names_of(sidecar.hf_path), model))
+            place.missing[key] = known
         return known[1]
-
-    def _names(self, place: _ScannedBase, repo_id: RepoId) -> RepoNames:
-        return self._look.base(place.base).names_of(repo_id)
 
 
 def _whole_snapshots(seen_base: SeenBase, rows: Iterable[RowSeen]) -> Iterator[Unregistered]:

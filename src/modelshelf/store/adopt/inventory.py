@@ -216,7 +216,7 @@ class _Looking:
             elif parsed is not None and _unreadable(entry):
                 self._thing("unreadable", entry.path, "This user can't read it.")
             elif parsed is not None and parsed[0] == "model":
-                self.model(cache_dir, kind, parsed[1], Repo(Path(entry.path), cache_dir.path), unknown)
+                self.model(cache_dir, kind, parsed[1], Repo(entry.path, cache_dir.path), unknown)
             elif parsed is not None:
                 self._thing(parsed[0], entry.path)
 

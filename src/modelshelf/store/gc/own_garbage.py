@@ -7,15 +7,18 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 
 from modelshelf.domain.gc import RESUME_S, GcItem, Needs, digest_of, keeps_part
 from modelshelf.domain.sidecars import Sidecar
 from modelshelf.domain.temporary_names import is_probe, is_temporary
 from modelshelf.store.gc.repo_garbage import BaseState, freed_by
-from modelshelf.store.layout import Base
+from modelshelf.store.layout import Base, repo_lock_name
 from modelshelf.store.probe import is_link, is_there
 from modelshelf.store.tiers.seen import SeenBase
+
+_DIGEST = attrgetter("digest")
 
 
 def stale_sidecars(look: BaseState, found: Iterable[Sidecar]) -> list[GcItem]:
@@ -52,11 +55,13 @@ def _is_gone(base: Base, sidecar: Sidecar) -> bool:
 
 def with_sidecars(seen: SeenBase, needs: Needs, going: Set[str]) -> Needs:
     """Return the needs with those of the sidecars that stay: another registry may know their models."""
-    digests = {repo_id: set(wanted) for repo_id, wanted in needs.digests.items()}
+    digests = dict(needs.digests)
     staying = ((path, sidecar) for path, sidecar in seen.sidecar_files.items() if sidecar is not None)
     for path, sidecar in staying:
-        if str(path) not in going:
-            digests.setdefault(sidecar.hf_path, set()).update(file.digest for file in sidecar.selected)
+        if path not in going:
+            known, wanted = digests.get(sidecar.hf_path), set(map(_DIGEST, sidecar.selected))
+            if known is None or not wanted <= known:
+                digests[sidecar.hf_path] = wanted | (known or frozenset())
     return replace(needs, digests=digests)
 
 
@@ -124,11 +129,10 @@ def _locks(look: BaseState, going: Set[str]) -> Iterator[GcItem]:
         is_idle = part not in incoming or str(part) in going
         if path == look.base.part_lock(digest) and is_idle and look.is_old(found):
             yield GcItem("lock", str(path), freed_by(found), "its blob is not arriving")
-    locks = _list(look.base.locks, wanted=_is_lock)
-    repos = look.needs.digests.keys() | look.needs.busy if locks else frozenset()
-    used = {look.base.views_lock, look.base.mirror_lock, *map(look.base.repo_lock, repos)}
-    for path, found in locks.items():
-        if path not in used and look.is_old(found) and not is_there(look.base.hub / path.stem):
+    used = {look.base.views_lock.name, look.base.mirror_lock.name}
+    used |= set(map(repo_lock_name, look.needs.digests.keys() | look.needs.busy))
+    for path, found in _list(look.base.locks, wanted=lambda name: _is_lock(name) and name not in used).items():
+        if look.is_old(found) and not is_there(look.base.hub / path.stem):
             yield GcItem("lock", str(path), freed_by(found), "its repository is not here")
 
 

@@ -124,24 +124,22 @@ def is_all_needed(look: BaseState, repo_type: str, repo_id: RepoId, repo: Repo, 
     wanted = look.needs.digests.get(repo_id) if repo_type == "model" else None
     if wanted is None:
         return False
-    root, blobs = str(repo.path), str(repo.blobs)
+    root, blobs, names = repo.folder, repo.folders.blobs, dict[str, list[str]]()
     folders = [root]
     try:
+        if len(listing.below(root)) < len(listing.entries(root)):
+            return False
         for folder in folders:  # grows
             entries = listing.entries(folder)
-            names = list(map(_NAME, entries))
             if folder == blobs:
-                if not wanted >= set(names):
+                if not wanted >= set(map(_NAME, entries)):
                     return False
                 continue
-            below = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
-            area, has_files = folder[len(root) + 1 :].partition("/")[0], len(below) < len(entries)
-            if any_temporary(area, names) or (folder == root and has_files):
-                return False
-            folders += below
+            names.setdefault(folder[len(root) + 1 :].partition("/")[0], []).extend(map(_NAME, entries))
+            folders += [entry.path for entry in listing.below(folder)]
     except OSError:
         return False
-    return True
+    return not any_temporary(names)
 
 
 def links_of(repo: Repo, listing: Listing) -> Iterator[str]:

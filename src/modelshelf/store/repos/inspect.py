@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelshelf.domain.models import FileEntry
-from modelshelf.domain.names import COMMIT_HASH, CommitHash, Digest, RefName, RepoId, is_digest, parse_repo_folder
+from modelshelf.domain.names import CommitHash, Digest, RefName, RepoId, is_digest, parse_repo_folder
 from modelshelf.domain.verify_report import Fault, Finding
 from modelshelf.errors import BadInput
 from modelshelf.store.layout import Base, Repo
@@ -115,7 +115,7 @@ class _RepoInspection:
     walked: RepoNames
     findings: list[Finding] = field(default_factory=list)
     targets: dict[str, Target] = field(default_factory=dict)
-    root: Path = field(default_factory=Path)
+    root: Path = field(init=False)
     """The real path of the hub folder; nothing outside is read."""
     names: dict[str, str] = field(default_factory=dict)
     """Digest to the model that needs it."""
@@ -204,7 +204,7 @@ class _RepoInspection:
         """Report refs that lead nowhere; those to the commits in `there` lead somewhere."""
         followed = {model.revision: model for model in self.wanted}
         for revision, text in self.walked.ref_texts.items():
-            commit = CommitHash(text) if COMMIT_HASH.fullmatch(text) else None
+            commit = self.walked.refs.get(revision)
             if commit is not None and (commit in there or not _is_missing(f"{self.repo.snapshots}/{commit}")):
                 continue
             model = followed.get(revision)

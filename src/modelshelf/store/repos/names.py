@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +19,8 @@ from modelshelf.store.listing import Listing
 from modelshelf.store.probe import is_folder
 from modelshelf.store.repos import scan, trees
 
+_NAME, _SIZE = attrgetter("name"), attrgetter("st_size")
+_IS_FILE, _IS_LINK, _STATUS = os.DirEntry.is_file, os.DirEntry.is_symlink, os.DirEntry.stat
 _PART = re.compile(r"(.+?)\.(?:[0-9a-f]{8}\.)?(?:incomplete|downloadInProgress)")
 
 
@@ -57,7 +60,7 @@ class RepoNames:
     """
 
     def __init__(self, repo: Repo, listing: Listing | None = None) -> None:
-        self.repo = repo
+        self.repo, self.folders = repo, repo.folders
         self.listing = listing or Listing()
         self._snapshots: dict[CommitHash, Snapshot] = {}
         self._lists: dict[CommitHash, tuple[FileEntry, ...]] = {}
@@ -80,10 +83,22 @@ class RepoNames:
         return bool(files) and all(file.digest in self.viewed for file in files)
 
     @cached_property
+    def sizes(self) -> dict[str, int] | None:
+        """The size of each name in the folder of blobs; None unless all are regular files themselves.
+
+        Raises:
+            OSError: The folder doesn't exist, or can't be read.
+        """
+        entries = self.listing.entries(self.folders.blobs)
+        if any(map(_IS_LINK, entries)) or not all(map(_IS_FILE, entries)):
+            return None
+        return dict(zip(map(_NAME, entries), map(_SIZE, map(_STATUS, entries)), strict=True))
+
+    @cached_property
     def blob_entries(self) -> dict[str, os.DirEntry[str]]:
         """All that is in the folder of blobs, by name; where `blobs` is a link, what lies behind it."""
         with contextlib.suppress(FileNotFoundError):
-            return {entry.name: entry for entry in self.listing.entries(str(self.repo.blobs))}
+            return {entry.name: entry for entry in self.listing.entries(self.folders.blobs)}
         return {}
 
     @cached_property
@@ -105,7 +120,7 @@ class RepoNames:
 
     def has_snapshot(self, commit_hash: CommitHash) -> bool:
         """Return whether a commit has a snapshot folder, or a link to one."""
-        path = f"{self.repo.snapshots}/{commit_hash}"
+        path = f"{self.folders.snapshots}/{commit_hash}"
         return self.listing.folder(path) is not None or is_folder(Path(path))
 
     @cached_property
@@ -117,7 +132,9 @@ class RepoNames:
     @property
     def lists(self) -> Iterator[os.DirEntry[str]]:
         """The files in the folder of lists, each a list of a commit's files as a rule."""
-        found = self.listing.walk(str(self.repo.trees))
+        if self.listing.lacks(self.repo.folder, "trees"):
+            return iter(())
+        found = self.listing.walk(self.folders.trees)
         return (entry for entry in found if not entry.is_dir(follow_symlinks=False))
 
     @cached_property
@@ -125,7 +142,7 @@ class RepoNames:
         """What the refs say, a commit or not; see `scan.ref_texts`."""
         return scan.ref_texts(self.repo, self.listing)
 
-    @property
+    @cached_property
     def refs(self) -> dict[RefName, CommitHash]:
         """The refs that name a commit, revision to commit."""
         return {name: CommitHash(text) for name, text in self.ref_texts.items() if COMMIT_HASH.fullmatch(text)}
@@ -150,7 +167,7 @@ class RepoNames:
         if commit_hash not in self._snapshots:
             files: list[SnapshotFile] = []
             faults: list[str] = []
-            self._walk(str(self.repo.snapshot(commit_hash)), "", files, faults)
+            self._walk(f"{self.folders.snapshots}/{commit_hash}", "", files, faults)
             self._snapshots[commit_hash] = Snapshot(tuple(files), tuple(faults))
         return self._snapshots[commit_hash]
 

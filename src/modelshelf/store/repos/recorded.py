@@ -17,7 +17,6 @@ from modelshelf.store.repos import scan
 from modelshelf.store.repos.names import RepoNames
 
 _DIGEST, _PATH, _NAME = attrgetter("digest"), attrgetter("path"), attrgetter("name")
-_SIZE = attrgetter("st_size")
 
 
 class Recorded(NamedTuple):
@@ -44,8 +43,7 @@ def is_as_recorded(names: RepoNames, models: Sequence[Recorded]) -> bool:
 def _is_as_recorded(names: RepoNames, models: Sequence[Recorded]) -> bool:
     needed = {digest for model in models for digest in map(_DIGEST, model.files)}
     try:
-        blobs = _names(names, str(names.repo.blobs), are_links=False)
-        if not models or blobs != needed:
+        if not models or names.sizes is None or names.sizes.keys() != needed:
             return False
         signatures = _signatures(names)
         return signatures.keys() == {model.commit_hash for model in models} and all(
@@ -58,37 +56,22 @@ def _is_as_recorded(names: RepoNames, models: Sequence[Recorded]) -> bool:
 
 def missing_files(names: RepoNames, model: Recorded) -> list[FileEntry]:
     """Return the files whose path in the snapshot doesn't lead to a file of their size, like `scan.missing_files`."""
-    if is_as_recorded(names, [model]):
-        entries = names.listing.entries(str(names.repo.blobs))
-        sizes = dict(zip(map(_NAME, entries), map(_SIZE, map(os.DirEntry.stat, entries)), strict=True))
-        return [file for file in model.files if sizes.get(file.digest) != file.size_bytes]
+    if is_as_recorded(names, [model]) and (sizes := names.sizes) is not None:
+        return [file for file in model.files if sizes[file.digest] != file.size_bytes]
     return scan.missing_files(names.repo, model.commit_hash, model.files)
 
 
 def _is_laid_out(names: RepoNames, model: Recorded) -> bool:
     """Return whether a snapshot has the links that were made for a model; False if some are in a folder below."""
-    folder = str(names.repo.snapshot(model.commit_hash))
-    return _names(names, folder, are_links=True) == set(map(_PATH, model.files))
-
-
-def _names(names: RepoNames, folder: str, *, are_links: bool) -> set[str] | None:
-    """Return the names in a folder; None if one is neither a file nor a link."""
-    entries = names.listing.entries(folder)
-    if are_links:
-        is_right = all(map(os.DirEntry.is_symlink, entries))
-    else:
-        is_right = all(map(os.DirEntry.is_file, entries)) and not any(map(os.DirEntry.is_symlink, entries))
-    return set(map(_NAME, entries)) if is_right else None
+    entries = names.listing.entries(f"{names.folders.snapshots}/{model.commit_hash}")
+    return all(map(os.DirEntry.is_symlink, entries)) and set(map(_NAME, entries)) == set(map(_PATH, model.files))
 
 
 def _signatures(names: RepoNames) -> dict[str, str]:
     """Return the signature of each snapshot as it was seen; none if a folder on the way to their files is a link."""
-    above = {entry.name: entry for entry in names.listing.entries(str(names.repo.path)) if _is_folder(entry)}
-    commits = names.listing.entries(str(names.repo.snapshots))
-    if not ({"blobs", "snapshots"} <= above.keys() and all(map(_is_folder, commits))):
+    above = {entry.name: entry for entry in names.listing.below(names.repo.folder)}
+    commits = names.listing.below(names.folders.snapshots)
+    are_folders = len(commits) == len(names.listing.entries(names.folders.snapshots))
+    if not ({"blobs", "snapshots"} <= above.keys() and are_folders):
         return {}
     return {commit.name: scan.signature_of(commit.stat(), above["blobs"].stat()) for commit in commits}
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    return entry.is_dir(follow_symlinks=False)

@@ -143,7 +143,7 @@ def repos(base: Base, listing: Listing | None = None) -> list[tuple[str, RepoId,
         base: The base.
         listing: What was seen of it already.
     """
-    return [(kind, repo_id, Repo(Path(path), base.path)) for kind, repo_id, path in repo_folders(base, listing)]
+    return [(kind, repo_id, Repo(path, base.path)) for kind, repo_id, path in repo_folders(base, listing)]
 
 
 def repo_folders(base: Base, listing: Listing | None = None) -> list[tuple[str, RepoId, str]]:
@@ -167,8 +167,8 @@ def strange_repos(base: Base) -> list[Repo]:
         for entry in entries:
             is_strange = looks_like_repo(entry.name) and parse_repo_folder(entry.name) is None
             if is_strange and entry.is_dir(follow_symlinks=False):
-                found.append(Repo(Path(entry.path), base.path))
-    return sorted(found, key=lambda repo: repo.path)
+                found.append(Repo(entry.path, base.path))
+    return sorted(found, key=lambda repo: repo.folder)
 
 
 def snapshots(repo: Repo, listing: Listing | None = None) -> list[CommitHash]:
@@ -179,7 +179,7 @@ def snapshots(repo: Repo, listing: Listing | None = None) -> list[CommitHash]:
         listing: What was seen of it already.
     """
     with contextlib.suppress(FileNotFoundError):
-        entries = (listing or Listing()).entries(str(repo.snapshots))
+        entries = (listing or Listing()).entries(repo.folders.snapshots)
         return sorted(CommitHash(entry.name) for entry in entries if COMMIT_HASH.fullmatch(entry.name))
     return []
 
@@ -235,19 +235,21 @@ def ref_texts(repo: Repo, listing: Listing | None = None) -> dict[RefName, str]:
         listing: What was seen of it already.
     """
     found: dict[RefName, str] = {}
-    above = f"{repo.refs}/"
-    for entry in (listing or Listing()).walk(str(repo.refs)):
-        is_ref = not (entry.is_dir(follow_symlinks=False) or entry.name.endswith(fs.TEMPORARY))
+    above = f"{repo.folders.refs}/"
+    for entry in (listing or Listing()).walk(repo.folders.refs):
+        name = entry.name
+        if entry.is_dir(follow_symlinks=False) or name.endswith(fs.TEMPORARY) or CLUTTER.fullmatch(name):
+            continue
         with contextlib.suppress(BadInput):
-            if is_ref and not CLUTTER.fullmatch(entry.name):
-                found[RefName(entry.path.removeprefix(above))] = _ref_text(entry.path)
+            found[RefName(entry.path.removeprefix(above))] = _ref_text(entry.path)
     return found
 
 
 def _ref_text(path: str) -> str:
-    with contextlib.suppress(OSError, BadInput):
+    try:
         return read_small_text(path, _REF_BYTES).strip()
-    return ""
+    except (OSError, BadInput):
+        return ""
 
 
 def blob_of(repo: Repo, link: Path) -> Digest | None:

@@ -41,7 +41,7 @@ def is_unfinished(stray: Path) -> bool:
     if parsed is None or parsed[0] != "model":
         return False
     try:
-        return not scan.snapshots(Repo(stray, stray.parent))
+        return not scan.snapshots(Repo(str(stray), stray.parent))
     except OSError:
         return False
 

@@ -167,7 +167,7 @@ class _Walk:
             if entry.path == str(base.hub) and entry.is_dir(follow_symlinks=False):
                 yield from self._hub(entry.path)
             else:
-                self._add(rest, entry, kinds.get(entry.path, "other"))
+                self._add(rest, [entry], kinds.get(entry.path, "other"))
         yield rest
 
     def _hub(self, hub: str) -> Iterator[Subtotal]:
@@ -184,7 +184,7 @@ class _Walk:
                     self.fresh[entry.name] = subtotal
                 yield subtotal
             else:
-                self._add(rest, entry, "shared" if is_folder and entry.name == "blobs" else "other")
+                self._add(rest, [entry], "shared" if is_folder and entry.name == "blobs" else "other")
         yield rest
 
     def repo(self, path: str, is_coming: bool = False) -> Subtotal:
@@ -211,20 +211,19 @@ class _Walk:
         subtotal.folders = {folder[above:]: mtime for folder, mtime in subtotal.folders.items()}
         return subtotal
 
-    def _add(self, subtotal: Subtotal, entry: os.DirEntry[str], kind: str) -> None:
-        """Count an entry and everything below it as one kind; what is under `incoming` is partial."""
-        found = _lstat(entry)
-        if found is None:
-            return
-        if not stat.S_ISDIR(found.st_mode):
-            subtotal.add([found], kind)
-            if entry.path.endswith(".part") and kind == "partial":
-                subtotal.hole_bytes += max(0, found.st_size - found.st_blocks * 512)
-            return
-        subtotal.add_folder(entry.path, found, kind)
-        kind = "partial" if entry.path == str(self._base.incoming) else kind
-        for child in self._entries(entry.path):
-            self._add(subtotal, child, kind)
+    def _add(self, subtotal: Subtotal, entries: list[os.DirEntry[str]], kind: str) -> None:
+        """Count entries and everything below them as one kind; what is under `incoming` is partial."""
+        files = []
+        for entry, found in _with_status(entries):
+            if stat.S_ISDIR(found.st_mode):
+                subtotal.add_folder(entry.path, found, kind)
+                below = "partial" if entry.path == str(self._base.incoming) else kind
+                self._add(subtotal, self._entries(entry.path), below)
+            else:
+                files.append(found)
+                if kind == "partial" and entry.path.endswith(".part"):
+                    subtotal.hole_bytes += max(0, found.st_size - found.st_blocks * 512)
+        subtotal.add(files, kind)
 
     def _is_unchanged(self, hub: str, kept: Subtotal) -> bool:
         status = os.lstat if self._listing is None else self._status

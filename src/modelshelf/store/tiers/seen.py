@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cached_property
-from pathlib import Path
 
 from modelshelf.domain.names import RepoId
 from modelshelf.domain.sidecars import Sidecar
@@ -27,7 +26,6 @@ class SeenBase:
         self._known = known
         self.listing = Listing()
         self._names: dict[str, RepoNames] = {}
-        self._of_models: dict[RepoId, RepoNames] = {}
 
     @cached_property
     def repos(self) -> list[tuple[str, RepoId, Repo]]:
@@ -35,8 +33,8 @@ class SeenBase:
         return scan.repos(self.base, self.listing)
 
     @cached_property
-    def sidecar_files(self) -> dict[Path, Sidecar | None]:
-        """The files among the sidecars, by name; None for one that can't be understood."""
+    def sidecar_files(self) -> dict[str, Sidecar | None]:
+        """The files among the sidecars, by path; None for one that can't be understood."""
         return sidecars.read_files(self.base, self._known)
 
     @property
@@ -44,8 +42,12 @@ class SeenBase:
         """The sidecars that can be understood, by name."""
         return [sidecar for sidecar in self.sidecar_files.values() if sidecar is not None]
 
+    @cached_property
+    def _of_models(self) -> dict[RepoId, RepoNames]:
+        return {repo_id: self.names(repo) for kind, repo_id, repo in self.repos if kind == "model"}
+
     def names_of(self, repo_id: RepoId) -> RepoNames:
-        """Return the names of a model's repository, whose paths are built once."""
+        """Return the names of a model's repository, which may not be here."""
         found = self._of_models.get(repo_id)
         if found is None:
             found = self._of_models[repo_id] = self.names(self.base.repo(repo_id))
@@ -53,8 +55,7 @@ class SeenBase:
 
     def names(self, repo: Repo) -> RepoNames:
         """Return the names of a repository."""
-        path = str(repo.path)
-        found = self._names.get(path)
+        found = self._names.get(repo.folder)
         if found is None:
-            found = self._names[path] = RepoNames(repo, self.listing)
+            found = self._names[repo.folder] = RepoNames(repo, self.listing)
         return found

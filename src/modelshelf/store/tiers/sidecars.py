@@ -127,24 +127,24 @@ def names(base: Base) -> list[str]:
     return [path.stem for path in base.sidecars.glob("*.json")]
 
 
-def read_files(base: Base, known: Known = nothing) -> dict[Path, Sidecar | None]:
-    """Return the files among a base's sidecars, by name; None for one that can't be understood.
+def read_files(base: Base, known: Known = nothing) -> dict[str, Sidecar | None]:
+    """Return the files among a base's sidecars, by path; None for one that can't be understood.
 
     Args:
         base: The base.
         known: Returns the files of a commit as they were parsed already; those that are the same aren't parsed again.
     """
-    found = (entry.name for entry in Listing().readable(str(base.sidecars)) if entry.name.endswith(".json"))
-    return {path: _read(path, known) for path in map(base.sidecars.joinpath, found)}
+    found = (entry.path for entry in Listing().readable(str(base.sidecars)) if entry.name.endswith(".json"))
+    return {path: _read(path, known) for path in found}
 
 
-def _read(path: Path, known: Known = nothing) -> Sidecar | None:
+def _read(path: Path | str, known: Known = nothing) -> Sidecar | None:
     """Return a sidecar named after its model; anything else is another's, or hostile."""
     try:
         sidecar = _parse(read_small_json(path, LIST_BYTES), known)
     except (OSError, BadInput):
         return None
-    return sidecar if path.stem == sidecar.model_name else None
+    return sidecar if str(path).endswith(f"/{sidecar.model_name}.json") else None
 
 
 def _parse(value: object, known: Known) -> Sidecar:

@@ -29,7 +29,7 @@ def find(base: Base, seen: SeenBase | None = None) -> list[Path]:
         found.append(base.marker)
     with contextlib.suppress(OSError):  # a folder that can't be entered
         files = (seen or SeenBase(base)).sidecar_files
-        found += [path for path, sidecar in files.items() if sidecar is None]
+        found += [Path(path) for path, sidecar in files.items() if sidecar is None]
     found += [repo.path for repo in scan.strange_repos(base)]
     return sorted(path for path in found if is_there(path) and not is_closed(path))
 
