@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -190,11 +191,10 @@ def test_the_same_registration_twice_is_one(registry: Registry) -> None:
     "other",
     [
         Registration("qwen", "org/other", "primary", allow_patterns=QWEN.allow_patterns),
-        Registration("qwen", QWEN.hf_path, "secondary", allow_patterns=QWEN.allow_patterns),
         Registration("qwen", QWEN.hf_path, "primary", allow_patterns=("*.gguf",)),
         Registration("qwen", QWEN.hf_path, "primary", revision="v2", allow_patterns=QWEN.allow_patterns),
     ],
-    ids=["repository", "tier", "files", "revision"],
+    ids=["repository", "files", "revision"],
 )
 def test_a_name_that_means_something_else_is_taken(registry: Registry, other: Registration) -> None:
     """A name that another model has is a conflict, and the error says what has it."""
@@ -205,6 +205,16 @@ def test_a_name_that_means_something_else_is_taken(registry: Registry, other: Re
 
     assert caught.value.fields == {"model_name": "qwen", "hf_path": "Qwen/Qwen2.5-3B"}
     assert [row.hf_path for row in registry.models()] == [QWEN.hf_path]
+
+
+def test_a_model_on_another_tier_is_moved_not_removed(registry: Registry) -> None:
+    """The same registration for another tier is a conflict whose hint moves the model."""
+    registry.add_model(QWEN, "/mnt/fast")
+
+    with pytest.raises(Conflict, match=r"^Qwen/Qwen2\.5-3B is registered as qwen, on primary\.$") as caught:
+        registry.add_model(replace(QWEN, cache_location="secondary"), "/mnt/slow")
+
+    assert caught.value.hint == "To move it: shelf move qwen secondary"
 
 
 def test_a_model_can_be_renamed(registry: Registry) -> None:

@@ -212,7 +212,9 @@ def _print_done(done: Mapping[str, Any]) -> None:
         output.note(f"left: {text}")
     for other in done.get("stayed", ()):
         if other["action"] != "move" or not done["backup"]:
-            where = (done["backup"] or done["path"]) + other["path"].removeprefix(done["path"])
+            where = other["path"]
+            if done["backup"]:
+                where = done["backup"] + where.removeprefix(done["path"])
             output.note(f"{other['kind']}: {where} ({format_size(other['size_bytes'])}): {other['detail']}")
     if done["backup"]:
         output.answer(f"{done['path']} is a link now; the rest of the old folder is in {done['backup']}.")

@@ -119,7 +119,7 @@ def _do(
     if verb == "ls":
         return views.all()
     wanted, chosen = kind_of(kind or ""), [ModelName(name) for name in names]
-    place = view_root(wanted, root)
+    place = view_root(wanted, root, verb)
     if verb == "add":
         return [views.add(wanted, place, None if every else chosen)]
     return [views.remove(wanted, place, chosen)]

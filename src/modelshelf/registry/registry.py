@@ -240,11 +240,20 @@ class Registry(JobTable, UseTable):
         row = self.model(wanted.model_name)
         if row is None:
             return
-        ours = (row.hf_path.lower(), row.revision, row.cache_location, row.allow_patterns)  # the hub ignores case
-        if ours != (wanted.hf_path.lower(), wanted.revision, wanted.cache_location, wanted.allow_patterns):
+        ours = (row.hf_path.lower(), row.revision, row.allow_patterns)  # the hub ignores case
+        is_same = ours == (wanted.hf_path.lower(), wanted.revision, wanted.allow_patterns)
+        if is_same and row.cache_location != wanted.cache_location:
             raise Conflict(
-                f"The name {row.model_name} is taken by {row.hf_path} ({row.revision}) on {row.cache_location}.",
-                hint=f"Choose another name, or remove that model: shelf rm {row.model_name}",
+                f"{row.hf_path} is registered as {row.model_name}, on {row.cache_location}.",
+                hint=f"To move it: shelf move {row.model_name} {wanted.cache_path or wanted.cache_location}",
+                model_name=row.model_name,
+                hf_path=row.hf_path,
+            )
+        if not is_same:
+            files = ", other files" if ours[:2] == (wanted.hf_path.lower(), wanted.revision) else ""
+            raise Conflict(
+                f"The name {row.model_name} is taken by {row.hf_path} ({row.revision}{files}) on {row.cache_location}.",
+                hint=f"Choose another name, or rename that model: shelf rename {row.model_name} NAME",
                 model_name=row.model_name,
                 hf_path=row.hf_path,
             )

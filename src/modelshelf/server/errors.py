@@ -19,6 +19,7 @@ from modelshelf.store.os_errors import of_os_error
 Shape = Callable[[ShelfError], dict[str, Any]]
 """Returns an error as the clients of a protocol read it."""
 _MOST_FAULTS = 20
+_JSON = "application/json"
 _WHERE = (
     "This is a modelshelf server: OpenAI's and Anthropic's protocols are below /v1, Ollama's below /api, the Hub's"
     " below /hf, also in HF_ENDPOINT."
@@ -89,7 +90,7 @@ def install(app: FastAPI, shape_of: Callable[[str], Shape | None]) -> None:
     answers: dict[type[Exception], Callable[[Request, Any], Json]] = {
         ShelfError: lambda request, err: problem(err),
         Cancelled: lambda request, err: problem(stopped()),
-        RequestValidationError: lambda request, err: _malformed(err.errors()),
+        RequestValidationError: lambda request, err: _malformed(request, err.errors()),
         HTTPException: lambda request, err: _refused(request, err, shape_of(request.url.path)),
         OSError: lambda request, err: problem(of_os_error(err)),
         Exception: lambda request, err: _broken(err),
@@ -105,8 +106,12 @@ def _handler(answer: Callable[[Request, Any], Json]) -> Callable[[Request, Excep
     return handle
 
 
-def _malformed(faults: Sequence[Mapping[str, Any]]) -> ProblemResponse:
+def _malformed(request: Request, faults: Sequence[Mapping[str, Any]]) -> ProblemResponse:
     """Return the answer to a malformed request; what was sent isn't repeated, because it may be a secret."""
+    kind = request.headers.get("Content-Type", "").partition(";")[0]
+    is_all = len(faults) == 1 and tuple(faults[0]["loc"]) == ("body",)
+    if is_all and kind.strip().lower() != _JSON:
+        faults = [{"loc": ("body",), "msg": f"It must be sent with the header Content-Type: {_JSON}"}]
     named = [{"at": ".".join(map(str, fault["loc"])), "what": fault["msg"]} for fault in faults[:_MOST_FAULTS]]
     detail = f"{named[0]['at']}: {named[0]['what']}." if named else "The request is malformed."
     return plain_problem(422, detail, errors=named)

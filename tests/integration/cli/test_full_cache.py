@@ -95,6 +95,20 @@ def test_adopt_takes_the_usual_cache_where_hf_home_is_a_tier(full: Home) -> None
     assert looked.json["path"] == str(full.root / "home/.cache/huggingface")
 
 
+def test_what_stays_is_told_where_it_is(full: Home) -> None:
+    """Behind a link in the place of the cache, adopt tells the path of what isn't a model as it is on the disk."""
+    usual, real = full.root / "home/.cache/huggingface", full.root / "large/cache"
+    put(usual / "datasets/rows.arrow", b"rows")
+    real.parent.mkdir()
+    usual.rename(real)
+    usual.symlink_to(real)
+    full.extra["PRIMARY_CACHE_PATH"] = str(usual)
+
+    said = full.run("adopt", "--leave").checked().err
+
+    assert f"datasets: {real}/datasets (4 B): " in said
+
+
 def test_another_programs_models_are_named(home: Home) -> None:
     """Where only LM Studio has models, `ls` says where, and with what they are taken in."""
     put(home.root / "home/.lmstudio/models/org/tiny-GGUF/tiny-Q4_1.gguf", gguf({}))

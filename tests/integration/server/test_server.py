@@ -183,6 +183,14 @@ def test_a_malformed_body_is_422(commit: str, server: Server, wanted: dict[str, 
     assert server.ask("POST", "/api/models", wanted).status == 422
 
 
+def test_a_body_that_is_not_sent_as_json_is_told_the_header(commit: str, server: Server) -> None:
+    """A body with another content type, as curl sends it by default, is refused with the header that is missing."""
+    answer = server.ask("POST", "/api/models", body(), Content_Type="application/x-www-form-urlencoded")
+
+    assert answer.status == 422
+    assert answer.json["detail"] == "body: It must be sent with the header Content-Type: application/json."
+
+
 @pytest.mark.parametrize(
     ("method", "path"), [("POST", "models/m/pull"), ("POST", "jobs/1/cancel"), ("DELETE", "models/m")]
 )

@@ -387,6 +387,7 @@ def test_the_command_makes_and_removes_views(library: Shelf, cli: Callable[..., 
     assert "lmstudio" in cli("view", "ls").checked().out
     assert cli("view", "sync", "--json").checked().json == [said]
     assert "Removed" in cli("view", "rm", "lmstudio").checked().out
+    assert "hint: shelf view rm folder ~/FOLDER; shelf view ls" in cli("view", "rm", "folder").err
     assert not list(usual.iterdir())
 
 

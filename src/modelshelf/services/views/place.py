@@ -14,14 +14,20 @@ from modelshelf.store.mounts import mount_of
 from modelshelf.store.probe import is_there
 
 
-def view_root(kind: ViewKind, folder: str | None) -> ViewRoot:
+def view_root(kind: ViewKind, folder: str | None, verb: str = "add") -> ViewRoot:
     """Return the folder of a view, whole; by default where its program looks.
+
+    Args:
+        kind: The view's kind.
+        folder: The folder that a person names; None or empty for none.
+        verb: The verb of `shelf view` that needs it.
 
     Raises:
         BadInput: No folder is given, and the program has none of its own.
     """
     if not folder and kind not in USUAL_ROOTS:
-        raise BadInput(f"A view of kind {kind} needs a folder.", hint=f"shelf view add {kind} ~/FOLDER --all")
+        hint = f"shelf view {verb} {kind} ~/FOLDER" + (" --all" if verb == "add" else "; shelf view ls lists them")
+        raise BadInput(f"A view of kind {kind} needs a folder.", hint=hint)
     return ViewRoot(os.path.abspath(os.path.expanduser(folder or USUAL_ROOTS[kind])))  # noqa: PTH100, PTH111 - links stay
 
 
