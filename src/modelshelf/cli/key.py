@@ -84,7 +84,7 @@ def _revoke(shelf: Shelf, name: str, *, as_json: bool) -> None:
     if as_json:
         output.as_json({"revoked": name})
     else:
-        output.note(f"Revoked the key {name}. A server that runs refuses it from now on.")
+        output.note(f"Revoked the key {name}. A server that runs refuses it within 2 seconds.")
 
 
 def _list(keys: Sequence[ApiKey], *, as_json: bool) -> None:

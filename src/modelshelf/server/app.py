@@ -23,6 +23,7 @@ from modelshelf.server.answers import Json
 from modelshelf.server.api import metrics as metric_routes
 from modelshelf.server.bodies import BoundedBodies
 from modelshelf.server.doors import PathDoor
+from modelshelf.server.fresh_keys import FreshKeys
 from modelshelf.server.gateway import routes as v1
 from modelshelf.server.gateway.errors import shape_of
 from modelshelf.server.gateway.names import Names
@@ -90,13 +91,13 @@ def create_app(
     app.add_middleware(HeadsAsGets, but=PREFIX)
     app.add_middleware(StraightWay, routes=app.router.routes)
     app.add_middleware(BoundedBodies)
-    keys, sessions = KeyRing(shelf.services.registry.keys, api_key), Sessions()
+    keys, sessions = FreshKeys(KeyRing(shelf.services.registry.keys, api_key)), Sessions()
     app.add_middleware(Gate, host=host, keys=keys, sessions=sessions)
     errors.install(app, shape_of)
     door = PathDoor(shelf, custom_roots)
     _add_api(app, shelf, door, gateway, counted, watcher)
     _add_health(app, shelf)
-    logged_in = (keys, sessions) if needs_key(host, keys) else None
+    logged_in = (keys, sessions) if needs_key(host, keys.ring) else None
     figures, began_s = (ledger.rates, watcher.courses), shelf.services.clock.now()
     pages.install(app, partial(_make_pages, shelf, gateway.engines, figures, door, logged_in, began_s, check_start))
     return app
@@ -107,7 +108,7 @@ def _make_pages(
     engines: Engines,
     figures: tuple[Callable[[], Mapping[str, float]], Callable[[], Mapping[int, Sequence[int]]]],
     door: PathDoor,
-    logged_in: tuple[KeyRing, Sessions] | None,
+    logged_in: tuple[FreshKeys, Sessions] | None,
     began_s: float,
     check_start: Callable[[], None],
 ) -> APIRouter:

@@ -13,17 +13,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
-from anyio import to_thread
 from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as Request
 
-from modelshelf.domain.keys import ApiKey, Scope
+from modelshelf.domain.keys import Scope
 from modelshelf.errors import BadInput, Denied, ShelfError, Unavailable
 from modelshelf.server.answers import Json
 from modelshelf.server.errors import Unauthorized, problem
+from modelshelf.server.fresh_keys import FreshKeys
 from modelshelf.server.gateway.entry import KEY_NAME
 from modelshelf.server.gateway.errors import OLLAMA_PATHS, headers_of, shape_of
 from modelshelf.server.sessions import COOKIE, Sessions
@@ -37,6 +37,7 @@ _OF_PROGRAMS = ("/api/", "/v1/", "/hf/", "/metrics")
 _OWN_SITE = frozenset({"same-origin", "none"})
 _HOST = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::[0-9]{1,5})?")
 _HUB = "/hf/"
+_SEND_KEY = "Send Authorization: Bearer KEY (HF_TOKEN for /hf)."
 _HUB_TOKEN = "modelshelf.hub_token"
 _OF_OWNERS = ("/api/settings", "/settings")
 """Paths that show what only who manages the library should see."""
@@ -106,11 +107,11 @@ class Gate:
         sessions: The browsers that logged in, whose cookie stands for their key.
     """
 
-    def __init__(self, app: ASGIApp, *, host: str, keys: KeyRing, sessions: Sessions) -> None:
+    def __init__(self, app: ASGIApp, *, host: str, keys: FreshKeys, sessions: Sessions) -> None:
         self._app = app
         self._on_loopback = host in _LOOPBACK
         self._keys = keys
-        self._asks_key = needs_key(host, keys)
+        self._asks_key = needs_key(host, keys.ring)
         self._sessions = sessions
 
     async def __call__(self, scope: Request, receive: Receive, send: Send) -> None:
@@ -149,12 +150,25 @@ class Gate:
             )
         _check_site(path, headers, host.text)
         asks_key = self._asks_key and not _needs_no_key(path, headers)
-        if (asks_key or path.startswith(_HUB)) and self._keys.is_stale:
-            await to_thread.run_sync(self._keys.refresh)
+        if asks_key or path.startswith(_HUB):
+            await self._keys.refresh()
         if asks_key:
-            given = _in_cookie(self._sessions, method, headers)
-            return _checked_key(self._keys, scopes_for(method, path), path, headers, given)
-        return _Caller(hub_token=_token_of_hub(self._keys, headers)) if path.startswith(_HUB) else _Caller()
+            secret = _secret_in(path, headers, _in_cookie(self._sessions, method, headers))
+            return await self._owner(secret, scopes_for(method, path), is_of_hub=path.startswith(_HUB))
+        return _Caller(hub_token=_token_of_hub(self._keys.ring, headers)) if path.startswith(_HUB) else _Caller()
+
+    async def _owner(self, secret: bytes, wanted: tuple[Scope, ...], *, is_of_hub: bool) -> _Caller:
+        """Return who has a secret, whose key allows what is wanted; raises as `_check` does."""
+        found = await self._keys.find(secret, *([_ours_in(secret)] if is_of_hub else []))
+        if found is None:
+            raise _wrong()
+        if not found.allows(*wanted):
+            raise Denied(
+                f"The key {found.name} isn't for this: it would need the scope {' or '.join(wanted)}.",
+                hint=f"Make one that is: shelf key add NAME --scope {wanted[0]}",
+            )
+        token = _token_beside(self._keys.ring, secret) if is_of_hub else b""
+        return _Caller(found.name, token.decode("latin-1"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,39 +221,41 @@ def _in_cookie(sessions: Sessions, method: str, headers: Headers) -> bytes | Non
     return key
 
 
-def _checked_key(
-    keys: KeyRing, wanted: tuple[Scope, ...], path: str, headers: Headers, in_cookie: bytes | None
-) -> _Caller:
-    """Return who sent a request, whose key allows it; raises as `Gate._check` does."""
-    hint = "Send Authorization: Bearer KEY (HF_TOKEN for /hf)."
+def _secret_in(path: str, headers: Headers, in_cookie: bytes | None) -> bytes:
+    """Return the secret that a request brings: a key, and below `/hf` perhaps a token with it.
+
+    Raises:
+        Unauthorized: There is none, or it isn't said in the right form.
+    """
     given = [value for name, value in headers.raw if name == b"authorization"]
     if not given and in_cookie is not None:
         given = [b"Bearer " + in_cookie]
     if not given and path.startswith("/v1/"):  # as Anthropic's clients send it
         given = [b"Bearer " + value for name, value in headers.raw if name == b"x-api-key"]
     if not given:
-        raise Unauthorized("The API key is missing.", hint=hint)
-    scheme, _, key = given[0].partition(b" ")
-    found, token = _key_and_token(keys, key.strip()) if path.startswith(_HUB) else (keys.find(key.strip()), b"")
-    if found is None or len(given) > 1 or scheme.lower() != b"bearer":
-        # huggingface_hub takes 401 for a missing repository, except with this very sentence.
-        raise Unauthorized("Invalid credentials in Authorization header", hint=hint)
-    if not found.allows(*wanted):
-        raise Denied(
-            f"The key {found.name} isn't for this: it would need the scope {' or '.join(wanted)}.",
-            hint=f"Make one that is: shelf key add NAME --scope {wanted[0]}",
-        )
-    return _Caller(found.name, token.decode("latin-1"))
+        raise Unauthorized("The API key is missing.", hint=_SEND_KEY)
+    scheme, _, secret = given[0].partition(b" ")
+    if len(given) > 1 or scheme.lower() != b"bearer":
+        raise _wrong()
+    return secret.strip()
 
 
-def _key_and_token(keys: KeyRing, secret: bytes) -> tuple[ApiKey | None, bytes]:
-    """Return the key of ours in a secret, if any, and the rest: clients of the hub have one header, for KEY:TOKEN."""
-    found = keys.find(secret)
-    if found is not None:
-        return found, b""
-    ours, _, token = secret.rpartition(b":")
-    found = keys.find(ours) if ours else None
-    return found, token if found is not None else secret
+def _wrong() -> Unauthorized:
+    # huggingface_hub takes 401 for a missing repository, except with this very sentence.
+    return Unauthorized("Invalid credentials in Authorization header", hint=_SEND_KEY)
+
+
+def _ours_in(secret: bytes) -> bytes:
+    """Return the key in a secret of the form KEY:TOKEN: clients of the hub have one header for both."""
+    return secret.rpartition(b":")[0]
+
+
+def _token_beside(keys: KeyRing, secret: bytes) -> bytes:
+    """Return what of a secret isn't a key of ours, and may be the hub's."""
+    if keys.find(secret) is not None:
+        return b""
+    ours = _ours_in(secret)
+    return secret[len(ours) + 1 :] if ours and keys.find(ours) is not None else secret
 
 
 def _token_of_hub(keys: KeyRing, headers: Headers) -> str:
@@ -247,7 +263,7 @@ def _token_of_hub(keys: KeyRing, headers: Headers) -> str:
     scheme, _, token = headers.get("authorization", "").partition(" ")
     with contextlib.suppress(Unavailable):
         if scheme.lower() == "bearer":
-            return _key_and_token(keys, token.strip().encode("latin-1"))[1].decode("latin-1")
+            return _token_beside(keys, token.strip().encode("latin-1")).decode("latin-1")
     return ""
 
 

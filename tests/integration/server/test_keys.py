@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import httpx2
 import pytest
 
 from modelshelf.domain.keys import Scope
@@ -56,6 +57,16 @@ def test_each_key_may_do_what_it_is_for(server: Server, cli: Cli) -> None:
     assert statuses("wrong") == [401, 401, 401]
     refused = server.ask("POST", "/api/models", NEW_MODEL, Authorization=f"Bearer {reader}").json
     assert refused["detail"] == "The key read isn't for this: it would need the scope manage."
+
+
+def test_a_new_key_works_at_once(server: Server, cli: Cli) -> None:
+    """A request with a key that was made a moment ago passes, and a browser logs in with it."""
+    assert server.ask("GET", "/api/models", Authorization="Bearer wrong").status == 401
+    status = server.ask("GET", "/api/models", Authorization=f"Bearer {made(cli, 'script')}").status
+    token = server.ask("GET", "/hf/api/whoami-v2", Authorization=f"Bearer {made(cli, 'hub')}:token").status
+    entered = httpx2.post(f"{server.url}/login", data={"key": made(cli, "browser")}, headers={"Origin": server.url})
+
+    assert (status, token, entered.status_code) == (200, 200, 303)
 
 
 def test_a_revoked_key_is_refused(server: Server, cli: Cli) -> None:

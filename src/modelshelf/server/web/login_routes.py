@@ -24,13 +24,13 @@ def add(router: APIRouter, site: Site) -> None:
         return see(own_path(next)) if login is None else _form(request, own_path(next))
 
     @router.post("/login")
-    def enter(request: Request, sent: Annotated[Fields, Depends(form)]) -> Response:
+    async def enter(request: Request, sent: Annotated[Fields, Depends(form)]) -> Response:
         """Begin a session."""
         where = own_path(sent.one("next"))
         if login is None:
             return see(where)
         key = sent.one("key").encode()
-        if not _is_known(login, key):
+        if not await _is_known(login, key):
             return _form(request, where, wrong=True)
         answer = see(where)
         secure = request.url.scheme == "https"
@@ -49,10 +49,9 @@ def add(router: APIRouter, site: Site) -> None:
         return answer
 
 
-def _is_known(login: Login, key: bytes) -> bool:
-    if login.keys.is_stale:
-        login.keys.refresh()
-    return 0 < len(key) <= _MOST_KEY and login.keys.find(key) is not None
+async def _is_known(login: Login, key: bytes) -> bool:
+    await login.keys.refresh()
+    return 0 < len(key) <= _MOST_KEY and await login.keys.find(key) is not None
 
 
 def _form(request: Request, where: str, *, wrong: bool = False) -> Response:

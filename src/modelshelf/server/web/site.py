@@ -24,12 +24,12 @@ from modelshelf.errors import BadInput, Cancelled, NotFound, ShelfError
 from modelshelf.schemas.tiers import TierJson
 from modelshelf.server.doors import PathDoor
 from modelshelf.server.errors import stopped
+from modelshelf.server.fresh_keys import FreshKeys
 from modelshelf.server.gateway.ports import Engines
 from modelshelf.server.sessions import Sessions
 from modelshelf.server.web import render, words
 from modelshelf.server.web.frame import PAGES, Frame, links_of, rail_of
 from modelshelf.server.web.look import Look, look_at
-from modelshelf.services.access.keys import KeyRing
 from modelshelf.services.doctor.doctor import Doctor
 from modelshelf.services.setup.change_settings import SettingsWriter
 from modelshelf.services.setup.status import Status
@@ -49,7 +49,7 @@ Twins = Sequence[tuple[str, str]]
 class Login:
     """Where a key is needed: the keys, and who logged in."""
 
-    keys: KeyRing
+    keys: FreshKeys
     sessions: Sessions
 
 

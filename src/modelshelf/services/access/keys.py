@@ -23,6 +23,8 @@ _FRESH_S = 2.0
 """A key may still be taken for so long after its revocation."""
 _TRUSTED_S = 300.0
 """Or for so long, where the server can't reach the registry: from then on it takes SHELF_API_KEY alone."""
+_AGAIN_S = 0.1
+"""How often the registry is read at most for keys that it might have got since."""
 _NEVER = float("-inf")
 _NOTE_EACH_S = 60.0
 """How often a use of a key is written down."""
@@ -78,7 +80,9 @@ class KeyRing:
         self.has_setting = setting is not None
         self._mutex = threading.Lock()
         self._known: dict[str, ApiKey] = {}
-        self._now = now
+        self.now = now
+        self._began_at = _NEVER
+        self._is_away = False
         self._tried_at = _NEVER
         self._read_at = _NEVER
         self._used: set[str] = set()
@@ -87,7 +91,7 @@ class KeyRing:
     @property
     def is_stale(self) -> bool:
         """Whether `refresh` must be called before `find`."""
-        return self._now() - self._tried_at > _FRESH_S
+        return self.now() - self._tried_at > _FRESH_S
 
     def refresh(self) -> None:
         """Read the keys, and write down which were used; blocking. A registry that is away leaves them as they were.
@@ -102,14 +106,34 @@ class KeyRing:
         finally:
             self._mutex.release()
 
+    def due_in(self, asked_at: float) -> float | None:
+        """Return in how many seconds the keys may be read for one that isn't known.
+
+        None: there is no need, because they were read since; or no use, because the registry is away.
+
+        Args:
+            asked_at: When it was asked for, by `now`.
+        """
+        if self._began_at >= asked_at or self._is_away:
+            return None
+        return max(0.0, self._began_at + _AGAIN_S - self.now())
+
+    def read_again(self) -> None:
+        """Read the keys, for one that isn't known; blocking."""
+        with self._mutex:
+            self._read()
+
     def _read(self) -> None:
+        self._began_at = self.now()
         try:
             self._known = self._keys.all()
-            self._read_at = self._now()
+            self._read_at = self.now()
+            self._is_away = False
             self._note()
         except (ShelfError, SQLAlchemyError) as err:
+            self._is_away = True
             _log.warning("keys_not_read", extra={"detail": str(err)})
-        self._tried_at = self._now()
+        self._tried_at = self.now()
 
     def find(self, key: bytes) -> ApiKey | None:
         """Return the key that a request brings; None where it is none of ours.
@@ -120,7 +144,7 @@ class KeyRing:
         digest = _digest(key)
         if self._setting is not None and hmac.compare_digest(digest, self._setting):
             return ApiKey("SHELF_API_KEY", EVERYTHING, 0.0, None)
-        if self._now() - self._read_at > _TRUSTED_S:
+        if self.now() - self._read_at > _TRUSTED_S:
             raise Unavailable(
                 "The registry is away, so the server can't tell which API keys are still good.",
                 hint="Ask again later; SHELF_API_KEY works on.",
@@ -131,10 +155,10 @@ class KeyRing:
         return found
 
     def _note(self) -> None:
-        if not self._used or self._now() - self._noted_at < _NOTE_EACH_S:
+        if not self._used or self.now() - self._noted_at < _NOTE_EACH_S:
             return
         used, self._used = self._used, set()
-        self._noted_at = self._now()
+        self._noted_at = self.now()
         self._keys.used(sorted(used))
 
 
