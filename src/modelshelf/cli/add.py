@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
@@ -84,7 +84,9 @@ def add(
     from modelshelf.services.lifecycle.register import registration
 
     with at_the_edge(as_json=as_json):
-        chosen, text = _name_and_model([word for word in (name, model, *context.args) if word is not None])
+        chosen, text = _name_and_model(
+            [word for word in (name, model, *context.args) if word is not None], include or ()
+        )
         reference = parse_reference(text, hub_endpoint())
         patterns = (*(include or ()), *map(excluding, exclude or ()))
         wanted = registration(chosen, reference, to, revision=revision, allow_patterns=patterns)
@@ -113,8 +115,12 @@ def add(
             render.print_model(shelf, wanted.model_name, as_json=as_json)
 
 
-def _name_and_model(words: list[str]) -> tuple[str, str]:
+def _name_and_model(words: list[str], include: Sequence[str]) -> tuple[str, str]:
     """Return the name, empty without one, and the text that names the model.
+
+    Args:
+        words: The words of the command line.
+        include: The patterns that were given by option.
 
     Raises:
         BadInput: There are other words, such as more models, or the files that `hf download` takes.
@@ -135,7 +141,7 @@ def _name_and_model(words: list[str]) -> tuple[str, str]:
         hint = f"Give one without a slash: shelf add NAME {shlex.quote(words[1])}"
         raise BadInput(f"{words[0]!r:.100} isn't a model name.", hint=hint)
     model, *others = words if "/" in words[0] else words[1:]
-    files = " ".join(f"--include {shlex.quote(other)}" for other in others)
+    files = " ".join(f"--include {shlex.quote(other)}" for other in (*include, *others))
     name = others[0] if len(others) == 1 and re.fullmatch("[A-Za-z0-9_-]+", others[0]) else "NAME"
     raise BadInput(
         "One model is taken, and before it a name.",

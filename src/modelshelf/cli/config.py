@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -73,7 +74,8 @@ def _check(verb: str, names: Sequence[str]) -> None:
     if verb not in ("ls", "get", "set", "unset") or bool(names) == (verb == "ls"):
         raise BadInput("shelf config needs a verb and names.", hint=_USAGE)
     if verb == "set" and not all("=" in name for name in names):
-        raise BadInput("shelf config set needs NAME=VALUE.", hint="shelf config set PROMOTE=never")
+        meant = "=".join(names) if len(names) == 2 and "=" not in names[0] else "PROMOTE=never"
+        raise BadInput("shelf config set needs NAME=VALUE.", hint=f"shelf config set {shlex.quote(meant)}")
 
 
 def _library(held: contextlib.ExitStack) -> Shelf | None:

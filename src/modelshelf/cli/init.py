@@ -150,10 +150,15 @@ class _Questions:
     def _base(self, question: str, given: str | None, proposed: str, *, optional: bool = False) -> str | None:
         def parse(text: str) -> str | None:
             from modelshelf.domain.names import BasePath
+            from modelshelf.errors import BadInput
+            from modelshelf.store.probe import is_file
 
             if optional and text.strip().lower() in ("", "none"):
                 return None
-            return BasePath(str(Path.cwd() / Path(text.strip()).expanduser()))
+            base = BasePath(str(Path.cwd() / Path(text.strip()).expanduser()))
+            if is_file(Path(base)):
+                raise BadInput(f"{base} is a file.", hint="Name a folder.")
+            return base
 
         return self._answer(question, given, proposed, parse)
 

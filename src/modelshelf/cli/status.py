@@ -52,7 +52,8 @@ def _show(now: StatusJson) -> None:
         _fact("job", f"{job.id} {what}: {job.state} {job.detail}".rstrip())
     for owner in now.owners:
         lives = {True: "runs", False: "is gone", None: "runs elsewhere"}[owner.alive]
-        _fact("owner", f"{owner.owner} {lives}, {format_size(owner.reserved_bytes)} reserved")
+        process = owner.owner.split(":")[-2:][0]  # behind the machine and the container stand its pid and its start
+        _fact("owner", f"process {process} {lives}, {format_size(owner.reserved_bytes)} reserved")
     _fact("versions", ", ".join(f"{name} {version}" for name, version in versions.items()))
 
 

@@ -53,6 +53,8 @@ class BaseFacts:
     usage_bytes: int = 0
     strays: tuple[Sized, ...] = ()
     """Repositories beside `hub` instead of in it, or in a `hub` in `hub`."""
+    busy: str = ""
+    """Why a stray isn't taken in now, in a sentence; empty if all may be."""
     unfinished: tuple[Sized, ...] = ()
     """Models' folders among the strays without a snapshot: leftovers of downloads."""
     spare: tuple[Sized, ...] = ()
@@ -153,6 +155,9 @@ def _strays(base: BaseFacts) -> Diagnosis:
     is_repaired = base.tier.location != CUSTOM and all(PurePath(stray.path).parent == path for stray in base.strays)
     command = DOCTOR_FIX if is_repaired else f"shelf adopt {shlex.quote(str(path))} --move"
     size_bytes = sum(stray.size_bytes for stray in base.strays)
+    if is_repaired and base.busy:
+        detail = f"{detail} {base.busy} Once nobody has for a minute, shelf doctor --fix takes in what is there."
+        return Diagnosis(_INFO, "layout", detail, "", first, size_bytes)
     return Diagnosis(_WARNING, "layout", detail, command, first, size_bytes, FIX_STRAYS if is_repaired else "")
 
 

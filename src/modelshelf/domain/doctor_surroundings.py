@@ -129,7 +129,8 @@ def of_settings(problems: Sequence[Mapping[str, str]], primary: Tier) -> Iterato
         command = f"unset {name}" if origin == "environment" else f"${{EDITOR:-vi}} +{line} {shlex.quote(file)}"
         if not file and origin != "environment":
             command = f"ls -l {shlex.quote(origin)}"
-        detail = f"{name} in {origin}: {problem['detail'].rstrip('.')}."
+        end = "" if problem["detail"].endswith((".", "?")) else "."
+        detail = f"{name} in {origin}: {problem['detail']}{end}"
         yield Diagnosis(_ERROR, "settings", detail, command, "" if origin == "environment" else file or origin)
     if any(problem["name"] in ("PRIMARY_CACHE_PATH", "HF_HOME") for problem in problems):
         assert primary.location == PRIMARY

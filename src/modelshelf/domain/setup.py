@@ -9,7 +9,7 @@ from pathlib import Path
 from modelshelf.domain.env_text import quoted
 from modelshelf.domain.unadopted import Unadopted
 from modelshelf.errors import BadInput
-from modelshelf.units import GB
+from modelshelf.units import GB, parse_size
 
 _AS_FAST = 0.5
 """A disk with this fraction of the best rate counts as fast: two runs on one busy disk differ that much."""
@@ -136,13 +136,16 @@ def limit_on(disks: Sequence[Disk], point: str) -> int | None:
 def parse_limit(text: str) -> float | None:
     """Return a limit in GB; None for `none`.
 
+    >>> parse_limit("0.7"), parse_limit("700 MB"), parse_limit("500GB")
+    (0.7, 0.7, 500.0)
+
     Raises:
         BadInput: It isn't a number above 0.
     """
     if text.strip().lower() in ("", "none"):
         return None
     try:
-        limit_gb = float(text)
+        limit_gb = parse_size(text) / GB if text.strip()[-1].isalpha() else float(text)
     except ValueError:
         limit_gb = -1
     if not 0 < limit_gb < float("inf"):

@@ -1,8 +1,8 @@
 """Which model a person meant by a name that no model has.
 
 >>> known = {"qwen-3b": "Qwen/Qwen2.5-3B-Instruct", "smol": "org/SmolLM2"}
->>> [names_meant(asked, known) for asked in ("quen-3b", "qwen2.5:3b", "org/smollm2", "llama")]
-[['qwen-3b'], ['qwen-3b'], ['smol'], []]
+>>> [names_meant(asked, known) for asked in ("quen-3b", "qwen2.5:3b", "org/smollm2", "llama", "s")]
+[['qwen-3b'], ['qwen-3b'], ['smol'], [], []]
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def names_meant(asked: str, repo_ids: Mapping[str, str]) -> list[str]:
         asked: The name that no model has.
         repo_ids: The repository of each model, by the model's name.
     """
-    wanted = _bare(asked)
+    wanted = _bare(asked) if len(asked) > 1 else b""  # one letter is in nearly every name
     inside = [name for name, repo_id in repo_ids.items() if wanted and wanted in _bare(f"{name} {repo_id}")]
     return (inside or get_close_matches(asked, _nearest(asked, list(repo_ids))))[:_MOST]
 

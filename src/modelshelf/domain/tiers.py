@@ -255,9 +255,10 @@ class Tiers:
                 )
             return self.secondary
         if cache_location != CUSTOM:
+            of_a_base = f"For a base: cache_location custom, cache_path {cache_location}"
             raise BadInput(
                 f"{cache_location!r} isn't a tier.",
-                hint="Use primary, secondary or custom.",
+                hint=of_a_base if "/" in cache_location else "Use primary, secondary or custom.",
                 cache_location=cache_location,
             )
         if not cache_path:

@@ -212,7 +212,11 @@ class Shelf(Upkeep):
             progress: See `Shelf`.
 
         Raises:
-            NotFound, Denied, Conflict, BadInput, Unavailable: See `Updater.plan`; nothing was changed.
+            NotFound: There is no such model, or the hub no longer has its repository or revision.
+            Denied: The repository is gated now, or the tier can't be written.
+            Conflict: The model has no commit yet.
+            BadInput: Its patterns match no file of the new commit.
+            Unavailable: The hub isn't reachable, or the tier is offline.
             OutOfSpace, Corrupt: The new commit doesn't fit, or arrived damaged; the model stays as it was.
         """
         updater, runner = self.services.updater, self.services.runner
@@ -233,8 +237,12 @@ class Shelf(Upkeep):
             delete_files: Delete its files too, unless something else needs them.
 
         Raises:
-            NotFound, Conflict, Denied: See `Remover.remove`; nothing was changed.
-            Unavailable: It is forgotten, but a program opened its files at that moment; they go when it ends.
+            NotFound: There is no such model.
+            Conflict: It is pinned or leased, or a job works on it; or its files would go and a program has them open,
+                or registered adapters need them.
+            Denied: Its files would go and its tier is read-only; nothing was changed.
+            Unavailable: Its files would go and its tier is offline; nothing was changed. Or it is forgotten, but a
+                program opened its files at that moment; they go when it ends.
         """
         return self.services.remover.remove(model_name, delete_files=delete_files)
 

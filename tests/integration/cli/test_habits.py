@@ -167,6 +167,8 @@ def test_two_models_are_added_one_at_a_time(cli: Cli) -> None:
         "hint: shelf add org/model, then shelf add hf.co/org/other:Q4_1, then shelf add Org/Third\n"
     )
     assert "--include onnx/model.onnx" in cli("add", "org/model", "config.json", "onnx/model.onnx").err
+    include = cli("add", "org/model", "--include", "a.json", "b.json").err
+    assert include.endswith("shelf add org/model --include a.json --include b.json\n")
     assert cli("download", "org/model", "org/other").err.startswith("error: One model is added at a time.\n")
 
 

@@ -9,6 +9,7 @@ import signal
 import struct
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -246,6 +247,20 @@ def test_strays_are_named_with_their_bytes(home: Home, model: Path) -> None:
     for finding in (whole, begun):
         shell(home, finding["command"])
     assert not any("where no tool looks" in finding["detail"] for finding in ask(home))
+
+
+def test_a_stray_that_is_being_written_is_not_promised_to_be_fixed(home: Home, model: Path) -> None:
+    """A model folder beside `hub` that was just written is told so, and isn't counted among what --fix fixes."""
+    file = home.primary / f"models--org--stray/snapshots/{'a' * 40}/model.safetensors"
+    put(file, struct.pack("<Q", 2) + b"{}")
+    os.utime(file, (time.time() + 3600,) * 2)
+
+    stray = about(ask(home), "1 model folder in")
+
+    assert (stray["severity"], stray["command"], stray["fixable"]) == ("info", "", False)
+    assert stray["detail"].endswith(
+        "was written a moment ago. Once nobody has for a minute, shelf doctor --fix takes in what is there."
+    )
 
 
 def test_a_link_that_leads_nowhere_is_mended_by_the_command(home: Home, model: Path) -> None:

@@ -62,6 +62,8 @@ def test_a_file_with_a_mistake_is_never_written(written: tuple[Home, Path]) -> N
         relative = server.ask("PUT", "/api/settings", {"settings": {"SECONDARY_CACHE_PATH": "x"}})
         assert relative.status == 403
     assert home.run("config", "set", "PROMOTE=sometimes").code == 2
+    apart = home.run("config", "set", "MAX_MOVES", "2")
+    assert apart.err.endswith("hint: shelf config set MAX_MOVES=2\n")
     assert path.read_text() == before
 
 

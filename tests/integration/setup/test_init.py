@@ -207,10 +207,16 @@ def answer(home: Home, *lines: str) -> Result:
 
 def test_five_questions_are_asked(fresh: Home, env_file: Path) -> None:
     """Init asks five questions; an invalid answer is asked again, and an empty one accepts the proposal."""
-    said = answer(fresh, "/etc", str(fresh.primary), "lots", "3.5", str(fresh.secondary), "", "").checked()
+    file = fresh.root / "a file"
+    file.write_text("")
 
-    assert said.err.count("]: ") == 7
+    said = answer(
+        fresh, "/etc", str(file), str(fresh.primary), "lots", "3.5 GB", str(fresh.secondary), "", ""
+    ).checked()
+
+    assert said.err.count("]: ") == 8
     assert "/etc is a system folder" in said.err
+    assert f"{file} is a file. Name a folder." in said.err
     tiers = load_settings(env_file, {"HOME": str(fresh.root / "home")}).tiers
     assert (tiers.primary.base, tiers.primary.limit_bytes) == (str(fresh.primary), 3_500_000_000)
     assert tiers.secondary is not None

@@ -99,6 +99,12 @@ def test_a_good_base_is_one_line() -> None:
             "shelf adopt '/mnt/z/my models' --move",
         ),
         (
+            {"strays": (Sized("/mnt/z/my models/models--a", 5),), "busy": "x was written a moment ago."},
+            "info",
+            "x was written a moment ago. Once nobody has for a minute, shelf doctor --fix takes in what is there.",
+            "",
+        ),
+        (
             {"unfinished": (Sized("/mnt/z/models--a b", 5), Sized("/mnt/z/models--c", 5))},
             "info",
             "2 unfinished downloads in",
@@ -243,6 +249,14 @@ def test_a_wrong_setting_is_an_error_with_its_line(problem: dict[str, str], comm
     (one,) = of_settings([problem], Tier("primary", "/p", None))
 
     assert (one.severity, one.command) == (Severity.ERROR, command)
+
+
+@pytest.mark.parametrize("said", ["Did you mean X?", "It isn't.", "Use /x"])
+def test_a_wrong_setting_ends_with_one_mark(said: str) -> None:
+    """What is wrong with a setting ends as a sentence does, with the mark that it has."""
+    (one,) = of_settings([{"name": "A", "origin": "environment", "detail": said}], Tier("primary", "/p", None))
+
+    assert one.detail == f"A in environment: {said}" + ("." if said == "Use /x" else "")
 
 
 def test_a_wrong_primary_says_what_stands_for_it() -> None:

@@ -76,7 +76,7 @@ def test_a_limit_is_whole_and_leaves_room(size_gb: float, free_gb: float, held_g
     assert found.limit_gb == limit_gb
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "many", "nan", "inf"])
+@pytest.mark.parametrize("text", ["0", "-1", "many", "nan", "inf", "0 GB", "5 parsecs"])
 def test_a_limit_that_is_none_is_refused(text: str) -> None:
     """A limit of zero, below zero or without a number is refused."""
     with pytest.raises(BadInput):
@@ -84,10 +84,11 @@ def test_a_limit_that_is_none_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "limit_gb"), [("100", 100), (" 0.5 ", 0.5), ("none", None), ("NONE", None), ("", None)]
+    ("text", "limit_gb"),
+    [("100", 100), (" 0.5 ", 0.5), ("none", None), ("NONE", None), ("", None), ("700M", 0.7), ("2 TB", 2000)],
 )
 def test_a_limit_is_a_number_of_gb_or_none(text: str, limit_gb: float | None) -> None:
-    """A limit is a number of GB; `none` and an empty answer mean no limit."""
+    """A limit is a number of GB or a size; `none` and an empty answer mean no limit."""
     assert parse_limit(text) == limit_gb
 
 

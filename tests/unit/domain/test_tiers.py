@@ -189,6 +189,17 @@ def test_who_asks_for_a_tier_may_name_its_base_and_no_other(location: str, base:
     assert tiers.chosen(CUSTOM, "/elsewhere").base == "/elsewhere"
 
 
+def test_a_path_in_the_place_of_a_tier_is_told_where_it_belongs() -> None:
+    """Who gives a base as the tier is told the two words that say it; who gives another word is told the tiers."""
+    for word, hint in (
+        ("/mnt/usb", "For a base: cache_location custom, cache_path /mnt/usb"),
+        ("fast", "Use primary, secondary or custom."),
+    ):
+        with pytest.raises(BadInput, match="isn't a tier") as caught:
+            Tiers(FAST, SLOW).resolve(word, None)
+        assert caught.value.hint == hint
+
+
 def test_the_secondary_base_is_no_custom_one_either() -> None:
     """The secondary base isn't accepted as a custom one, because one folder is one tier."""
     with pytest.raises(BadInput, match="is the secondary base"):

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelshelf.domain.doctor_bases import BaseFacts, Sized
-from modelshelf.domain.names import BasePath, CommitHash, RepoId
+from modelshelf.domain.names import BasePath, CommitHash, RepoId, parse_repo_folder
 from modelshelf.domain.tiers import CUSTOM, Tier, Tiers
 from modelshelf.domain.verify_report import Fault, Finding
 from modelshelf.errors import ShelfError
 from modelshelf.services.catalog.look import Look
 from modelshelf.store import ownership
+from modelshelf.store.adopt import strays
 from modelshelf.store.known_bases import KnownBases
-from modelshelf.store.layout import Base, Repo
+from modelshelf.store.layout import Base, CacheDir, Repo
 from modelshelf.store.locks import bounded
 from modelshelf.store.mounts import mount_at, mount_of
 from modelshelf.store.probe import is_folder
@@ -139,8 +140,8 @@ class Bases:
             return facts
         seen, caches = self.look.base(base), (base.xet, base.old_transformers)
         foreign = ownership.foreign(base, seen.listing)  # first: it looks at everything, which the others then needn't
-        strays = {path: Sized(str(path), checkup.tree_bytes(path)) for path in checkup.strays(base)}
-        unfinished = tuple(path for path in strays if checkup.is_unfinished(path))
+        beside = {path: Sized(str(path), checkup.tree_bytes(path)) for path in checkup.strays(base)}
+        unfinished = tuple(path for path in beside if checkup.is_unfinished(path))
         return replace(
             facts,
             capabilities=capabilities.of(base),
@@ -148,14 +149,23 @@ class Bases:
             free_entries=marker.free_entries(base),
             disk_bytes=checkup.disk_bytes(base),
             usage_bytes=meter.measure(base, listing=seen.listing).apparent_bytes,
-            strays=tuple(stray for path, stray in strays.items() if path not in unfinished),
-            unfinished=tuple(strays[path] for path in unfinished),
+            strays=tuple(stray for path, stray in beside.items() if path not in unfinished),
+            busy=self._why_busy(base, [path for path in beside if path not in unfinished]),
+            unfinished=tuple(beside[path] for path in unfinished),
             spare=tuple(Sized(str(path), checkup.tree_bytes(path)) for path in caches),
             foreign=foreign,
             mend=ownership.fix(base),
             closed_trees=tuple(map(str, checkup.closed_trees(base, seen))),
             faults=tuple(self._faults(base)),
         )
+
+    def _why_busy(self, base: Base, found: Sequence[Path]) -> str:
+        """Return why a model beside `hub` isn't taken in now; empty if all may be, or the library isn't open."""
+        if self.shelf is None:
+            return ""
+        now, cache_dir = self.shelf.services.clock.now(), CacheDir(base.path)
+        named = (parse_repo_folder(path.name) for path in found if path.parent == base.path)
+        return next(filter(None, (strays.why_busy(cache_dir, name[1], now) for name in named if name)), "")
 
     def _faults(self, base: Base) -> list[Finding]:
         """Return what is wrong with the names in a base; of blobs only the sizes are compared."""
