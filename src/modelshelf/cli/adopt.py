@@ -106,8 +106,14 @@ def _unlink(shelf: Shelf, folder: str, *, dry_run: bool, as_json: bool) -> None:
         text = f"{folder} would be a folder again, with the contents of {backup}."
         output.as_json({"path": folder, "backup": backup}) if as_json else output.answer(text)
         return
+    target = os.path.realpath(folder)
     back = str(shelf.services.adopter.unlink(folder))
-    output.as_json({"path": back}) if as_json else output.answer(f"{back} is a folder again.")
+    if as_json:
+        output.as_json({"path": back})
+        return
+    output.answer(f"{back} is a folder again.")
+    if target != back:
+        output.note(f"What --link moved along stays in {target}: models, data sets, unfinished downloads, the token.")
 
 
 def carry_out(shelf: Shelf, wanted: AdoptRequest, *, as_json: bool) -> None:

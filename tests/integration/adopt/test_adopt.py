@@ -183,8 +183,9 @@ def test_a_linked_cache_is_found_by_both_paths(home: Home, old: Path, age: str) 
     assert (old / "modules" / "m.py").read_bytes() == b"x = 1"
     assert adopt(home, old, "--link")["backup"] == str(backup)
 
-    home.run("adopt", "--unlink", str(old)).checked()
+    undone = home.run("adopt", "--unlink", str(old)).checked()
 
+    assert undone.err.startswith(f"What --link moved along stays in {home.primary}: ")
     assert (old.is_symlink(), backup.exists(), (old / "token").read_bytes()) == (False, False, b"hf_secret")
     with home.open() as shelf:
         assert violations(shelf) == []
@@ -328,6 +329,7 @@ def test_damage_is_found_before_it_is_registered(home: Home, old: Path) -> None:
     said = adopt(home, old, "--move")
 
     assert (said["registered"], "model.safetensors is damaged" in said["left"][0]) == ([], True)
+    assert said["left"][0].endswith(f"To download it anew: shelf add {REPO}")
     assert blob.read_bytes() == bytes(data)
 
 

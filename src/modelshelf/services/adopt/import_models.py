@@ -14,12 +14,14 @@ from pathlib import Path
 from modelshelf.domain.adopt import Act, Adoption, AdoptMode, AdoptPlan, Order
 from modelshelf.domain.adopt_inventory import FoundModel, Origin
 from modelshelf.domain.file_system_limits import check_entries
+from modelshelf.domain.made_up_commits import is_made_up
 from modelshelf.domain.models import ModelRow
 from modelshelf.domain.names import Digest, ModelName, RefName
 from modelshelf.domain.ports import Clock
 from modelshelf.domain.reconcile import Action, Step
 from modelshelf.domain.sidecars import Sidecar
 from modelshelf.domain.tiers import CUSTOM, Tier
+from modelshelf.domain.verify_report import Finding
 from modelshelf.errors import BadInput, Conflict, Corrupt
 from modelshelf.registry.registry import Registry
 from modelshelf.services.adopt import needs
@@ -195,7 +197,7 @@ class ModelImporter:
                 progress=running.progress,
                 on_checked=notes.add,
             )
-        return {(f.repo_id, f.commit_hash): f"{f.file} is damaged ({f.kind.value}): it stays." for f in findings}
+        return {(f.repo_id, f.commit_hash): _damaged(f) for f in findings}
 
     def add(self, order: Order, adoptions: Sequence[Adoption]) -> set[str]:
         """Write rows, then sidecars, by the steps of reconcile; return the models of which every step still held."""
@@ -292,3 +294,9 @@ def hashed(path: Path, running: Running) -> Digest:
         running.progress.advance(count_bytes)
 
     return digest_of(path, on_read)
+
+
+def _damaged(found: Finding) -> str:
+    """Return what to say about a damaged file of a model that isn't registered because of it."""
+    anew = "" if is_made_up(found.commit_hash) else f" To download it anew: shelf add {found.repo_id}"
+    return f"{found.file} is damaged ({found.kind.value}), and stays.{anew}"
