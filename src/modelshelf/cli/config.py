@@ -44,8 +44,8 @@ def config(
 ) -> None:
     """Show and change the settings file.
 
-    A change is validated as a whole; comments and order stay, and the old file is kept beside the new one. With
-    --dry-run it says what each change would cause. A running server takes most changes from its next start on.
+    A change is validated as a whole; comments and order stay, and the file before the last change is kept beside
+    it. With --dry-run it says what each change would cause. A running server takes most changes from its next start on.
 
     Example: shelf config set PRIMARY_CACHE_LIMIT_GB=80
     """

@@ -44,6 +44,9 @@ def test_a_lower_limit_says_who_would_leave_and_is_written_with_a_backup(written
     done = home.run("config", "set", "PRIMARY_CACHE_LIMIT_GB=0.003", "--json").checked().json
     assert path.read_text() == before.replace("GB=1 #", "GB=0.003 #")
     assert Path(done["backup"]).read_text() == before
+    changed = path.read_text()
+    home.run("config", "set", "MAX_MOVES=9").checked()
+    assert [file.read_text() for file in path.parent.glob(f"{path.name}.*")] == [changed]
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 

@@ -35,8 +35,8 @@ def create_router(open_settings: Callable[[], SettingsWriter], door: PathDoor) -
     def change(wanted: ChangeSettings) -> Json:
         """Change settings in the file, which is validated as a whole and keeps its comments and order.
 
-        The old file stays beside the new one. With `dry_run` show what each change would cause. A running server
-        takes most changes from its next start on.
+        The file before the last change stays beside it. With `dry_run` show what each change would cause. A running
+        server takes most changes from its next start on.
         """
         said = parse_wanted({name: text or "" for name, text in wanted.settings.items()})
         door.check_settings(said)

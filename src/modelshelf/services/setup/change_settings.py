@@ -85,7 +85,7 @@ class SettingsWriter:
         return SettingsPlan(self.path, _digest(text), new_text, tuple(changes))
 
     def write(self, plan: SettingsPlan) -> Written:
-        """Write the settings; the old file stays beside the new one, readable for whom it was.
+        """Write the settings; the file before the last change stays beside it, readable for whom it was.
 
         Raises:
             Conflict: Somebody else changed the file meanwhile; nothing was written.
@@ -93,7 +93,7 @@ class SettingsWriter:
         **Crash:** the old file or the new one, whole.
         """
         with _writing:
-            if _digest(self._text()) != plan.seen:
+            if _digest(old := self._text()) != plan.seen:
                 raise Conflict(
                     f"{self.path} was changed meanwhile; nothing was written.",
                     hint="Look at the settings again.",
@@ -104,7 +104,8 @@ class SettingsWriter:
                 fs.write_text(folder, self.path, plan.text, 0o600)
                 return Written(self.path, None)
             mode = stat.S_IMODE(self.path.stat().st_mode)
-            backup = fs.back_up(folder, self.path)
+            backup = self.path.with_name(f"{self.path.name}.before")
+            fs.write_text(folder, backup, old, mode)
             fs.write_text(folder, self.path, plan.text, mode)
             return Written(self.path, backup)
 
