@@ -184,6 +184,10 @@ class View:
         """Return whether a model was chosen for it."""
         return self.models is None or model_name in self.models
 
+    def has(self, model_name: ModelName) -> bool:
+        """Return whether something was made in it for a model, by those sections that this value has."""
+        return any(made.model_name == model_name for made in self.made.values())
+
     def is_ours(self, path: str, mark: str) -> bool:
         """Return whether we made what is at a name."""
         return path in self.made and mark in self.made[path].marks

@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 import httpx2
@@ -289,6 +290,22 @@ def test_another_file_of_the_repository_is_no_copy(hub: FakeHub, home: Home) -> 
     assert all(said in both.text for said in ("Type <b>delete</b>", '<b dir="auto">q4</b>', '<b dir="auto">q8</b>'))
     assert (refused.status, left) == (422, ["q4", "q8"])
     assert "only copy" not in copied.text
+
+
+def test_a_model_is_in_the_views_of_all_models_too(hub: FakeHub, home: Home, tmp_path: Path) -> None:
+    """A model's page names the views that have it, those that it was chosen for and those of all models; no other."""
+    hub.add_repo(REPO, FILES)
+    hub.add_repo("org/other", FILES)
+    for name, repo in (("m", REPO), ("other", "org/other")):
+        home.run("add", name, repo).checked()
+    home.run("view", "add", "folder", str(tmp_path / "all"), "--all").checked()
+    home.run("view", "add", "folder", str(tmp_path / "mine"), "m").checked()
+    with home.serve() as server:
+        mine, other = browse(server, "/models/m").text, browse(server, "/models/other").text
+
+    assert all(str(tmp_path / folder) in mine for folder in ("all", "mine"))
+    assert str(tmp_path / "all") in other
+    assert str(tmp_path / "mine") not in other
 
 
 def test_a_chosen_quantisation_is_called_so(hub: FakeHub, home: Home) -> None:

@@ -501,3 +501,11 @@ def test_a_claim_names_links_before_they_are_made() -> None:
         claimed, in_place(claimed.places, [model("a.gguf")]), {"old": OLD.mark, "x/a.gguf": OTHER}, (), ()
     )
     assert waiting.blocked == ("x/a.gguf",)
+
+
+def test_a_view_has_the_models_that_something_was_made_for() -> None:
+    """A view of all models has those for which something is in it, and not those that its program can't read."""
+    view = replace(EMPTY, made={"a": Made(M, ("-> /a",)), "common": Made(None, ("-> /b",))})
+
+    assert view.has(M)
+    assert not view.has(N)

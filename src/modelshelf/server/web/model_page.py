@@ -133,7 +133,7 @@ def model_page(
         now_s: Seconds since 1970.
         used_at: When it was last used, likewise.
         by_day: How often it was used on each day since 1970.
-        views: The folders that other programs read.
+        views: The folders of other programs that have it.
         asks_key: Whether the server asks programs for a key.
     """
     return ModelPage(
@@ -153,12 +153,8 @@ def model_page(
         uses=[_used(one, now_s) for one in uses],
         chart=uses_chart(by_day, now_s, USES_DAYS),
         talks=model.state == "ready" and any(runner in _TALKERS for runner in model.facts.runs_with),
-        views=[f"{name_of(view.kind)}: {view.root}" for view in views if _is_in(model.model_name, view)],
+        views=[f"{name_of(view.kind)}: {view.root}" for view in views],
     )
-
-
-def _is_in(model_name: str, view: View) -> bool:
-    return any(made.model_name == model_name for made in view.made.values())
 
 
 def _facts(model: ModelWithFilesJson, now_s: float, used_at: float | None) -> list[Fact]:

@@ -95,7 +95,7 @@ def _add_model(router: APIRouter, site: Site) -> None:
             look.now_s,
             model.row.last_used_at,
             shelf.services.registry.uses_by_day(model.row.id, look.now_s - USES_DAYS * DAY_S),
-            shelf.services.views.chosen(None, None),
+            shelf.services.views.with_model(model.row.model_name, model.row.hf_path),
             asks_key=site.login is not None,
         )
         twins = (("Terminal", f"shelf show {model_name} --json"), ("HTTP", f"GET /api/models/{model_name}"))

@@ -68,7 +68,7 @@ class ViewKeeper:
             others = [records.filled(base, view, {repo_id}) for base, view in views if view.kind not in DEFAULT_KINDS]
         except (ShelfError, OSError):
             return []
-        return sorted({view.root for view in others if any(m.model_name == model_name for m in view.made.values())})
+        return sorted({view.root for view in others if view.has(model_name)})
 
     def stands_in(self, base: Base) -> bool:
         """Return whether a view of all tiers is in a base itself."""

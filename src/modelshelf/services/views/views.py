@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelshelf.domain.models import Model
-from modelshelf.domain.names import ModelName, ViewRoot
+from modelshelf.domain.names import ModelName, RepoId, ViewRoot
 from modelshelf.domain.ports import Progress
 from modelshelf.domain.view_kinds import ViewKind
 from modelshelf.domain.views import View, ViewState, ViewStatus
@@ -147,6 +147,11 @@ class Views:
         if not views and kind is not None:
             raise NotFound(f"There is no view {kind} {root or ''}".rstrip() + ".", hint="shelf view ls")
         return views
+
+    def with_model(self, model_name: ModelName, repo_id: RepoId) -> list[View]:
+        """Return the views that have a model, whether it was chosen for them or all are; raises as `all` does."""
+        filled = (self.upkeep.filled(view, frozenset({repo_id})) for view in self.upkeep.recorded())
+        return [view for view in filled if view.has(model_name)]
 
     def sync(
         self, kind: ViewKind | None = None, root: ViewRoot | None = None, progress: Progress | None = None
