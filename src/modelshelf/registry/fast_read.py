@@ -146,8 +146,14 @@ def model_row(values: Sequence[object]) -> ModelRow:
     columns[7] = _patterns(columns[7])
     columns[8], columns[10] = bool(columns[8]), bool(columns[10])
     columns[13:15] = text_of(columns[13], _MOST_FORMAT_CHARS), text_of(columns[14], _MOST_FORMAT_CHARS)
-    columns[-3:] = Mirrored.parse(columns[-3]), EngineChoice.parse(columns[-2]), User.parse(columns[-1])
+    columns[-3:] = _choices(*columns[-3:])
     return ModelRow(*columns)  # type: ignore[arg-type]
+
+
+@functools.lru_cache(maxsize=256)
+def _choices(mirrored: object, engine: object, user: object) -> tuple[Mirrored, EngineChoice, User]:
+    """Return the values of the last three columns, which most models share."""
+    return Mirrored.parse(mirrored), EngineChoice.parse(engine), User.parse(user)
 
 
 @functools.lru_cache(maxsize=256)

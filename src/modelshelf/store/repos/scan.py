@@ -157,18 +157,17 @@ def repo_folders(base: Base, listing: Listing | None = None) -> list[tuple[str, 
     return sorted(found)
 
 
-def strange_repos(base: Base) -> list[Repo]:
+def strange_repos(base: Base, listing: Listing | None = None) -> list[Repo]:
     """Return a base's folders that are named like a repository's and have no valid id, by name.
 
     They are only measured: nothing is registered, deleted or shared there.
+
+    Args:
+        base: The base.
+        listing: What was seen of it already.
     """
-    found = []
-    with contextlib.suppress(OSError), os.scandir(base.hub) as entries:
-        for entry in entries:
-            is_strange = looks_like_repo(entry.name) and parse_repo_folder(entry.name) is None
-            if is_strange and entry.is_dir(follow_symlinks=False):
-                found.append(Repo(entry.path, base.path))
-    return sorted(found, key=lambda repo: repo.folder)
+    found = [entry for entry in (listing or Listing()).below(str(base.hub)) if parse_repo_folder(entry.name) is None]
+    return [Repo(entry.path, base.path) for entry in found if looks_like_repo(entry.name)]
 
 
 def snapshots(repo: Repo, listing: Listing | None = None) -> list[CommitHash]:

@@ -27,10 +27,11 @@ def find(base: Base, seen: SeenBase | None = None) -> list[Path]:
     found = [path for path in (base.capabilities, base.meter, base.links) if not _is_object(path)]
     if marker.read_id(base) is None:
         found.append(base.marker)
+    seen = seen or SeenBase(base)
     with contextlib.suppress(OSError):  # a folder that can't be entered
-        files = (seen or SeenBase(base)).sidecar_files
+        files = seen.sidecar_files
         found += [Path(path) for path, sidecar in files.items() if sidecar is None]
-    found += [repo.path for repo in scan.strange_repos(base)]
+    found += [repo.path for repo in scan.strange_repos(base, seen.listing)]
     return sorted(path for path in found if is_there(path) and not is_closed(path))
 
 
