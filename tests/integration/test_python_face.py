@@ -154,3 +154,13 @@ def test_each_verb_does_its_work(home: Home, hub: FakeHub, model: modelshelf.Mod
     assert shelf.job(shelf.jobs()[0].id) == shelf.jobs()[0]
     assert shelf.remove("n", delete_files=True).freed.apparent_bytes >= SIZE
     assert shelf.models() == []
+
+
+def test_one_text_is_not_read_letter_by_letter(hub: FakeHub, shelf: Shelf) -> None:
+    """One pattern or name may be given as such, as huggingface_hub's functions take it."""
+    hub.add_repo("org/several", {"a.bin": b"a" * 10, "b.bin": b"b" * 10})
+
+    shelf.register("some", "org/several", allow_patterns="*a.bin")
+
+    assert [file.path for file in shelf.files("some")] == ["a.bin"]
+    assert shelf.verify("some").wrong == []

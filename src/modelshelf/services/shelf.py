@@ -16,7 +16,7 @@ from modelshelf.domain.tiers import TierStatus
 from modelshelf.errors import BadInput
 from modelshelf.services.jobs.recovery import recover_dead_owners
 from modelshelf.services.lifecycle.pin import set_pin
-from modelshelf.services.upkeep import AnyPath, ShowProgress, Upkeep, path_text
+from modelshelf.services.upkeep import AnyPath, ShowProgress, Upkeep, each_of, path_text
 
 if TYPE_CHECKING:
     from modelshelf.domain.outcomes import Removed
@@ -118,7 +118,7 @@ class Shelf(Upkeep):
         cache_path: AnyPath | None = None,
         *,
         revision: str = "main",
-        allow_patterns: Sequence[str] = (),
+        allow_patterns: str | Sequence[str] = (),
         pinned: bool = False,
         download: bool = True,
         progress: ShowProgress | None = None,
@@ -131,7 +131,7 @@ class Shelf(Upkeep):
             cache_location: `primary`, `secondary` or `custom`.
             cache_path: The base of a custom location.
             revision: A branch, a tag or a commit hash.
-            allow_patterns: Shell patterns of the files to take; without one all. One behind `!` leaves files out.
+            allow_patterns: Shell patterns of the files to take, or one; by default all. One behind `!` leaves out.
             pinned: Never evict it.
             download: False leaves the download for later; files that are on the tier are used at once.
             progress: See `Shelf`.
@@ -141,7 +141,8 @@ class Shelf(Upkeep):
             Unavailable: The model is registered and its download waits for the hub or the tier.
         """
         names, path = (chosen_name(model_name), RepoId(hf_path)), path_text(cache_path)
-        wanted = Registration(*names, cache_location, path, RefName(revision), patterns_of(allow_patterns), pinned)
+        patterns = patterns_of(each_of(allow_patterns))
+        wanted = Registration(*names, cache_location, path, RefName(revision), patterns, pinned)
         if self.services.registrar.register(wanted).is_here or download:
             self.pull(model_name, progress=progress)
         return self.model(model_name)
@@ -279,7 +280,7 @@ class Shelf(Upkeep):
         self,
         model_name: str,
         engine: str | None = None,
-        arguments: Sequence[str] | None = None,
+        arguments: str | Sequence[str] | None = None,
         *,
         trust_remote_code: bool | None = None,
         allow_pickle: bool | None = None,
@@ -289,7 +290,8 @@ class Shelf(Upkeep):
         Args:
             model_name: The model.
             engine: Its name; `auto`: whichever serves the model; None: as before.
-            arguments: What it is started with beside, such as `threads=4`; None: as before, none for another engine.
+            arguments: What it is started with beside, such as `threads=4`, or several; None: as before, none for
+                another engine.
             trust_remote_code: Whether code in the model's files may run, where ALLOW_REMOTE_CODE=1; None: as before.
             allow_pickle: Whether weights may be loaded that are Python pickles; None: as before.
 
@@ -297,7 +299,7 @@ class Shelf(Upkeep):
             NotFound: There is no such model.
             BadInput: The engine isn't there, or doesn't take an argument; nothing was changed.
         """
-        given = None if arguments is None else tuple(arguments)
+        given = None if arguments is None else tuple(each_of(arguments))
         from modelshelf.domain.engine_wishes import EngineChange
 
         change = EngineChange(engine, given, trust_remote_code, allow_pickle)

@@ -34,7 +34,7 @@ class Upkeep:
 
     def verify(
         self,
-        model_names: Sequence[str] = (),
+        model_names: str | Sequence[str] = (),
         *,
         max_age_s: float | None = None,
         rate_bytes_per_s: int | None = None,
@@ -44,7 +44,7 @@ class Upkeep:
         """Read models, or everything on every tier, and return what is wrong with them.
 
         Args:
-            model_names: The models; without one everything, registered or not.
+            model_names: The models, or one; without one everything, registered or not.
             max_age_s: Skip blobs that were verified within this time and not written since.
             rate_bytes_per_s: How much to read in a second; None: unlimited.
             repair: Set damage aside, and bring good bytes from another tier, else from the hub.
@@ -56,7 +56,7 @@ class Upkeep:
         """
         from modelshelf.services.maintenance.verify import read_report
 
-        names = [self._name_meant(asked) for asked in model_names]
+        names = [self._name_meant(asked) for asked in each_of(model_names)]
         job = self.services.verifier.enqueue(
             names, max_age_s=max_age_s, rate_bytes_per_s=rate_bytes_per_s, repair=repair
         )
@@ -99,17 +99,19 @@ class Upkeep:
         params = DedupeParams(path_text(tier))
         return tiers_of(self.services.runner.finish(self.services.deduper.enqueue(params), progress))
 
-    def reconcile(self, bases: Sequence[AnyPath] = (), *, progress: ShowProgress | None = None) -> dict[str, Any]:
+    def reconcile(
+        self, bases: AnyPath | Sequence[AnyPath] = (), *, progress: ShowProgress | None = None
+    ) -> dict[str, Any]:
         """Bring registry and disks together; returns what was done, as in JSON.
 
         Args:
-            bases: Bases to scan beside the known ones.
+            bases: Bases to scan beside the known ones, or one.
             progress: See `Shelf`.
 
         Raises:
             BadInput: One of them isn't a base.
         """
-        job = self.services.reconciler.enqueue([os.fspath(base) for base in bases])
+        job = self.services.reconciler.enqueue(each_of(bases))
         return result_of(self.services.runner.finish(job, progress))
 
     def adopt(
@@ -161,6 +163,13 @@ class Upkeep:
         """
         recover_dead_owners(self.services.registry)
         return result_of(self.services.runner.finish(self.services.everything.enqueue(to), progress))
+
+
+def each_of(one_or_more: AnyPath | Sequence[AnyPath]) -> list[str]:
+    """Return texts or paths as texts; one of them isn't read letter by letter."""
+    if isinstance(one_or_more, str | os.PathLike):
+        return [os.fspath(one_or_more)]
+    return [os.fspath(one) for one in one_or_more]
 
 
 def path_text(path: AnyPath | None) -> str | None:
