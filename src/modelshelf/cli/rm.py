@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -58,13 +58,8 @@ def rm(
         if is_answered() and not (yes or as_json):
             files = going.ask(files=files)
             going.check(files=files)
-        elif going.unneeded and not yes:
-            what = " ".join(going.unneeded)
-            have = "has" if len(going.unneeded) == 1 else "have"
-            raise BadInput(
-                f"{what} {have} files here that no model needs, and nobody can be asked.",
-                hint=f"To delete them: shelf rm {what} --files --yes",
-            )
+        elif not yes:
+            going.check_unasked(files=files)
         repos = [] if files or as_json else [row.hf_path for row in going.rows]
         done = [_remove(shelf, row.model_name, files=files, quiet=as_json) for row in going.rows]
         _say_how_to_free(shelf, repos)
@@ -93,11 +88,34 @@ class _Going:
             self.shelf.services.remover.check(row, delete_files=files, gone=gone)
             self.shelf.services.remover.plan(row, delete_files=files, gone=gone)
 
+    def check_unasked(self, *, files: bool) -> None:
+        """Raise if a person would be asked more than whether the files go."""
+        if self.unneeded:
+            what = " ".join(self.unneeded)
+            have = "has" if len(self.unneeded) == 1 else "have"
+            raise BadInput(
+                f"{what} {have} files here that no model needs, and nobody can be asked.",
+                hint=f"To delete them: shelf rm {what} --files --yes",
+            )
+        for name, folder in () if files else self.bereft():
+            back = f"To give the program its files back first: shelf adopt --unlink {shlex.quote(folder)}"
+            raise BadInput(
+                f"{folder} has {name} by links alone, which would go, and nobody can be asked.",
+                hint=f"{back}. To remove it all the same: shelf rm {name} --yes",
+            )
+
+    def bereft(self) -> Iterator[tuple[str, str]]:
+        """Yield each model with each folder whose program gave its own files of it to the library."""
+        for row in self.rows:
+            for folder in self.shelf.services.remover.folders_with(row):
+                if _is_its_own(self.shelf, folder):
+                    yield row.model_name, folder
+
     def ask(self, *, files: bool) -> bool:
         """Ask about the bytes, after saying what stays and why; return whether the models' files are deleted.
 
         Raises:
-            typer.Exit: The files of a repository that isn't registered are to stay.
+            typer.Exit: A model is to stay after all, or the files of a repository that isn't registered are.
         """
         for row, gone in () if files else self.each():
             output.note(_stays(self.shelf, row, gone))
@@ -106,13 +124,19 @@ class _Going:
                 output.note(_loses(self.shelf, folder, row.model_name))
         if self.rows and not files:
             files = ask("Delete the files too?", "no", yes_or_no)
+            if not files and any(self.bereft()) and not ask("Remove those links all the same?", "no", yes_or_no):
+                _stop()
         for repo_id, found in self.unneeded.items():
             for one in found:
                 output.note(_line(one))
             if not ask(f"Delete this of {repo_id}, which isn't registered?", "no", yes_or_no):
-                output.note("Nothing was removed.")
-                raise typer.Exit
+                _stop()
         return files
+
+
+def _stop() -> NoReturn:
+    output.note("Nothing was removed.")
+    raise typer.Exit
 
 
 def _find(shelf: Shelf, names: Sequence[str], *, files: bool) -> _Going:
@@ -172,13 +196,16 @@ def _stays(shelf: Shelf, row: ModelRow, gone: Sequence[int]) -> str:
 
 def _loses(shelf: Shelf, folder: str, name: str) -> str:
     """Return that another program won't find a model any more, and how it gets its own files back first."""
+    back = f" To give the program its files back first: shelf adopt --unlink {shlex.quote(folder)}"
+    return f"{folder} will no longer have {name}: its links there go.{back if _is_its_own(shelf, folder) else ''}"
+
+
+def _is_its_own(shelf: Shelf, folder: str) -> bool:
+    """Return whether a folder has links in place of its program's own files."""
     from modelshelf.domain.names import ViewRoot
     from modelshelf.domain.view_kinds import ViewKind
 
-    views = shelf.services.views.chosen(None, ViewRoot(folder))
-    is_its_own = any(view.kind is ViewKind.ADOPTED for view in views)
-    back = f" To give the program its files back first: shelf adopt --unlink {shlex.quote(folder)}"
-    return f"{folder} will no longer have {name}: its links there go.{back if is_its_own else ''}"
+    return any(view.kind is ViewKind.ADOPTED for view in shelf.services.views.chosen(None, ViewRoot(folder)))
 
 
 def _plan(shelf: Shelf, row: ModelRow, gone: Sequence[int], *, files: bool, quiet: bool) -> object:

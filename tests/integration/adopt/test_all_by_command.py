@@ -12,6 +12,7 @@ from tests.fakes.hub import FakeHub
 from tests.integration.adopt.test_ten_tools import A, B, C, D, E, allocated, put_ten
 from tests.invariants import violations
 from tests.store.adopt.test_git_clone import clone
+from tests.terminal import Terminal
 from tests.world import Home, load_offline, random_bytes, tree
 
 OF_THE_SYSTEM = ("/usr/share/ollama/.ollama/models", "/var/lib/ollama")
@@ -149,6 +150,28 @@ def test_removing_a_model_says_which_programs_lose_it(home: Home, full: Path) ->
     assert set(removed["folders"]) == {str(folder), str(full / ".ollama/models")}
     assert not file.is_symlink()
     assert bytes_at.read_bytes() == A
+
+
+def test_a_program_keeps_its_links_unless_a_person_says_otherwise(home: Home, full: Path) -> None:
+    """`rm` that leaves the files asks before a program loses its own, and is refused where nobody can be asked."""
+    home.start("adopt", "--all", "--yes").finish(PATIENCE_S).checked()
+    file = full / ".lmstudio/models/TheOrg/Tiny-GGUF/tiny.gguf"
+    with home.open() as shelf:
+        (name,) = [m.row.model_name for m in shelf.models() if str(m.row.hf_path) == "TheOrg/Tiny-GGUF"]
+
+    unasked = home.run("rm", name)
+    asked = Terminal(home, "shelf", "rm", name, columns=120)
+    for answer in ("n", "n"):
+        asked.wait_for("]: ")
+        asked.said = asked.said.replace(b"]: ", b"]; ")
+        asked.type(f"{answer}\n")
+    screen = asked.finish()
+
+    assert (unasked.code, "shelf adopt --unlink" in unasked.err) == (2, True)
+    assert "Remove those links all the same? [no]" in screen.text
+    assert (screen.code, "Nothing was removed." in screen.text) == (0, True)
+    assert file.is_symlink()
+    assert file.read_bytes() == A
 
 
 def test_a_link_that_a_killed_run_did_not_make_is_made_by_the_next(
