@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -192,6 +193,18 @@ def open_forgetter() -> Forgetter:
     known, libraries = KnownBases(settings.state_home), KnownLibraries(settings.state_home)
     url, _ = registry_file.place(settings.database_url, settings.tiers.primary.base)
     return Forgetter(settings.tiers, known, libraries, open_registry(settings)[0], url)
+
+
+def take_links_along(forgotten: str) -> None:
+    """Make views true after the models of a base were forgotten; what fails is left to the next change.
+
+    Args:
+        forgotten: That base. If it is the primary, nothing is done: opening the library would take it again.
+    """
+    settings = load_settings()
+    if forgotten != settings.tiers.primary.base:
+        with suppress(ShelfError), open_shelf(settings=settings, begins=False) as shelf:
+            shelf.services.views.keep_true(look=False)
 
 
 def reset_marker(path: str) -> None:

@@ -25,12 +25,14 @@ def forget(
 
     Settings and files stay as they are.
     """
-    from modelshelf.bootstrap.doctor_and_setup import open_forgetter
+    from modelshelf.bootstrap.doctor_and_setup import open_forgetter, take_links_along
     from modelshelf.services.space.forget_base import base_at
 
     with at_the_edge(as_json=as_json), open_forgetter() as forgetter:
         wanted = base_at(base)
         plan = forgetter.plan(wanted, models=models) if dry_run else forgetter.forget(wanted, models=models)
+        if plan.models and not dry_run:
+            take_links_along(plan.cache_path)
         if as_json:
             output.as_json(asdict(plan))
             return

@@ -76,6 +76,19 @@ def test_the_tools_own_cache_gets_nothing_beside_its_hub(home: Home) -> None:
     assert {path.name for path in load_offline(home, cache, "org/two").iterdir()} == {*FILES, "name.txt"}
 
 
+def test_a_forgotten_base_takes_its_links_along(home: Home) -> None:
+    """Forgetting a base with its models leaves no link to it where all tiers' models are shown."""
+    drive = home.root / "drive"
+    home.run("add", "one", "org/one", "--to", str(drive)).checked()
+    assert Base(home.primary).repo("org/one").path.exists()
+
+    home.run("forget", str(drive), "--models").checked()
+
+    assert not Base(home.primary).repo("org/one").path.exists()
+    assert home.run("ls").checked().err.startswith("No models yet")
+    assert Base(drive).repo("org/one").blobs.is_dir()
+
+
 def test_nothing_is_done_where_no_model_changed(shelf: Shelf, home: Home) -> None:
     """A job that changes no model writes nothing of views; the next change of one does."""
     shelf.register("one", "org/one", "secondary")
