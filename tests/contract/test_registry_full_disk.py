@@ -94,9 +94,11 @@ def test_a_registry_works_on_without_a_byte_or_a_name(disk: Path, path: Path, ta
         job = registry.enqueue("move", row)
         registry.finish_job(job.id, "done")
         assert len(SqliteReader(path).files("org/name", "c" * 40)) == len(MANIFEST)
-        old_copy = registry.delete_model(row.id, OldCopy(BasePath("/b"), "", RepoId("org/name"), None, tuple(MANIFEST)))
+        deletions = registry.delete_model(
+            row.id, OldCopy(BasePath("/b"), "", RepoId("org/name"), None, tuple(MANIFEST))
+        )
 
-    assert old_copy is not None
+    assert len(deletions) == 1
     assert SqliteReader(path).models() == []
     assert SqliteReader(path).files("org/name", "c" * 40) == []
 
@@ -111,7 +113,7 @@ def test_any_number_of_changes_is_noted_on_a_full_disk(disk: Path, path: Path) -
             registry.set_pin(row.id, pinned=True, reason=str(number))
         old_copy = OldCopy(BasePath("/b"), "", RepoId("org/name"), None, tuple(MANIFEST))
 
-        assert registry.delete_model(row.id, old_copy) is not None
+        assert len(registry.delete_model(row.id, old_copy)) == 1
         assert registry.files("org/name", "c" * 40) == []
 
 
@@ -143,7 +145,7 @@ def test_requests_leave_the_reserve_to_what_frees_space(disk: Path, path: Path) 
                 registry.add_uses(asked)
 
         old_copy = OldCopy(BasePath("/b"), "", RepoId("org/name"), None, tuple(MANIFEST))
-        assert registry.delete_model(row.id, old_copy) is not None
+        assert len(registry.delete_model(row.id, old_copy)) == 1
         assert registry.files("org/name", "c" * 40) == []
         (disk / "filler").unlink()
         registry.add_uses(asked)

@@ -229,7 +229,7 @@ class Parts(Services):
     def remover(self) -> Remover:
         from modelshelf.services.lifecycle.remove import Remover
 
-        return Remover(self.registry, self.library, self.old_copies, self.adapters, self.runner)
+        return Remover(self.registry, self.library, self.old_copies, self.adapters, self.runner, self.tiers)
 
     @made_once
     def renamer(self) -> Renamer:

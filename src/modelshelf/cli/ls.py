@@ -13,6 +13,7 @@ from modelshelf.cli import complete, output, render
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson
 from modelshelf.cli.terminal import Styled
+from modelshelf.domain.jobs import RUNNING
 from modelshelf.domain.listing import Listing, Order, UnregisteredRepo, order_of
 from modelshelf.domain.models import Model, State
 from modelshelf.domain.tiers import CUSTOM
@@ -168,4 +169,6 @@ def _state_text(model: Model) -> str:
     pin = " (pinned)" if row.pinned else ""
     if model.state in (State.PAUSED, State.DOWNLOADING) and row.job_total_bytes:
         return f"{model.state} {row.job_done_bytes / row.job_total_bytes:.0%}{pin}"
+    if model.state is State.MOVING and row.job_state != RUNNING:
+        return f"move {row.job_state}{pin}"
     return f"{model.state}{', may lack files' if model.is_unlisted else ''}{pin}"

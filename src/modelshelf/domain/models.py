@@ -309,10 +309,20 @@ def _why_active(row: ModelRow) -> str:
     return f"Job {row.job_id} works on it: shelf jobs --watch"
 
 
+def _why_moving(row: ModelRow) -> str:
+    """Return what the move of a model that can be loaded waits for, or does."""
+    if row.job_state == "running":
+        return f"Job {row.job_id} works on it: shelf jobs --watch"
+    if row.job_state == "paused":
+        return f"Its move is paused: shelf jobs resume {row.job_id}"
+    waits = "Its move waits for its turn, or for a server"
+    return f"{waits}; shelf move goes on with it now, and shelf cancel {row.job_id} leaves it here."
+
+
 def _state_of_whole(row: ModelRow, damaged: str) -> tuple[State, str]:
     """Return the state of a complete model."""
     if row.job_state in _ACTIVE and row.job_kind == JobKind.MOVE:
-        return State.MOVING, row.job_detail
+        return State.MOVING, row.job_detail or _why_moving(row)
     if damaged:
         return State.DAMAGED, f"{damaged} is damaged: shelf verify {row.model_name} --repair"
     return State.READY, ""

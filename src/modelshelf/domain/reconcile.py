@@ -133,7 +133,7 @@ class _Deciding:
     def _decide_row(self, seen: RowSeen) -> None:
         row = seen.row
         if seen.job_id is not None:
-            self._leave(seen, f"Job {seen.job_id} is working on it.")
+            self._leave(seen, f"Job {seen.job_id} works on it or waits to: shelf jobs")
             return
         there = self._resolves_to(seen)
         if not there:

@@ -330,27 +330,27 @@ class Registry(JobTable, UseTable):
         with self._engine.begin() as connection:
             connection.execute(sa.update(models).where(models.c.id == model_id).values(**values))
 
-    def delete_model(self, model_id: int, old_copy: OldCopy | None = None) -> Job | None:
+    def delete_model(self, model_id: int, *copies: OldCopy) -> list[Job]:
         """Delete a model with its jobs, and a manifest that no other model needs.
 
         Args:
             model_id: The model.
-            old_copy: The parameters of the job that deletes its files; None: no job.
+            copies: The parameters of the jobs that delete its files.
 
         Returns:
-            That job; None, too, if the model was already gone.
+            Those jobs; none if the model was already gone.
         """
-        job = None
+        added: list[Job] = []
         with self._engine.begin() as connection:
             gone = sa.delete(models).where(models.c.id == model_id).returning(models.c.model_name, models.c.hf_path)
-            name, repo_id = connection.execute(gone).one_or_none() or (None, None)
-            if name is not None and old_copy is not None:
-                added = sa.insert(jobs).values(**new_deletion(name, old_copy)).returning(*JOB_COLUMNS)
-                job = Job(*connection.execute(added).one())
-        if name is not None:
+            name, repo_id = connection.execute(gone).one_or_none() or ("", None)
+            for copy in copies if name else ():
+                job = sa.insert(jobs).values(**new_deletion(name, copy)).returning(*JOB_COLUMNS)
+                added.append(Job(*connection.execute(job).one()))
+        if name:
             with contextlib.suppress(OutOfSpace):  # a long manifest may be more than a full disk has room for: see gc
                 self.drop_manifests(repo_id)
-        return job
+        return added
 
     def drop_manifests(self, repo_id: str | None = None) -> None:
         """Delete the manifests without a model.

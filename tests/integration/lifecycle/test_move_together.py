@@ -288,6 +288,36 @@ def test_a_move_that_is_stopped_in_a_blob_goes_on_in_it(home: Home, shelf: Shelf
     assert violations(shelf) == []
 
 
+@pytest.mark.parametrize("stop", ["cancel", "ctrl-c"])
+@pytest.mark.parametrize("delete_files", [True, False])
+def test_a_removed_model_does_not_come_back_from_a_stopped_move(
+    home: Home, shelf: Shelf, stop: str, delete_files: bool
+) -> None:
+    """What a stopped move left on the other tier goes with the model: its sidecar, and with the files its bytes."""
+    progress = Hooked(lambda: None)
+
+    def end() -> None:
+        if stop == "ctrl-c":
+            raise KeyboardInterrupt
+        progress.stop()
+
+    progress._hook = end
+    with pytest.raises((Cancelled, KeyboardInterrupt)):
+        move_with(shelf, progress, "m", "secondary")
+    if stop == "ctrl-c":
+        assert shelf.model("m").detail.startswith("Its move waits for its turn, or for a server; shelf move goes on")
+    assert Base(home.secondary).sidecar("m").exists()
+
+    shelf.remove("m", delete_files=delete_files)
+
+    assert not Base(home.secondary).sidecar("m").exists()
+    if delete_files:
+        assert not any(path.stat().st_size > MIB for path in home.secondary.rglob("*") if path.is_file())
+    shelf.reconcile()
+    assert shelf.models() == []
+    assert violations(shelf) == []
+
+
 def test_a_move_is_cancelled_from_elsewhere(home: Home, shelf: Shelf) -> None:
     """A move can be cancelled from another process, even while it waits for a blob's lock."""
     with locks.try_lock(Base(home.secondary).path, Base(home.secondary).part_lock(DIGEST)):

@@ -26,7 +26,7 @@ from modelshelf.domain.models import (
 from modelshelf.errors import BadInput
 
 PULL = {"job_kind": "pull"}
-MOVE = {"job_kind": "move", "complete": True}
+MOVE = {"job_kind": "move", "complete": True, "job_id": 7}
 NAMES = st.text(alphabet="aB./-[]*?!", min_size=1, max_size=12)
 WANTED = NAMES.filter(lambda text: not text.startswith("!"))
 
@@ -104,7 +104,22 @@ def test_a_digest_of_two_paths_counts_once() -> None:
         ),
         (PULL | {"job_state": "running", "complete": True}, "", 0, State.READY, ""),
         (MOVE | {"job_state": "running", "job_detail": "To usb."}, "", 0, State.MOVING, "To usb."),
-        (MOVE | {"job_state": "waiting"}, "", 0, State.MOVING, ""),
+        (
+            MOVE | {"job_state": "waiting", "job_detail": "The drive is away."},
+            "",
+            0,
+            State.MOVING,
+            "The drive is away.",
+        ),
+        (MOVE | {"job_state": "running"}, "", 0, State.MOVING, "Job 7 works on it: shelf jobs --watch"),
+        (MOVE | {"job_state": "paused"}, "", 0, State.MOVING, "Its move is paused: shelf jobs resume 7"),
+        (
+            MOVE | {"job_state": "queued"},
+            "",
+            0,
+            State.MOVING,
+            "Its move waits for its turn, or for a server;",
+        ),
         (MOVE | {"job_state": "done"}, "", 0, State.READY, ""),
         (MOVE | {"job_state": "running"}, "", 1, State.PARTIAL, "1 of 3 files is missing;"),
         (PULL | {"job_state": "failed", "job_detail": "No such file."}, "", 3, State.FAILED, "No such file."),

@@ -309,7 +309,7 @@ def test_a_model_that_a_job_works_on_is_left() -> None:
     bases = (base_of(FAST), base_of(SLOW, SidecarSeen(SLOW, sidecar_of(arriving_from=FAST), ())))
     plan = plan_reconcile(Seen(bases, (seen_row(row_of(), job_id=7),)))
 
-    assert (plan.steps, plan.untouched[0].why) == ((), "Job 7 is working on it.")
+    assert (plan.steps, plan.untouched[0].why) == ((), "Job 7 works on it or waits to: shelf jobs")
 
 
 def test_a_removed_model_whose_drive_was_away_is_not_added_again() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from modelshelf.domain.jobs import PAUSED, WAITING
+from modelshelf.domain.jobs import PAUSED, RUNNING, WAITING
 from modelshelf.domain.models import Model, State
 from modelshelf.domain.serving import EngineState, EngineStatus
 from modelshelf.server.web import words
@@ -55,7 +55,8 @@ def _of_job(model: Model) -> Shown | None:
     share = words.percent(row.job_done_bytes, row.job_total_bytes) if row.job_total_bytes else ""
     found = {
         (State.DOWNLOADING, row.job_state): Shown("coming", "", share or "downloading"),
-        (State.MOVING, row.job_state): Shown("moving", "", f"moving {share}".rstrip()),
+        (State.MOVING, row.job_state): Shown("moving", "", f"move {row.job_state}", model.detail),
+        (State.MOVING, RUNNING): Shown("moving", "", f"moving {share}".rstrip(), model.detail),
         (State.PAUSED, PAUSED): Shown("pause", "", f"paused {share}".rstrip()),
         (State.REGISTERED, WAITING): Shown("wait", "", "waiting", model.detail),
     }

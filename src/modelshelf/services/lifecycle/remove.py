@@ -6,7 +6,7 @@ later command finishes it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Set
+from collections.abc import Collection, Iterable, Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,9 +22,11 @@ from modelshelf.services.catalog.models import Library
 from modelshelf.services.jobs.runner import JobRunner
 from modelshelf.services.lifecycle.removal_look import RemovalLook, nothing
 from modelshelf.services.space.delete_old_copy import OldCopyDeleter, old_copy, read_freed
+from modelshelf.services.space.tiers import TierService
 from modelshelf.store.layout import Base
 from modelshelf.store.probe import is_there
 from modelshelf.store.repos import delete
+from modelshelf.store.tiers import marker, sidecars
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class Remover:
     old_copies: OldCopyDeleter
     adapters: Adapters
     runner: JobRunner
+    tiers: TierService
 
     def look(self, opened: Set[tuple[int, int]] | None = None) -> RemovalLook:
         """Return a look at what can be removed, for who asks about many models.
@@ -89,7 +92,9 @@ class Remover:
     def remove(self, model_name: str, *, delete_files: bool) -> Removed:
         """Forget a model, and delete its files if asked; return what that freed.
 
-        **Crash:** deleting the row adds the job that deletes the files. There is none if there
+        What a move that stopped left on another tier goes as well.
+
+        **Crash:** deleting the row adds the jobs that delete the files. There is none if there
         is no sidecar.
 
         Raises:
@@ -101,21 +106,31 @@ class Remover:
         self.runner.run_due(JobKind.DELETE_OLD_COPY)
         row = self._row(model_name)
         needed_by, folders = list(self.adapters.needing(row)), self.folders_with(row)
-        plan, kept, job = self._forget(model_name, delete_files=delete_files)
-        freed = read_freed(self.runner.finish(job)) if job is not None and delete_files else Freed()
+        plan, kept, deletions = self._forget(model_name, delete_files=delete_files)
+        freed = sum((read_freed(self.runner.finish(job)) for job in deletions if delete_files), start=Freed())
         self.runner.run_due(JobKind.DELETE_OLD_COPY)  # only the sidecar; later if its drive is offline
         return Removed(model_name, plan, freed, kept, needed_by, folders)
 
-    def _forget(self, model_name: str, *, delete_files: bool) -> tuple[RemovalPlan, str, Job | None]:
-        """Delete a model's row; return what goes, why some of it stays, and the job that deletes it."""
+    def _forget(self, model_name: str, *, delete_files: bool) -> tuple[RemovalPlan, str, list[Job]]:
+        """Delete a model's row; return what goes, why some of it stays, and the jobs that delete it."""
         row = self._row(model_name)
         self.check(row, delete_files=delete_files)
         base = Base(Path(self.library.base_of(row)))
         plan = self.look().plan(row) if delete_files else nothing(row)
         files = self.library.files(row) if delete_files else ()
-        left = old_copy(self.library.tiers, base, row.hf_path, row.commit_hash, files)
         kept = self.why_kept(row, plan) if delete_files else ""
-        return plan, kept, self.registry.delete_model(row.id, left if row.commit_hash is not None else None)
+        if row.commit_hash is None:
+            return plan, kept, self.registry.delete_model(row.id)
+        left = (base, *self._arriving(row, base))
+        copies = [old_copy(self.library.tiers, one, row.hf_path, row.commit_hash, files) for one in left]
+        return plan, kept, self.registry.delete_model(row.id, *copies)
+
+    def _arriving(self, row: ModelRow, base: Base) -> Iterator[Base]:
+        """Yield the other bases in which a move that stopped left a sidecar, which would bring the model back."""
+        for other in self.tiers.online_bases():
+            here = sidecars.of_repo(other, row.hf_path, row.model_name) if other != base else ()
+            if any(one.model_name == row.model_name for one in here) and marker.is_writable(other):
+                yield other
 
     def _row(self, model_name: str) -> ModelRow:
         try:
