@@ -163,6 +163,7 @@ def _in_short(view: Mapping[str, Any]) -> str:
         "merge": "merged with a copy",
         "none": "registered already",
         "stay": "left alone",
+        "along": "moved along, not registered",
     }
     parts = [f"{count} {words[action]}" for action, count in sorted(counts.items())]
     backup = f"; the old folder becomes {view['backup']}, and a link takes its place" if view["backup"] else ""
@@ -185,15 +186,25 @@ def _print_things(view: Mapping[str, Any], named: Sequence[Mapping[str, Any]]) -
     for other in view["others"]:
         output.answer(f"{other['kind']}: {other['path']} ({format_size(other['size_bytes'])})")
     for model in view["models"]:
-        if model["action"] == "stay":
+        if model["action"] in ("stay", "along"):
             output.note(_left_alone(model))
     for note in view["notes"]:
         output.note(note)
 
 
+def _would(model: Mapping[str, Any]) -> str:
+    return "move along" if model["action"] == "along" else str(model["action"])
+
+
 def _print_plan(view: Mapping[str, Any]) -> None:
     rows = [
-        [m["model_name"] or "–", m["hf_path"], format_size(m["size_bytes"]), m["action"], m["detail"]]
+        [
+            m["model_name"] or "–",
+            m["hf_path"],
+            format_size(m["size_bytes"]),
+            _would(m),
+            m["detail"],
+        ]
         for m in view["models"]
     ]
     if rows:
@@ -239,10 +250,11 @@ def _print_model(model: Mapping[str, Any], done: Mapping[str, Any]) -> None:
         output.answer(f"{name}: merged; deleted the copy in {model['from_path']}")
     elif model["action"] == "none":
         output.answer(f"{name}: {model['detail']}")
-    elif model["action"] == "stay":
+    elif model["action"] in ("stay", "along"):
         output.note(_left_alone(model))
 
 
 def _left_alone(model: Mapping[str, Any]) -> str:
     at = f" at {model['commit_hash'][:12]}" if model["commit_hash"] else ""
-    return f"not registered: {model['hf_path'] or model['from_path']}{at}: {model['detail']}"
+    along = " It moves along all the same." if model["action"] == "along" else ""
+    return f"not registered: {model['hf_path'] or model['from_path']}{at}: {model['detail']}{along}"

@@ -9,6 +9,7 @@ from typing import Any
 from modelshelf.cli import output
 from modelshelf.cli.ask import ask, is_answered, yes_or_no
 from modelshelf.cli.bars import job_progress
+from modelshelf.domain.adopt import NOT_TAKEN
 from modelshelf.domain.jobs import JobKind
 from modelshelf.units import format_size
 
@@ -38,7 +39,7 @@ def adopt_all(to: str, *, yes: bool, dry_run: bool, as_json: bool) -> None:
 
 
 def _anything(view: Mapping[str, Any]) -> bool:
-    return any(model["action"] not in ("stay", "none") for place in view["places"] for model in place["models"])
+    return any(model["action"] not in NOT_TAKEN for place in view["places"] for model in place["models"])
 
 
 def print_plan(view: Mapping[str, Any]) -> None:
@@ -71,7 +72,7 @@ def _goes(place: Mapping[str, Any]) -> str:
     counts: dict[str, int] = {}
     for model in place["models"]:
         stays = "is in the library" if model["action"] == "none" else "stays"
-        word = model["cache_location"] or (stays if model["action"] in ("stay", "none") else "the same copy")
+        word = model["cache_location"] or (stays if model["action"] in NOT_TAKEN else "the same copy")
         counts[word] = counts.get(word, 0) + 1
     return ", ".join(f"{count} {word}" for word, count in counts.items()) or "stays"
 

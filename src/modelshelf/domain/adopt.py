@@ -40,6 +40,12 @@ class Act(enum.StrEnum):
     MERGE = "merge"
     NONE = "none"
     STAY = "stay"
+    ALONG = "along"
+    """It isn't registered, and moves with the folder that becomes a link: programs look for it at the old path."""
+
+
+NOT_TAKEN = frozenset({Act.NONE, Act.STAY, Act.ALONG})
+"""What happens with models that get no name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +162,8 @@ class _Deciding:
 
     def decide(self, model: FoundModel) -> Adoption:
         if model.trouble:
-            return Adoption("", Act.STAY, model, model.trouble)
+            along = self._order.mode is AdoptMode.LINK and model.kind is Origin.CACHE and not self._order.is_home
+            return Adoption("", Act.ALONG if along else Act.STAY, model, model.trouble)
         same = self._rows.get((model.repo_id, model.commit_hash), [])
         busy = next((row for row in same if row.busy), None)
         if busy is not None:

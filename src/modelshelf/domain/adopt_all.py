@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from modelshelf.domain.adopt import Act, Adoption, AdoptMode
+from modelshelf.domain.adopt import NOT_TAKEN, Act, Adoption, AdoptMode
 from modelshelf.domain.adopt_inventory import FoundThing
 
 
@@ -84,7 +84,7 @@ class PlacePlan:
     @property
     def changes(self) -> bool:
         """Whether anything there would be taken in."""
-        return any(going.adoption.act not in (Act.STAY, Act.NONE) for going in self.models)
+        return any(going.adoption.act not in NOT_TAKEN for going in self.models)
 
 
 def plan_all(places: Sequence[PlaceFound], library: Collection[str], rooms: Mapping[str, int]) -> list[PlacePlan]:
@@ -106,7 +106,7 @@ class _Planning:
     inodes: set[tuple[int, int]] = field(default_factory=set)
 
     def decide(self, place: PlaceFound, model: Candidate) -> Going:
-        if model.adoption.act in (Act.STAY, Act.NONE):
+        if model.adoption.act in NOT_TAKEN:
             return Going(model.adoption, "", 0)
         new = {content.key: content for content in model.contents if content.key not in self.known}
         twins = [content for content in model.contents if content.key in self.known]

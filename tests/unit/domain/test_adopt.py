@@ -60,11 +60,11 @@ def test_a_whole_model_is_registered_or_moves(order: Order, act: Act) -> None:
     assert told(plan(order, found())) == [("name", act)]
 
 
-def test_what_is_in_trouble_stays_whatever_is_wished() -> None:
-    """A model with a problem stays, whatever mode is asked for; it gets no name, and the problem is the reason."""
-    for order in (LEAVE, MOVE, LINK):
-        decided = plan(order, found(trouble="It is a link."))
-        assert (told(decided), decided.models[0].why) == ([("", "stay")], "It is a link.")
+def test_what_is_in_trouble_gets_no_name_whatever_is_wished() -> None:
+    """A model with a problem stays, or moves along with a folder that becomes a link; the problem is the reason."""
+    for order, act in ((LEAVE, "stay"), (MOVE, "stay"), (LINK, "along")):
+        decided = plan(order, found(trouble="It has no weights."))
+        assert (told(decided), decided.models[0].why) == ([("", act)], "It has no weights.")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from modelshelf.domain.adopt import Act, AdoptMode
+from modelshelf.domain.adopt import NOT_TAKEN, AdoptMode
 from modelshelf.schemas.adopt import AdoptAllPlanJson, AdoptPlanJson, GoingJson, PlacePlanJson
 from modelshelf.server.web import words
 from modelshelf.server.web.sheet import Part, Sheet, Step
@@ -65,7 +65,7 @@ def mark_of(plan: AdoptAllPlanJson) -> str:
 
 
 def _is_taken(model: GoingJson) -> bool:
-    return model.action not in (Act.STAY, Act.NONE)
+    return model.action not in NOT_TAKEN
 
 
 def _steps(place: PlacePlanJson) -> list[Step]:

@@ -25,7 +25,7 @@ def size_bytes(plan: AdoptPlan) -> int:
                 need[found.repo_id, file.digest or file.path] = file.size_bytes
     along = sum(other.thing.size_bytes for other in plan.others if other.act in ("move", "copy"))
     if plan.order.mode is AdoptMode.LINK:  # what isn't a model moves unchanged
-        along += sum(adoption.found.size_bytes for adoption in plan.of(Act.STAY))
+        along += sum(adoption.found.size_bytes for adoption in plan.of(Act.STAY, Act.ALONG))
     return sum(need.values()) + along
 
 

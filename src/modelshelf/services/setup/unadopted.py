@@ -6,11 +6,12 @@ from collections.abc import Iterable, Set
 from functools import partial
 from pathlib import Path
 
+from modelshelf.domain.file_kinds import is_weights
 from modelshelf.domain.unadopted import Unadopted
 from modelshelf.errors import ShelfError
-from modelshelf.store.layout import Base
+from modelshelf.store.layout import Base, Repo
 from modelshelf.store.locks import bounded
-from modelshelf.store.repos import scan
+from modelshelf.store.repos import scan, trees
 from modelshelf.store.tiers import meter
 
 _ANSWER_WITHIN_S = 5.0
@@ -38,4 +39,14 @@ def _sizes(base: Base, named: Set[str]) -> list[int]:
     """Return the sizes of the folders of models that have a snapshot and aren't named, in lower case."""
     found = scan.repo_folders(base)
     strange = (base.repo(repo_id) for kind, repo_id, _ in found if kind == "model" and repo_id.lower() not in named)
-    return [meter.measure_repo(repo).apparent_bytes for repo in strange if scan.snapshots(repo)]
+    return [meter.measure_repo(repo).apparent_bytes for repo in strange if _holds_a_model(repo)]
+
+
+def _holds_a_model(repo: Repo) -> bool:
+    """Return whether a snapshot has weights, or everything that its list names; adopt takes in no tokenizer alone."""
+    for commit_hash in scan.snapshots(repo):
+        there = {path for path, _ in scan.snapshot_files(repo, commit_hash)}
+        listed = {file.path for file in trees.read(repo, commit_hash)}
+        if any(map(is_weights, there)) or (listed and listed <= there):
+            return True
+    return False
