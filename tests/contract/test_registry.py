@@ -304,8 +304,7 @@ def test_a_base_is_remembered_with_its_id(library: tuple[Registry, Reader]) -> N
 def test_old_copies_are_read_until_they_are_deleted(library: tuple[Registry, Reader]) -> None:
     """An old copy is listed with its base and repository while its deletion isn't over, without anything slow."""
     registry, reader = library
-    job = registry.delete_model(add(registry).id, OLD_COPY)
-    assert job is not None
+    (job,) = registry.delete_model(add(registry).id, OLD_COPY)
 
     assert reader.leaving() == {("/mnt/usb", "org/name")}
     registry.finish_job(job.id, "done")

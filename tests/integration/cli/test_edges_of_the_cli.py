@@ -289,6 +289,6 @@ def test_a_secret_is_set_by_hand(home: Home) -> None:
     refused = home.run("config", "set", "HF_TOKEN=hf_private")
 
     assert refused.code == 2
-    assert "HF_TOKEN is a secret" in refused.err
+    assert "HF_TOKEN: It is a secret" in refused.err
     assert "hf auth login" in refused.err
     assert "private" not in refused.err
