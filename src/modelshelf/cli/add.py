@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -91,7 +91,8 @@ def add(
         patterns = (*(include or ()), *map(excluding, exclude or ()))
         wanted = registration(chosen, reference, to, revision=revision, allow_patterns=patterns)
         change = engine_change(engine, engine_arg, trust_remote_code, allow_pickle)
-        with open_shelf(read_only=dry_run) as shelf:
+        with contextlib.ExitStack() as held:
+            shelf = held.enter_context(open_shelf(read_only=dry_run, begins=False))
             if not change.is_empty:
                 shelf.services.engine_chooser.check(change)
             quantisation = reference.quantisation or quantisation_in("".join(reference.patterns))
@@ -103,6 +104,9 @@ def add(
             if dry_run:
                 _print_plan(shelf.services.registrar.plan(wanted), as_json=as_json)
                 return
+            if not shelf.services.registry.is_kept:
+                shelf.services.registrar.plan(wanted)  # what is refused begins no library
+                shelf = held.enter_context(open_shelf())
             plan = shelf.services.registrar.register(wanted)
             if not change.is_empty:
                 shelf.services.engine_chooser.choose(wanted.model_name, change)
@@ -149,7 +153,7 @@ def _name_and_model(words: list[str], include: Sequence[str]) -> tuple[str, str]
     )
 
 
-@contextmanager
+@contextlib.contextmanager
 def _told_as_registered(name: str) -> Iterator[None]:
     """Say that a model is registered and its download has to wait."""
     from modelshelf.errors import Unavailable

@@ -58,7 +58,9 @@ class Registry(JobTable, UseTable):
 
     def __init__(self, url: str, *, read_only: bool = False) -> None:
         self.url = url
-        self._engine = make_engine("sqlite://" if read_only and is_missing(url) else url)
+        self.is_kept = not (read_only and is_missing(url))
+        """Whether it outlives this process."""
+        self._engine = make_engine(url if self.is_kept else "sqlite://")
         self.bases = Bases(self._engine)
         self.leases = Leases(self._engine)
         self.changes = Changes(self._engine)

@@ -91,7 +91,7 @@ WITHOUT_A_LIBRARY = tuple(
         "verify m", "verify --all", "gc", "dedupe", "pull m", "rm m", "rm m --files --yes", "clean --unused 1d --yes",
         "move m secondary", "pin m", "unpin m", "rename m n", "lease m", "lease --release 1", "update m",
         "update --all", "load m", "run m -- true", "chat m hi", "cancel 1", "jobs pause 1", "jobs retry 1",
-        "view sync", "key revoke k",
+        "view sync", "key revoke k", "add org/typo", "add n org/model --include *.onnx",
     )
 )  # fmt: skip
 GETS = (
@@ -220,8 +220,8 @@ def test_asking_before_the_first_model_makes_nothing(new_home: Home, words: tupl
 
 @pytest.mark.parametrize("words", WITHOUT_A_LIBRARY, ids=" ".join)
 def test_what_finds_nothing_to_do_makes_nothing(new_home: Home, words: tuple[str, ...]) -> None:
-    """Before the first model, a command for a model, a job or a view that isn't there creates no library."""
-    check_writes_nothing(new_home, words, 0, 4)
+    """Before the first model, a command for what isn't there, or that is refused, creates no library."""
+    check_writes_nothing(new_home, words, 0, 2, 4)
 
 
 @pytest.mark.parametrize(
