@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from modelshelf.domain.backends import BACKENDS, Backend
-from modelshelf.domain.engine_kinds import EngineKind
+from modelshelf.domain.engine_kinds import Endpoint, EngineKind
 from modelshelf.errors import BadInput
 
 if TYPE_CHECKING:
@@ -99,6 +99,36 @@ def _why_never(backend: Backend, facts: ModelFacts) -> str:
     return ""
 
 
+def not_answered(model_name: str, kind: EngineKind, backend: str, endpoint: Endpoint) -> BadInput:
+    """Return the error for what a model's engine doesn't answer, which says what does.
+
+    >>> err = not_answered("smol", EngineKind.GENERATE, "llama", Endpoint.EMBEDDINGS)
+    >>> print(err.detail)
+    smol writes text: it doesn't answer embeddings.
+    >>> print(err.hint)
+    Ask a model that makes embeddings: POST /api/show tells what each does.
+    >>> print(not_answered("smol", EngineKind.GENERATE, "transformers", Endpoint.TOKENIZE).hint)
+    It is answered by vllm and llama.
+
+    Args:
+        model_name: The model.
+        kind: What it is for.
+        backend: What would run it.
+        endpoint: What it was asked.
+    """
+    ours = [one for one in BACKENDS.values() if one.formats]
+    if able := [one.name for one in ours if endpoint in one.endpoints.get(kind, ())]:
+        detail = f"{model_name} doesn't answer {endpoint.value}: {backend} runs it."
+        return BadInput(detail, hint=f"It is answered by {' and '.join(able)}.", model_name=model_name)
+    does = [_DOES[one] for one in EngineKind if any(endpoint in each.endpoints.get(one, ()) for each in ours)]
+    return BadInput(
+        f"{model_name} {_DOES[kind]}: it doesn't answer {endpoint.value}.",
+        hint=f"Ask a model that {' or '.join(does)}: POST /api/show tells what each does.",
+        model_name=model_name,
+    )
+
+
+_DOES = {EngineKind.GENERATE: "writes text", EngineKind.EMBED: "makes embeddings", EngineKind.RERANK: "ranks texts"}
 _FOR = {EngineKind.GENERATE: "write text", EngineKind.EMBED: "make embeddings", EngineKind.RERANK: "rank texts"}
 
 

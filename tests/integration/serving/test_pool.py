@@ -118,6 +118,18 @@ def test_an_engine_answers_while_the_registry_is_away() -> None:
     run(starter, story)
 
 
+def test_what_another_kind_of_model_answers_is_said() -> None:
+    """Asked for embeddings, a model that writes text says that, and what answers them."""
+    starter = FakeStarter(replace(A, endpoints=frozenset({Endpoint.CHAT})))
+
+    async def story(pool: EnginePool) -> None:
+        with pytest.raises(BadInput, match="a writes text: it doesn't answer embeddings") as refused:
+            await pool.use("a", Endpoint.EMBEDDINGS)
+        assert refused.value.hint.startswith("Ask a model that makes embeddings: ")
+
+    run(starter, story)
+
+
 def test_what_a_model_does_not_answer_starts_nothing() -> None:
     """A request that a model's engine couldn't answer, or for no model, is refused before anything starts."""
     starter = FakeStarter(replace(A, endpoints=frozenset({Endpoint.EMBEDDINGS})))
@@ -381,6 +393,8 @@ def test_who_has_no_patience_hears_when_to_ask_again() -> None:
         with pytest.raises(Unavailable, match="a isn't ready yet: it is starting") as caught:
             await use(pool, "a")
         assert caught.value.retry_after_s == 5
+        while not starter.engines:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0)
         starter.engines[0].become_ready()
         with await pool.use("a", CHAT, patient=True) as served:
             assert served.model_name == "a"

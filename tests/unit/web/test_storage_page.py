@@ -115,6 +115,7 @@ def test_headroom_that_is_drawn_smaller_says_so() -> None:
     assert not page.map.is_scaled
     (room,) = [cell for cell in page.map.pictures[0].cells if cell.css == "uf"]
     assert room.title == f"headroom 99.0{NBSP}GB, drawn smaller than it is"
+    assert [label.text for label in room.labels] == ["headroom", f"99.0{NBSP}GB", "not to scale"]
 
 
 def test_only_who_may_leave_is_next() -> None:

@@ -40,6 +40,8 @@ from modelshelf.units import format_count, rfc3339
 
 _VERSION = "0.13.0"
 """The version of Ollama whose protocol this is: some clients refuse an older one."""
+_CAPABILITIES = {EngineKind.GENERATE: "completion", EngineKind.EMBED: "embedding", EngineKind.RERANK: "rerank"}
+"""What a model does, in Ollama's words, which has none for the last."""
 _LIKE = " in the form of Ollama's protocol.\n\nAs Ollama's clients ask; see its documentation of the API."
 
 
@@ -164,7 +166,7 @@ def _shown(door: Door, name: str) -> dict[str, Any]:
         "modified_at": rfc3339(model.row.arrived_at),
         "details": _details(facts),
         "model_info": info,
-        "capabilities": ["embedding"] if facts.kind is EngineKind.EMBED else ["completion"],
+        "capabilities": [_CAPABILITIES[facts.kind]],
     }
 
 

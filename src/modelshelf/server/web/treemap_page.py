@@ -201,8 +201,10 @@ def _smaller(small: Sequence[ModelRow], place: Rect, frame: Frame, css: str) -> 
 def _other(one: _Other, place: Rect, frame: Frame, room: int) -> Cell:
     size_bytes = room if one.name == "headroom" else one.size_bytes
     title = f"{one.name} {words.size(size_bytes)}"
+    below = [words.size(size_bytes)]
     if one.name == "headroom" and room != one.size_bytes:
         title += ", drawn smaller than it is"
-    shown = labels(one.name, [words.size(size_bytes)], place, frame)
+        below.append("not to scale")
+    shown = labels(one.name, below, place, frame)
     plate = max((len(label.text) for label in shown), default=0) * 8 + 12 if one.pattern and shown else 0
     return Cell(place, one.css, one.fill, one.pattern, title, shown, plate=plate)

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
+from modelshelf.domain.backend_choice import not_answered
 from modelshelf.domain.engine_kinds import Endpoint
 from modelshelf.domain.ports import EngineStarter
 from modelshelf.domain.scheduling_engine import Engine
@@ -75,7 +76,7 @@ class EnginePool:
         """
         wanted = await self.look(model_name)
         if endpoint not in wanted.endpoints:
-            raise BadInput(f"{wanted.model_name} doesn't answer {endpoint.value}: {wanted.backend} runs it.")
+            raise not_answered(wanted.model_name, wanted.kind, wanted.backend, endpoint)
         wait_s = None if patient else self._rules.load_wait_s
         return await self._run.slot(wanted, key=key, keep_alive_s=keep_alive_s, wait_s=wait_s)
 
