@@ -29,8 +29,10 @@ from modelshelf.cli.pull import pull_detached, pull_missing
 from modelshelf.units import format_size
 
 if TYPE_CHECKING:
+    from modelshelf.domain.models import Registration
     from modelshelf.domain.plans import AddPlan
     from modelshelf.schemas.plans import AddPlanJson
+    from modelshelf.services.shelf import Shelf
 
 _OF_A_FILE = re.compile(r"\.(gguf|safetensors|bin|json|jsonl|txt|md|model|py|pt|pth|onnx|jinja)$", re.IGNORECASE)
 """The ends of words that name a file, which may read like repositories: `onnx/model.onnx`."""
@@ -104,9 +106,7 @@ def add(
             if dry_run:
                 _print_plan(shelf.services.registrar.plan(wanted), as_json=as_json)
                 return
-            if not shelf.services.registry.is_kept:
-                shelf.services.registrar.plan(wanted)  # what is refused begins no library
-                shelf = held.enter_context(open_shelf())
+            shelf = _begun(shelf, wanted, held)
             plan = shelf.services.registrar.register(wanted)
             if not change.is_empty:
                 shelf.services.engine_chooser.choose(wanted.model_name, change)
@@ -117,6 +117,16 @@ def add(
                 with _told_as_registered(wanted.model_name):
                     pull_missing(shelf, wanted.model_name, now=now, files=verbose)
             render.print_model(shelf, wanted.model_name, as_json=as_json)
+
+
+def _begun(shelf: Shelf, wanted: Registration, held: contextlib.ExitStack) -> Shelf:
+    """Return the library, which begins with this model if it is new; what is refused begins none."""
+    from modelshelf.bootstrap.shelf import open_shelf
+
+    if shelf.services.registry.is_kept:
+        return shelf
+    shelf.services.registrar.plan(wanted)
+    return held.enter_context(open_shelf())
 
 
 def _name_and_model(words: list[str], include: Sequence[str]) -> tuple[str, str]:
