@@ -43,19 +43,34 @@ def load(
     with at_the_edge(as_json=as_json), open_shelf(begins=False) as shelf:
         shelf.path(name)  # a test of what is there downloads nothing
         server = server_of(shelf.services)
-        made = _into(server, shelf, name, prompt) if server else _alone(shelf, name, prompt)
+        no_template = _no_template(shelf, name)
+        talks = not no_template
+        made = _into(server, shelf, name, prompt, talks=talks) if server else _alone(shelf, name, prompt)
         view = {"model_name": name, **made}
         if as_json:
             output.as_json(view)
         else:
             _show(name, view)
+            if no_template:
+                output.note(f"{name} has no chat template: it went on with the question as a text. {no_template}")
             if server:
                 output.note(
                     f"The server at {server.url} keeps it: shelf ps shows for how long, shelf unload {name} ends it."
                 )
 
 
-def _into(server: RunningServer, shelf: Shelf, name: str, prompt: str) -> dict[str, Any]:
+def _no_template(shelf: Shelf, name: str) -> str:
+    """Return what to do about a model's missing chat template; empty where nothing misses it."""
+    from modelshelf.bootstrap.engines import make_starter
+    from modelshelf.errors import BadInput
+
+    try:
+        return make_starter(shelf.services).look(name).no_template
+    except BadInput:  # no engine here serves it; who loads it says why
+        return ""
+
+
+def _into(server: RunningServer, shelf: Shelf, name: str, prompt: str, *, talks: bool) -> dict[str, Any]:
     """Return what loading a model into a running server and asking it took; it stays loaded."""
     from urllib.parse import quote
 
@@ -72,7 +87,7 @@ def _into(server: RunningServer, shelf: Shelf, name: str, prompt: str) -> dict[s
         raise Unavailable(f"{name} was unloaded again at once.", hint="Load it again, or ask it: the request waits.")
     asked_s = time.monotonic()
     served = Served(ModelName(name), loaded["engine"], server.url, name, server.key)
-    answer = ask(served, EngineKind(loaded["kind"]), prompt)
+    answer = ask(served, EngineKind(loaded["kind"]), prompt, talks=talks)
     took_s = time.monotonic() - asked_s
     return vars(TrialJson.of(Trial(loaded["load_s"] or 0.0, took_s, loaded["memory_bytes"], prompt, answer)))
 

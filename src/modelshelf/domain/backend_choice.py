@@ -78,6 +78,18 @@ def choose_backend(facts: ModelFacts, found: Sequence[FoundBackend], wish: str =
     raise BadInput(_why_none(facts, judged, wish), hint=_what_to_install(facts, wish))
 
 
+def endpoints_of(backend: Backend, kind: EngineKind, *, lacks_template: bool) -> frozenset[Endpoint]:
+    """Return what may be asked of a model.
+
+    Args:
+        backend: What serves it.
+        kind: What it is for.
+        lacks_template: Whether it is known that it has no chat template.
+    """
+    answers = backend.endpoints[kind]
+    return answers - backend.needs_template if lacks_template else answers
+
+
 def _why_not(backend: Backend, found: FoundBackend, facts: ModelFacts) -> str:
     """Return why a backend doesn't serve a model here; empty where it does."""
     if why := _why_never(backend, facts):

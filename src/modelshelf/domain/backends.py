@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from modelshelf.domain.engine_kinds import Endpoint, EngineKind
+from modelshelf.domain.engine_kinds import TALKS, Endpoint, EngineKind
 from modelshelf.domain.weight_files import GGUF, PYTORCH, SAFETENSORS
 
 
@@ -37,6 +37,8 @@ class Backend:
     """Its name in `ModelFacts.runs_with`."""
     endpoints: Mapping[EngineKind, frozenset[Endpoint]]
     """What it answers, by what the model is for; a kind that isn't here isn't served."""
+    needs_template: frozenset[Endpoint] = frozenset()
+    """What of that it answers only for a model with a chat template; without one it fails."""
     command: tuple[tuple[str, ...], ...] = ()
     """What follows the program, in groups. A group in which a value is empty is left out; see `LaunchValues`."""
     by_kind: Mapping[EngineKind, tuple[str, ...]] = field(default_factory=dict)
@@ -118,6 +120,7 @@ _TRANSFORMERS = Backend(
     formats=frozenset({SAFETENSORS, PYTORCH}),
     loads="transformers",
     endpoints={EngineKind.GENERATE: _WRITES | {Endpoint.RESPONSES}},
+    needs_template=TALKS,
     command=(("serve", "{model}"), ("--host", "127.0.0.1", "--port", "{port}"), ("--log-level", "info")),
     ignores=_OPENAIS
     | frozenset(
@@ -164,6 +167,7 @@ _VLLM = Backend(
         EngineKind.EMBED: frozenset({Endpoint.EMBEDDINGS, Endpoint.TOKENIZE}),
         EngineKind.RERANK: frozenset({Endpoint.RERANK, Endpoint.TOKENIZE}),
     },
+    needs_template=TALKS,
     command=(
         ("serve", "{model}"),
         ("--served-model-name", "{base}"),

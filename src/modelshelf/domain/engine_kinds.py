@@ -16,6 +16,10 @@ class Endpoint(enum.StrEnum):
     TOKENIZE = "tokenize"
 
 
+TALKS = frozenset({Endpoint.CHAT, Endpoint.RESPONSES})
+"""What takes a conversation."""
+
+
 class EngineKind(enum.StrEnum):
     """What an engine is for; each kind has slots of its own."""
 

@@ -110,6 +110,11 @@ class ModelFacts:
         """Whether what transformers loads are Python pickles, which can run code: there is nothing safer beside."""
         return PYTORCH in self.formats and SAFETENSORS not in self.formats
 
+    @property
+    def lacks_template(self) -> bool:
+        """Whether it is known that nothing of it says how a conversation is put; code of its own may."""
+        return self.chat_template is False and not self.needs_code
+
     def memory(self, context: int | None = None) -> Memory | None:
         """Return the model's memory.
 

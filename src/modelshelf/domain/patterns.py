@@ -29,7 +29,7 @@ MOST_PATTERNS = 256
 """Most patterns of that kind. Names of single files, of which adopt writes one for each, are looked up."""
 _MOST_NAMES = 1_000_000
 
-_EXCLUDES = "!"
+EXCLUDES = "!"
 _NO_EXCLUSION = r"\!"
 _NAME = re.compile(r"(?!!)(?:[^*?\[]|\[[*?\[]\]|\[\\!\])+(?<!/)")
 """A pattern that matches one path and no other; see `escape`."""
@@ -47,7 +47,7 @@ class FilePattern(str):
     __slots__ = ()
 
     def __new__(cls, text: object) -> Self:
-        said = text.strip(_EXCLUDES) if isinstance(text, str) else ""
+        said = text.strip(EXCLUDES) if isinstance(text, str) else ""
         is_pattern = isinstance(text, str) and bool(said) and len(text) <= MOST_CHARS and text.isprintable()
         if not is_pattern and (not isinstance(text, str) or _name_in(text) is None):
             hint = f"A pattern such as *.gguf has at most {MOST_CHARS} characters."
@@ -78,8 +78,8 @@ class Selection:
 
     def __init__(self, patterns: Iterable[str]) -> None:
         given = [p if isinstance(p, FilePattern) else FilePattern(p) for p in patterns]
-        self._wanted = _Matcher(pattern for pattern in given if not pattern.startswith(_EXCLUDES))
-        out = [FilePattern(pattern.removeprefix(_EXCLUDES)) for pattern in given if pattern.startswith(_EXCLUDES)]
+        self._wanted = _Matcher(pattern for pattern in given if not pattern.startswith(EXCLUDES))
+        out = [FilePattern(pattern.removeprefix(EXCLUDES)) for pattern in given if pattern.startswith(EXCLUDES)]
         self._out = _Matcher(out) if out else None
 
     def __contains__(self, path: str) -> bool:
@@ -107,7 +107,7 @@ def excluding(pattern: str) -> str:
     >>> "a.bin" in Selection([excluding("*.bin")]), "a.txt" in Selection([excluding("*.bin")])
     (False, True)
     """
-    return _EXCLUDES + pattern
+    return EXCLUDES + pattern
 
 
 def in_words(patterns: Iterable[str]) -> str:
@@ -117,8 +117,8 @@ def in_words(patterns: Iterable[str]) -> str:
     ('matches *.gguf and not *Q8*', 'is left without *')
     """
     wanted = list(patterns)
-    without = ", ".join(one.removeprefix(_EXCLUDES) for one in wanted if one.startswith(_EXCLUDES))
-    only = ", ".join(one for one in wanted if not one.startswith(_EXCLUDES))
+    without = ", ".join(one.removeprefix(EXCLUDES) for one in wanted if one.startswith(EXCLUDES))
+    only = ", ".join(one for one in wanted if not one.startswith(EXCLUDES))
     return f"is left without {without}" if not only else f"matches {only}{f' and not {without}' if without else ''}"
 
 

@@ -69,6 +69,8 @@ class Wanted:
     """How many requests its engine answers side by side."""
     endpoints: frozenset[Endpoint] = frozenset(Endpoint)
     """What its engine answers."""
+    no_template: str = ""
+    """What to do about its missing chat template, in sentences; empty where its engine can do without."""
     device: str = ""
     """Whose memory it takes: a graphics card's name, or empty for the machine's own."""
     version: str = ""

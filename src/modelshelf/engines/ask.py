@@ -16,13 +16,14 @@ _TIMEOUT_S = 600.0
 _TOKENS = 40
 
 
-def ask(served: Served, kind: EngineKind, question: str) -> str:
+def ask(served: Served, kind: EngineKind, question: str, *, talks: bool = True) -> str:
     """Return what a model says; of one that makes embeddings, how many numbers it makes of the question.
 
     Args:
         served: Where it answers.
         kind: What it is for.
         question: What it is asked.
+        talks: Whether it takes a conversation; else it goes on with the question as a text.
 
     Raises:
         BadInput: It ranks texts, so that one text alone says nothing.
@@ -33,7 +34,11 @@ def ask(served: Served, kind: EngineKind, question: str) -> str:
         return f"an embedding of {len(said['data'][0]['embedding'])} numbers"
     if kind is EngineKind.RERANK:
         raise BadInput(f"{served.model_name} ranks texts: there is no question that it answers alone.")
-    asked = {"messages": [{"role": "user", "content": question}], "max_tokens": _TOKENS, "temperature": 0}
+    limits = {"max_tokens": _TOKENS, "temperature": 0}
+    if not talks:
+        said = _post(served, Endpoint.COMPLETIONS, {"prompt": question, **limits})
+        return str(said["choices"][0]["text"]).strip()
+    asked = {"messages": [{"role": "user", "content": question}], **limits}
     said = _post(served, Endpoint.CHAT, asked)
     return str(said["choices"][0]["message"]["content"]).strip()
 

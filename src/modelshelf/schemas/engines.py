@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from modelshelf.domain.backend_choice import endpoints_of
 from modelshelf.domain.backends import BACKENDS
 from modelshelf.schemas.json_object import JsonObject
 
@@ -85,12 +86,13 @@ class ModelEngineJson(JsonObject):
     def of(cls, model: Model, facts: ModelFacts, choice: Choice, judged: Sequence[Verdict]) -> ModelEngineJson:
         """Return what would serve a model."""
         memory = facts.memory()
+        answers = endpoints_of(choice.backend, facts.kind, lacks_template=facts.lacks_template)
         return cls(
             model_name=model.row.model_name,
             kind=facts.kind.value,
             engine=choice.backend.name,
             detail=choice.why,
-            endpoints=sorted(endpoint.value for endpoint in choice.backend.endpoints[facts.kind]),
+            endpoints=sorted(endpoint.value for endpoint in answers),
             memory_bytes=memory.total_bytes if memory else None,
             others=[VerdictJson(one.backend.name, one.why_not) for one in judged if one.backend is not choice.backend],
         )

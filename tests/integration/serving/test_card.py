@@ -33,6 +33,7 @@ SHAPE = {
     "vocab_size": 100,
 }
 FILES = {
+    "chat_template.jinja": b"{{ messages }}",
     "config.json": json.dumps(SHAPE).encode(),
     "model.safetensors": safetensors({"model.embed_tokens.weight": ("F16", (100, 64))}),
 }
@@ -142,3 +143,22 @@ def test_room_is_the_memory_of_the_card(home: Home, hub: FakeHub) -> None:
         assert made.ask("one").status_code == 200
         assert (larger.status_code, "and gpu has 1.0" in larger.text) == (503, True)
         assert (taken.status_code, "other programs leave 1.0" in taken.text) == (503, True)
+
+
+def test_a_model_without_a_chat_template_is_asked_for_no_conversation(home: Home, hub: FakeHub) -> None:
+    """It is refused before its engine starts, with the file that brings one, and goes on with a text all the same."""
+    with card(home, hub) as made:
+        home.run("add", "plain", "org/one", "--include", "*.json", "--include", "*.safetensors").checked()
+        refused, chat = made.ask("plain"), home.run("chat", "plain", "Hello?")
+        started = list(engines_folder(home.settings().state_home).glob("*.log"))
+        loaded = home.run("load", "plain").checked()
+
+        said = refused.json()["error"]["message"]
+        assert (refused.status_code, chat.code, started) == (400, 2, [])
+        assert said.startswith(
+            "plain has no chat template, and vllm needs one for a conversation. chat_template.jinja of"
+        )
+        assert "--include '*.json' --include '*.safetensors' --include chat_template.jinja." in said
+        assert said in chat.err
+        assert loaded.out.startswith("plain: word0")
+        assert "plain has no chat template: it went on with the question as a text." in loaded.err

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from modelshelf.domain.engine_kinds import Endpoint, EngineKind
+from modelshelf.domain.engine_kinds import TALKS, Endpoint, EngineKind
 from modelshelf.domain.scheduling_rules import Rules
 from modelshelf.domain.serving import DeviceMemory, EngineState, Served, Wanted
 from modelshelf.errors import BadInput, EngineFailed, NotFound, TooMany, Unavailable
@@ -128,6 +128,22 @@ def test_what_another_kind_of_model_answers_is_said() -> None:
         assert refused.value.hint.startswith("Ask a model that makes embeddings: ")
 
     run(starter, story)
+
+
+@pytest.mark.parametrize("endpoint", sorted(TALKS))
+def test_a_conversation_without_a_template_starts_nothing(endpoint: Endpoint) -> None:
+    """The refusal says what to do about the template that is missing."""
+    starter = FakeStarter(replace(A, endpoints=frozenset({Endpoint.COMPLETIONS}), no_template="Take another."))
+
+    async def story(pool: EnginePool) -> None:
+        with pytest.raises(BadInput, match="a has no chat template, and fake needs one") as caught:
+            await pool.use("a", endpoint)
+        assert caught.value.hint == "Take another."
+        with pytest.raises(BadInput, match="doesn't answer embeddings"):
+            await pool.use("a", Endpoint.EMBEDDINGS)
+
+    run(starter, story)
+    assert starter.engines == []
 
 
 def test_what_a_model_does_not_answer_starts_nothing() -> None:

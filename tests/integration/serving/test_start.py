@@ -19,7 +19,7 @@ import pytest
 
 from modelshelf.bootstrap.engines import make_starter
 from modelshelf.domain.backend_choice import FoundBackend
-from modelshelf.domain.engine_kinds import EngineKind
+from modelshelf.domain.engine_kinds import TALKS, EngineKind
 from modelshelf.domain.ports import RunningEngine
 from modelshelf.domain.serving import EngineState
 from modelshelf.engines.child import MARK, Child
@@ -402,6 +402,23 @@ def test_weights_that_are_pickles_need_a_flag(library: Library) -> None:
     library.shelf.choose_engine("old", allow_pickle=True)
 
     assert library.starter.look("old").backend == "transformers"
+
+
+def test_what_puts_a_conversation_is_a_template_of_the_model_or_its_adapter(library: Library) -> None:
+    """With neither, nothing of a conversation may be asked; mistral's tokenizer needs none."""
+    weights = {"config.json": b'{"architectures": ["A"]}', "model.safetensors": safetensors({"a": ("BF16", [2])})}
+    adapter = {"adapter_config.json": b'{"base_model_name_or_path": "org/base"}'}
+    adapter["adapter_model.safetensors"] = weights["model.safetensors"]
+    library.add("base", weights)
+    library.add("plain", adapter)
+    library.add("talker", adapter | {"chat_template.jinja": b"{{ messages }}"})
+    library.add("mistral", weights | {"tekken.json": b"{}", "tokenizer_config.json": b"{}"})
+    starter = transformers_of(library)
+
+    looked = [starter.look(name) for name in ("base", "plain", "talker", "mistral")]
+
+    assert [bool(one.endpoints & TALKS) for one in looked] == [False, False, True, True]
+    assert [bool(one.no_template) for one in looked] == [True, True, False, False]
 
 
 def test_an_adapter_is_never_laid_on_another_base_than_the_leased_one(library: Library) -> None:

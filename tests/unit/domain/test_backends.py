@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from modelshelf.domain.backend_choice import FoundBackend, choose_backend, verdicts
+from modelshelf.domain.backend_choice import FoundBackend, choose_backend, endpoints_of, verdicts
 from modelshelf.domain.backends import BACKENDS
-from modelshelf.domain.engine_kinds import EngineKind
+from modelshelf.domain.engine_kinds import TALKS, EngineKind
 from modelshelf.domain.launch_command import LaunchValues, check_arguments, command_of
 from modelshelf.domain.model_facts import Found, ModelFacts, judge
 from modelshelf.domain.models import FileEntry
@@ -195,3 +195,12 @@ def test_each_backend_answers_for_something() -> None:
         assert backend.by_wish_alone or (backend.loads and backend.needs and backend.command)
         assert all(backend.endpoints.values())
     assert {kind for backend in BACKENDS.values() for kind in backend.endpoints} == set(EngineKind)
+
+
+@pytest.mark.parametrize("name", ["llama", "mlx", "transformers", "vllm"])
+def test_without_a_template_only_some_take_conversations(name: str) -> None:
+    """transformers and vLLM take none for a model without a chat template; llama.cpp and mlx have one of their own."""
+    answers = endpoints_of(BACKENDS[name], EngineKind.GENERATE, lacks_template=True)
+
+    assert bool(answers & TALKS) is (name in ("llama", "mlx"))
+    assert endpoints_of(BACKENDS[name], EngineKind.GENERATE, lacks_template=False) & TALKS

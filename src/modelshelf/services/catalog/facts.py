@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from modelshelf.domain.chat_template import TEMPLATE_FILES
 from modelshelf.domain.gguf import GgufHeader
 from modelshelf.domain.model_config import config_of
 from modelshelf.domain.model_facts import Found, ModelFacts, judge, weight_format
@@ -33,7 +34,8 @@ _TOKENIZER = "tokenizer_config.json"
 _README = "README.md"
 _README_BYTES = 200_000
 _TEMPLATE_BYTES = 2**18
-_TEMPLATES = ("chat_template.jinja", "chat_template.json")
+_MISTRAL = "tekken.json"
+"""A tokenizer with which mistral-common puts a conversation, without a template."""
 
 _T = TypeVar("_T")
 
@@ -147,11 +149,13 @@ class _Reader:
 
     def _chat_template(self, weights: FileGroup | None, ggufs: Sequence[GgufHeader]) -> str | None:
         """Return the file with a chat template: empty if there is none, None if that isn't known."""
-        named = next((name for name in _TEMPLATES if name in self.there), None)
+        named = next((name for name in TEMPLATE_FILES if name in self.there), None)
         if named is not None:
             return named
         if weights is not None and ggufs and ggufs[0].text("tokenizer.chat_template"):
             return weights.files[0].path
+        if _MISTRAL in self.there:
+            return None
         said = self._read(_TOKENIZER, self.headers.json)
         if said is not None:
             return _TOKENIZER if said.get("chat_template") else ""

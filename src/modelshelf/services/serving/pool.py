@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from modelshelf.domain.backend_choice import not_answered
-from modelshelf.domain.engine_kinds import Endpoint
+from modelshelf.domain.engine_kinds import TALKS, Endpoint
 from modelshelf.domain.ports import EngineStarter
 from modelshelf.domain.scheduling_engine import Engine
 from modelshelf.domain.scheduling_events import Seen, Unload
@@ -76,6 +76,9 @@ class EnginePool:
         """
         wanted = await self.look(model_name)
         if endpoint not in wanted.endpoints:
+            if wanted.no_template and endpoint in TALKS:
+                detail = f"{wanted.model_name} has no chat template, and {wanted.backend} needs one for a conversation."
+                raise BadInput(detail, hint=wanted.no_template, param="model")
             raise not_answered(wanted.model_name, wanted.kind, wanted.backend, endpoint)
         wait_s = None if patient else self._rules.load_wait_s
         return await self._run.slot(wanted, key=key, keep_alive_s=keep_alive_s, wait_s=wait_s)

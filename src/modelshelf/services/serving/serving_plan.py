@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelshelf.domain.backend_choice import Choice, FoundBackend, choose_backend
+from modelshelf.domain.backend_choice import Choice, FoundBackend, choose_backend, endpoints_of
 from modelshelf.domain.backends import Sleep
+from modelshelf.domain.engine_kinds import Endpoint
 from modelshelf.domain.engine_wishes import EngineWish
 from modelshelf.domain.launch_command import LaunchValues
 from modelshelf.domain.model_facts import USUAL_CONTEXT, ModelFacts
@@ -38,6 +39,8 @@ class ServingPlan:
     """The files of that same model."""
     adapter_bytes: int
     wish: EngineWish
+    lacks_template: bool
+    """Whether it is known that neither the model nor its base model has a chat template."""
 
     @property
     def served(self) -> Model:
@@ -60,6 +63,11 @@ class ServingPlan:
         if self.files.first:  # the file that is served may be another one than the facts are about
             held += self.files.size_bytes - weights if memory else 0
         return max(held, 0) + self.adapter_bytes + self.choice.backend.own_bytes
+
+    @property
+    def endpoints(self) -> frozenset[Endpoint]:
+        """What may be asked of it."""
+        return endpoints_of(self.choice.backend, self.facts.kind, lacks_template=self.lacks_template)
 
     @property
     def version(self) -> str:
@@ -118,13 +126,17 @@ class Planner:
         files = self.library.files(served.row)
         facts, wish = facts_of(served, files), self.wish_for(model.row)
         choice = choose_backend(facts, self.found(), wish.engine)
+        own_facts = facts if base is None else facts_of(model, own_files)
         if not wish.url:
             self._check_trust(served, facts, choice)
             if base is not None:
-                self._check_trust(model, facts_of(model, own_files), choice)
+                self._check_trust(model, own_facts, choice)
         given = gguf_files(files) if GGUF in choice.backend.formats else None
         adapter_bytes = sum(file.size_bytes for file in own_files) if base is not None else 0
-        return ServingPlan(model, base, facts, choice, given or whole_folder(files), adapter_bytes, wish)
+        lacks_template = facts.lacks_template and own_facts.lacks_template
+        return ServingPlan(
+            model, base, facts, choice, given or whole_folder(files), adapter_bytes, wish, lacks_template
+        )
 
     def values(self, plan: ServingPlan, key: str, port: int) -> LaunchValues:
         """Return what the command is filled with.

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from modelshelf.domain.backends import BACKENDS
+from modelshelf.domain.chat_template import where_to_get
 from modelshelf.domain.engine_wishes import EngineWish
 from modelshelf.domain.jobs import Cause
 from modelshelf.domain.launch_command import command_of
@@ -127,7 +128,8 @@ class Starter:
             backend.name,
             plan.needs_bytes,
             slots=backend.slots,
-            endpoints=backend.endpoints[plan.facts.kind],
+            endpoints=plan.endpoints,
+            no_template=self._no_template(plan),
             device=plan.choice.found.device,
             version=plan.version,
             is_elsewhere=bool(plan.wish.url),
@@ -245,6 +247,13 @@ class Starter:
         for row in self.library.reader.models(model_id=model_id):
             return row.model_name
         raise NotFound(f"Model {model_id} isn't registered any more.", hint="shelf ls lists them.", model_id=model_id)
+
+    def _no_template(self, plan: ServingPlan) -> str:
+        """Return what to do about a missing chat template; empty where nothing misses it."""
+        row = plan.served.row
+        if not plan.lacks_template or not plan.choice.backend.needs_template or row.commit_hash is None:
+            return ""
+        return where_to_get(row, (file.path for file in self.library.reader.files(row.hf_path, row.commit_hash)))
 
     def _prepare(self, wanted: Wanted) -> _Prepared:
         """Lease a model and make its command; what is held is given back if that fails."""

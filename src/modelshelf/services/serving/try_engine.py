@@ -98,7 +98,7 @@ async def _try(starter: Starter, wanted: Wanted, question: str) -> Trial:
         await starter.loads.close()
     try:
         asked_s = time.monotonic()
-        answer = await asyncio.to_thread(ask, engine.served, wanted.kind, question)
+        answer = await asyncio.to_thread(ask, engine.served, wanted.kind, question, talks=not wanted.no_template)
         answered_s = time.monotonic()
         return Trial(engine.load_s, answered_s - asked_s, engine.memory_bytes(), question, answer)
     finally:
