@@ -50,10 +50,6 @@ SHARED_MARKER = ".huggingface-shared-blobs"
 """The file that makes a folder a shared blob store of huggingface_hub."""
 
 
-WRITTEN_FOLDERS = frozenset({"blobs", "snapshots", "refs", "trees"})
-"""The folders of a repository that huggingface_hub and we write in."""
-
-
 class RepoFolders(NamedTuple):
     """The folders in a repository's, as texts: a look at a library asks for those of each."""
 
@@ -61,6 +57,10 @@ class RepoFolders(NamedTuple):
     snapshots: str
     refs: str
     trees: str
+
+
+WRITTEN_FOLDERS = frozenset(RepoFolders._fields)
+"""The folders of a repository that huggingface_hub and we write in."""
 
 
 @dataclass(frozen=True)

@@ -167,19 +167,18 @@ class _Judge:
     def unusable(self, listing: Listing) -> Iterator[tuple[str, os.stat_result]]:
         """Yield what lies in the base, has a mode and can't be used in full, with its status."""
         for entries in listing.folders(str(self._base.path)):
-            with_mode = [entry for entry in entries if not entry.is_symlink()]
-            if self._are_usable_anywhere(with_mode):
+            if self._are_usable_anywhere(entries):
                 continue
-            for entry in with_mode:
+            for entry in [entry for entry in entries if not entry.is_symlink()]:
                 with contextlib.suppress(OSError):
                     found = entry.stat(follow_symlinks=False)
                     if not self._is_usable(entry.path, found, is_theirs=self._kind(found)[1] == self._owner):
                         yield entry.path, found
 
     def _are_usable_anywhere(self, entries: Sequence[os.DirEntry[str]]) -> bool:
-        """Return whether all entries of a folder can be used in full wherever they lie: most of a base, at once."""
+        """Return whether what has a mode in a folder can be used in full wherever it lies: most of a base, at once."""
         try:
-            kinds = {self._kind(entry.stat(follow_symlinks=False)) for entry in entries}
+            kinds = {self._kind(entry.stat(follow_symlinks=False)) for entry in entries if not entry.is_symlink()}
         except OSError:  # one is gone
             return False
         for mode, owner in kinds - self._usable:
