@@ -69,6 +69,24 @@ def test_wrong_keys_share_a_read(engine: sa.Engine) -> None:
     assert ring.due_in(clock.now_s) == pytest.approx(0.06)
 
 
+def test_what_is_no_key_is_looked_up_once(engine: sa.Engine) -> None:
+    """The same wrong key, or a token of the hub that a client sends with each request, reads the registry once."""
+    clock, reads = Clock(), []
+    ring = KeyRing(Keys(engine), None, clock)
+    ring.refresh()
+    sa.event.listen(engine, "before_cursor_execute", lambda *said: reads.append(said[2]))
+
+    async def ask() -> None:
+        keys = FreshKeys(ring)
+        for _ in range(5):
+            clock.now_s += 0.2
+            assert await keys.find(b"hf_token") is None
+
+    asyncio.run(ask())
+
+    assert len(reads) == 1
+
+
 def test_without_the_registry_no_unknown_key_reads_it(tmp_path: Path) -> None:
     """While the registry is away an unknown key doesn't ask for it again."""
     ring = KeyRing(Keys(sa.create_engine(f"sqlite:///{tmp_path}", poolclass=sa.NullPool)), None, Clock())

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections import OrderedDict
+
 import anyio
 from anyio import to_thread
 
 from modelshelf.domain.keys import ApiKey
 from modelshelf.services.access.keys import KeyRing
 
+_MOST_STRANGERS = 1000
+
 
 class FreshKeys:
     """The keys of a server, and when they are read.
 
-    A flood of wrong keys costs one read each 0.1 s: all requests that came before it began share it. It never waits in
-    threads, which others need.
+    A flood of wrong keys costs one read each 0.1 s: all requests that came before it began share it, and the same one
+    costs none. It never waits in threads, which others need.
 
     Args:
         ring: The keys.
@@ -22,6 +27,8 @@ class FreshKeys:
     def __init__(self, ring: KeyRing) -> None:
         self.ring = ring
         self._turn = anyio.Lock()
+        self._strangers: OrderedDict[bytes, None] = OrderedDict()
+        """Digests of what was no key when it was looked up: none is made that somebody has already."""
 
     async def refresh(self) -> None:
         """Read the keys if that was some time ago."""
@@ -34,10 +41,18 @@ class FreshKeys:
         Raises:
             Unavailable: See `KeyRing.find`.
         """
-        if (found := self._known(secrets)) is not None:
-            return found
-        await self._look_again()
-        return self._known(secrets)
+        found, digest = self._known(secrets), hashlib.sha256(b" ".join(secrets)).digest()
+        if found is None and digest not in self._strangers:
+            await self._look_again()
+            found = self._known(secrets)
+        if found is None:
+            self._remember(digest)
+        return found
+
+    def _remember(self, digest: bytes) -> None:
+        self._strangers[digest] = None
+        while len(self._strangers) > _MOST_STRANGERS:
+            self._strangers.popitem(last=False)
 
     def _known(self, secrets: tuple[bytes, ...]) -> ApiKey | None:
         return next((found for secret in secrets if (found := self.ring.find(secret)) is not None), None)

@@ -155,7 +155,7 @@ class Gate:
         if asks_key:
             secret = _secret_in(path, headers, _in_cookie(self._sessions, method, headers))
             return await self._owner(secret, scopes_for(method, path), is_of_hub=path.startswith(_HUB))
-        return _Caller(hub_token=_token_of_hub(self._keys.ring, headers)) if path.startswith(_HUB) else _Caller()
+        return _Caller(hub_token=await _token_of_hub(self._keys, headers)) if path.startswith(_HUB) else _Caller()
 
     async def _owner(self, secret: bytes, wanted: tuple[Scope, ...], *, is_of_hub: bool) -> _Caller:
         """Return who has a secret, whose key allows what is wanted; raises as `_check` does."""
@@ -258,12 +258,14 @@ def _token_beside(keys: KeyRing, secret: bytes) -> bytes:
     return secret[len(ours) + 1 :] if ours and keys.find(ours) is not None else secret
 
 
-def _token_of_hub(keys: KeyRing, headers: Headers) -> str:
+async def _token_of_hub(keys: FreshKeys, headers: Headers) -> str:
     """Return the token of a request that needs no key; empty for a key of ours, which the hub mustn't see."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
     with contextlib.suppress(Unavailable):
         if scheme.lower() == "bearer":
-            return _token_beside(keys, token.strip().encode("latin-1")).decode("latin-1")
+            secret = token.strip().encode("latin-1")
+            await keys.find(secret, _ours_in(secret))
+            return _token_beside(keys.ring, secret).decode("latin-1")
     return ""
 
 

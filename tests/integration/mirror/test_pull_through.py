@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from modelshelf.domain.jobs import DONE
+from modelshelf.domain.keys import Scope
 from modelshelf.domain.models import Mirrored, Registration
 from modelshelf.domain.names import ModelName, RefName, RepoId
 from modelshelf.domain.patterns import FilePattern
 from modelshelf.domain.references import parse_reference
+from modelshelf.services.access.keys import add_key
 from modelshelf.services.lifecycle.register import registration
 from modelshelf.services.mirror.fetch import Wish
 from modelshelf.services.mirror.share import Share
@@ -274,6 +276,23 @@ def test_an_open_repository_that_is_gated_later_is_closed(home: Home, hub: FakeH
     hub.stop()
     with home.open(SHELF_MIRROR="on") as shelf, serving(shelf) as offline:
         assert offline.ask("GET", MODEL.replace("main", commit)).status == 503
+
+
+def test_a_new_key_reaches_no_hub(shelf: Shelf, hub: FakeHub, gated: str) -> None:
+    """A server that needs no key doesn't take one that was made a moment ago for a token of the hub."""
+
+    def asked(mirror: Serving, secret: str) -> int:
+        header = [f"Authorization: Bearer {secret}"]
+        return mirror.ask("GET", f"/hf/{GATED}/resolve/main/config.json", headers=header).status
+
+    with serving(shelf) as mirror:
+        assert asked(mirror, "other") == 403
+        key = add_key(shelf.services.registry.keys, "laptop", frozenset({Scope.READ}))
+        assert asked(mirror, key) == 403
+
+    sent = [request.headers.get("authorization", "") for request in hub.requests]
+    assert [header for header in sent if "other" in header]
+    assert not [header for header in sent if key in header]
 
 
 def test_a_key_and_a_token_go_together(shelf: Shelf, hub: FakeHub, gated: str, commit: str) -> None:
