@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePosixPath
 
 from modelshelf.domain.doctor_report import Diagnosis, Severity
@@ -11,12 +11,20 @@ from modelshelf.domain.tool_environment import expand, hf_home, hub_cache, is_of
 _FOLDERS = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_XET_CACHE", "LLAMA_CACHE", "OLLAMA_MODELS")
 
 
-def conflicts(environ: Mapping[str, str], primary_base: str) -> Iterator[Diagnosis]:
-    """Yield what is wrong with a process's variables, given the primary base that they should lead to."""
+def conflicts(
+    environ: Mapping[str, str], primary_base: str, is_same: Callable[[str, str], bool]
+) -> Iterator[Diagnosis]:
+    """Yield what is wrong with a process's variables.
+
+    Args:
+        environ: The variables.
+        primary_base: The primary base, which they should lead to.
+        is_same: Returns whether two paths lead to one place.
+    """
     for name in _FOLDERS:
         if name in environ:
             yield from _folder(name, environ[name], environ)
-    yield from _elsewhere(environ, primary_base)
+    yield from _elsewhere(environ, primary_base, is_same)
     if offline := is_offline(environ):
         detail = f"{offline} is set: Hugging Face tools don't contact the hub, so nothing can be downloaded."
         yield _warn(detail, f"unset {offline}")
@@ -49,24 +57,22 @@ def _folder(name: str, text: str, environ: Mapping[str, str]) -> Iterator[Diagno
         yield Diagnosis(Severity.ERROR, "environment", detail, f"export HF_HOME={parent}")
 
 
-def _elsewhere(environ: Mapping[str, str], primary_base: str) -> Iterator[Diagnosis]:
+def _elsewhere(
+    environ: Mapping[str, str], primary_base: str, is_same: Callable[[str, str], bool]
+) -> Iterator[Diagnosis]:
     cache, why = hub_cache(environ)
     home, home_why = hf_home(environ)
     if why in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
-        if home_why == "HF_HOME" and environ["HF_HOME"].strip() and not _is_same(cache, join(home, "hub")):
+        if home_why == "HF_HOME" and environ["HF_HOME"].strip() and not is_same(cache, join(home, "hub")):
             detail = f"{why}={environ[why]} beats HF_HOME={environ['HF_HOME']}: models go to the former, tokens stay."
             yield _warn(detail, f"unset {why}")
         if why == "HUGGINGFACE_HUB_CACHE":
             detail = "HUGGINGFACE_HUB_CACHE is an old name that other tools, such as llama.cpp, don't know."
             yield _warn(detail, f"unset {why}; export HF_HUB_CACHE={cache}")
-    if cache.startswith("/") and not _is_same(cache, join(primary_base, "hub")):
+    if cache.startswith("/") and not is_same(cache, join(primary_base, "hub")):
         detail = f"Hugging Face tools download to {cache} ({why}), not to the primary base {primary_base}."
         yield Diagnosis(Severity.INFO, "environment", detail, f"export HF_HOME={primary_base}", path=cache)
 
 
 def _warn(detail: str, command: str) -> Diagnosis:
     return Diagnosis(Severity.WARNING, "environment", detail, command)
-
-
-def _is_same(path: str, other: str) -> bool:
-    return PurePosixPath(path) == PurePosixPath(other)

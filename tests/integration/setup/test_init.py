@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from modelshelf.settings import load_settings
-from tests.builders import lay_out
+from tests.builders import lay_out, put
 from tests.terminal import SHELF, Terminal, shelf_on_terminal
 from tests.world import Home, Result, tree
 
@@ -153,10 +153,12 @@ def test_a_tool_that_downloads_to_another_disk_is_named(fresh: Home) -> None:
 
 
 def test_what_other_programs_downloaded_is_offered(fresh: Home) -> None:
-    """Models in the usual cache are counted with the command that adopts them; failed downloads don't count."""
-    for name in ("models--org--a", "models--gpt2", "datasets--org--d", "models--org--none", ".locks"):
-        commit = "" if name.endswith("none") else f"snapshots/{'c' * 40}"
-        (fresh.root / "home/.cache/huggingface/hub" / name / commit).mkdir(parents=True)
+    """Models in the usual cache are counted with the command that adopts them; what has no weights doesn't count."""
+    hub, files = fresh.root / "home/.cache/huggingface/hub", dict.fromkeys(("org--a", "gpt2"), "model.safetensors")
+    for name, file in (files | {"org--tokenizer": "tokenizer.json"}).items():
+        put(hub / f"models--{name}/snapshots" / ("c" * 40) / file, b"x")
+    for name in ("datasets--org--d", "models--org--none", ".locks"):
+        (hub / name).mkdir()
 
     done = fresh.run("init", *flags(fresh)).checked()
 
@@ -167,7 +169,8 @@ def test_what_other_programs_downloaded_is_offered(fresh: Home) -> None:
 
 def test_one_model_is_counted_as_one(fresh: Home) -> None:
     """For one model the sentence is in the singular."""
-    (fresh.root / f"home/.cache/huggingface/hub/models--gpt2/snapshots/{'c' * 40}").mkdir(parents=True)
+    snapshot = fresh.root / f"home/.cache/huggingface/hub/models--gpt2/snapshots/{'c' * 40}"
+    put(snapshot / "model.safetensors", b"x")
 
     assert re.search(r"1 model \(.* kB\) is in ", fresh.run("init", *flags(fresh)).checked().err)
 

@@ -44,7 +44,7 @@ def table(root: Path) -> str:
 
 def test_each_disk_is_listed_once(root: Path) -> None:
     """Memory, read-only, hidden and boot mounts aren't disks for models; two mounts of one disk count once."""
-    found = disks.list_disks(root / "home/me/.cache/huggingface", table(root))
+    found = disks.list_disks(root / "home/me/.cache/huggingface", root / "home/me", table(root))
 
     assert [(Path(disk.point).name, disk.kind, disk.is_home, disk.is_network) for disk in found] == [
         ("data", "xfs", False, False),
@@ -58,11 +58,23 @@ def test_each_disk_is_listed_once(root: Path) -> None:
     ]
 
 
+def test_the_disk_of_the_home_is_listed_where_the_cache_is_on_another(root: Path) -> None:
+    """If ~/.cache/huggingface leads to another disk, a folder in the home is proposed on the home's own."""
+    cache = root / "home/me/.cache/huggingface"
+    cache.parent.mkdir(parents=True)
+    cache.symlink_to(root / "data")
+
+    found = {Path(disk.point).name: disk.base for disk in disks.list_disks(cache, root / "home/me", table(root))}
+
+    assert (found["data"], found["home"]) == (str(cache), f"{root}/home/me/llm-models-cache")
+
+
 def test_two_data_sets_of_one_pool_are_one_disk(root: Path) -> None:
     """File systems of one ZFS pool count as one disk, because they share its space."""
     lines = [f"2{i} 1 0:{i} / {root}/{name} rw - zfs tank/{name} rw" for i, name in enumerate(("data", "home"))]
 
-    assert [disk.point for disk in disks.list_disks(root / "home/me", "\n".join(lines))] == [f"{root}/home"]
+    home = root / "home/me"
+    assert [disk.point for disk in disks.list_disks(home, home, "\n".join(lines))] == [f"{root}/home"]
 
 
 def test_the_numbers_are_those_of_the_system(root: Path) -> None:
@@ -71,7 +83,8 @@ def test_the_numbers_are_those_of_the_system(root: Path) -> None:
     base.mkdir()
     (base / "x").write_bytes(bytes(MIB))
 
-    found = next(disk for disk in disks.list_disks(root / "home/me", table(root)) if disk.base == str(base))
+    home = root / "home/me"
+    found = next(disk for disk in disks.list_disks(home, home, table(root)) if disk.base == str(base))
 
     space = os.statvfs(root)
     assert found.size_bytes == space.f_blocks * space.f_frsize
@@ -111,7 +124,7 @@ def test_a_base_can_be_made_below_folders_alone(root: Path, path: str, expected:
 
 def test_this_machine_has_a_disk_or_none_that_lasts() -> None:
     """Each disk that is listed on the test machine exists and is writable."""
-    for disk in disks.list_disks(Path.home() / ".cache/huggingface"):
+    for disk in disks.list_disks(Path.home() / ".cache/huggingface", Path.home()):
         assert Path(disk.point).is_dir()
         assert disk.size_bytes >= disk.free_bytes
         assert disks.is_writable(Path(disk.base))
@@ -125,7 +138,7 @@ def test_a_disk_that_may_not_be_looked_at_is_no_disk(open_path: Path) -> None:
     lines = [f"2{i} 1 8:{i} / {point} rw - ext4 /dev/sd{i} rw" for i, point in enumerate((closed, usable))]
 
     with acting_as():
-        found = disks.list_disks(open_path / "home", "\n".join(lines))
+        found = disks.list_disks(open_path / "home", open_path / "home", "\n".join(lines))
 
     assert [disk.point for disk in found] == [str(usable)]
 

@@ -43,6 +43,7 @@ from modelshelf.services.space.delete_old_copy import leaving
 from modelshelf.store.layout import Base
 from modelshelf.store.locks import bounded
 from modelshelf.store.repos import scan, snapshot
+from modelshelf.store.same_place import is_same_place
 from modelshelf.store.tiers import checkup, sidecars, strange
 from modelshelf.units import many
 
@@ -91,7 +92,7 @@ class Doctor:
             ("base", self._bases),
             ("registry", self._registry),
             ("copies", self._copies),
-            ("environment", lambda: conflicts(self.environ, self.bases.tiers.primary.base)),
+            ("environment", lambda: conflicts(self.environ, self.bases.tiers.primary.base, is_same_place)),
             ("tool", self._tools),
             ("tool", self._unadopted),
             ("tool", self._views),

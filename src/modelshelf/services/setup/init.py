@@ -55,7 +55,7 @@ class FirstSetup:
         Args:
             measured: Write, sync and read 64 MB on each to learn its speed, and delete them.
         """
-        found = disks.list_disks(self.usual)
+        found = disks.list_disks(self.usual, Path("~").expanduser())
         return [replace(disk, speed=disks.measure(Path(disk.base))) for disk in found] if measured else found
 
     def limit_for(self, found: Sequence[Disk], base: str) -> int | None:

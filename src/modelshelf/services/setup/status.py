@@ -30,6 +30,7 @@ from modelshelf.services.jobs.process import is_alive
 from modelshelf.services.jobs.recovery import as_it_is
 from modelshelf.store.known_bases import KnownBases, KnownLibraries
 from modelshelf.store.layout import Base
+from modelshelf.store.same_place import is_same_place
 from modelshelf.store.tiers import governor, marker
 from modelshelf.units import rfc3339
 
@@ -74,7 +75,7 @@ class Status:
             registry=RegistryJson(registry.id if registry else None, self.url, registry is not None, self.trouble),
             bases=[self._base(tier) for tier in self._tiers()],
             other_libraries=[OtherLibraryJson(base, file or None) for base, file in others.items()],
-            hugging_face_tools=ToolsJson(hub, why, hub == f"{primary}/hub"),
+            hugging_face_tools=ToolsJson(hub, why, is_same_place(hub, f"{primary}/hub")),
             servers=self._servers(),
             leases=[LeaseJson.of(lease) for lease in registry.leases.all() if not lease.expired] if registry else [],
             jobs=[JobJson.of(as_it_is(job)) for job in registry.jobs(state=UNFINISHED)] if registry else [],

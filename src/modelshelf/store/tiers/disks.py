@@ -29,34 +29,30 @@ _NEEDED = 8
 """A disk with less free space than so many probes isn't measured."""
 
 
-def list_disks(usual: Path, table: str | None = None) -> list[Disk]:
+def list_disks(usual: Path, home: Path, table: str | None = None) -> list[Disk]:
     """Return the file systems that this process may write models to, each once, by mount point.
 
     Args:
         usual: The base that Hugging Face programs use by default, which is proposed on its disk.
+        home: The user's home, below which a base is proposed where that disk is another one.
         table: The text of a mount table; by default this process's.
     """
-    home = mount_of(usual, table)
+    theirs, own = mount_of(usual, table), mount_of(home, table)
+    bases = {own: home / FOLDER} | {theirs: usual}
     found: dict[tuple[str, str], Disk] = {}
-    for mount in mounts(table):
-        disk = _disk(mount, home, usual, table)
+    for mount in sorted(mounts(table), key=lambda mount: (mount != theirs, mount != own, len(mount.point))):
+        disk = _disk(mount, bases.get(mount, Path(mount.point) / FOLDER), table, is_home=mount == theirs)
         one = (mount.kind, mount.source.partition("/")[0] if mount.kind == "zfs" else mount.source)
-        if disk is not None and (one not in found or (disk.is_home, -len(disk.point)) > _order(found[one])):
-            found[one] = disk
+        if disk is not None:
+            found.setdefault(one, disk)
     return sorted(found.values(), key=lambda disk: disk.point)
 
 
-def _order(disk: Disk) -> tuple[bool, int]:
-    """Return a sort key for two mounts of one disk: first the default base's, then the shortest."""
-    return disk.is_home, -len(disk.point)
-
-
-def _disk(mount: Mount, home: Mount, usual: Path, table: str | None) -> Disk | None:
-    """Return what a mount offers; None if this user can't keep models there."""
+def _disk(mount: Mount, base: Path, table: str | None, *, is_home: bool) -> Disk | None:
+    """Return what a mount offers for a base on it; None if this user can't keep models there."""
     point = Path(mount.point)
     if mount.kind not in _REAL or mount.read_only or _is_for_others(point):
         return None
-    base = usual if mount == home else point / FOLDER
     is_usable = mount_of(point, table) == mount and is_folder(point) and is_writable(base)
     space = _space(point) if is_usable else None
     if space is None:
@@ -69,7 +65,7 @@ def _disk(mount: Mount, home: Mount, usual: Path, table: str | None) -> Disk | N
         size_bytes=space.f_blocks * space.f_frsize,
         free_bytes=space.f_bavail * space.f_frsize,
         held_bytes=held,
-        is_home=mount == home,
+        is_home=is_home,
         is_network=mount.is_network,
         vanishes=mount.is_container_layer,
     )
