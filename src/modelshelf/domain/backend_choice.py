@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from modelshelf.domain.backends import BACKENDS, Backend
 from modelshelf.domain.engine_kinds import Endpoint, EngineKind
+from modelshelf.domain.weight_files import in_part
 from modelshelf.errors import BadInput
 
 if TYPE_CHECKING:
@@ -71,11 +72,26 @@ def choose_backend(facts: ModelFacts, found: Sequence[FoundBackend], wish: str =
     """
     if wish and wish not in BACKENDS:
         raise BadInput(f"There is no engine {wish}.", hint=f"There are {', '.join(BACKENDS)}.")
+    if wish != "url":
+        check_parts(facts)
     judged = [one for one in verdicts(facts, found) if not wish or one.backend.name == wish]
     for one in judged:
         if not one.why_not and (wish or not one.backend.by_wish_alone):
             return Choice(one.backend, one.found, _why(one, facts, judged, wish))
     raise BadInput(_why_none(facts, judged, wish), hint=_what_to_install(facts, wish))
+
+
+def check_parts(facts: ModelFacts) -> None:
+    """Do nothing where all parts of a model's weights are among its files.
+
+    Raises:
+        BadInput: Some aren't, because they were left out, or because a client of the mirror didn't fetch them.
+    """
+    if facts.missing_parts:
+        raise BadInput(
+            f"{in_part(facts.missing_parts)} No program loads it so.",
+            hint="shelf add NAME ORG/MODEL takes a whole repository, and fetches only what isn't here.",
+        )
 
 
 def endpoints_of(backend: Backend, kind: EngineKind, *, lacks_template: bool) -> frozenset[Endpoint]:

@@ -24,6 +24,8 @@ from modelshelf.domain.weight_files import (
     WeightFormat,
     formats_of,
     groups_of,
+    in_part,
+    missing_parts,
     quantisation_in,
 )
 
@@ -65,6 +67,8 @@ class Found:
     """The file that has one; empty if it is known that none has."""
     template: str | None = None
     """Its text; None where it wasn't read, because a GGUF header has it, or there is none."""
+    parts: frozenset[str] = frozenset()
+    """The weights that its index names; none without an index."""
     unread: Sequence[str] = ()
     """Why existing files couldn't be read, each in a sentence."""
 
@@ -96,6 +100,8 @@ class ModelFacts:
     """The total size of the files that a program loads."""
     kv_shape: KvShape | None
     unread: Sequence[str]
+    missing_parts: int
+    """How many parts of its weights aren't among its files: if any, no program loads it."""
     kind: EngineKind = EngineKind.GENERATE
     """What it is for."""
     takes_tools: bool = True
@@ -131,6 +137,7 @@ def judge(found: Found) -> ModelFacts:
     header = found.ggufs[0] if found.ggufs else None
     changed = _changed(found, header)
     base_models = (changed,) if changed else card.base_models
+    missing = missing_parts(found.weights, {file.path for file in found.files}, found.parts)
     return ModelFacts(
         architecture=_architecture(found, config, header),
         parameters=_parameters(found, config),
@@ -144,10 +151,11 @@ def judge(found: Found) -> ModelFacts:
         tags=card.tags,
         chat_template=None if found.chat_template is None else bool(found.chat_template),
         chat_template_file=found.chat_template or "",
-        runs_with=_runs_with(found, config),
+        runs_with=_runs_with(found, config) if not missing else (),
         weights_bytes=found.weights.size_bytes if found.weights else None,
         kv_shape=config.kv_shape or (_kv_shape(header) if header else None),
-        unread=found.unread,
+        unread=(*found.unread, in_part(missing)) if missing else found.unread,
+        missing_parts=missing,
         kind=_kind(found, config, header),
         takes_tools=header.takes_tools if header else found.template is None or has_tools(found.template),
         takes_media=config.takes_media,

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from modelshelf.domain.file_kinds import is_weights
-from modelshelf.domain.models import FileEntry, total_size
+from modelshelf.domain.models import FileEntry, ModelRow, total_size
+from modelshelf.domain.names import Digest
 from modelshelf.domain.patterns import Selection, escape
+from modelshelf.units import many
 
 GGUF, SAFETENSORS, PYTORCH, MMPROJ, OTHERS = "GGUF", "safetensors", "PyTorch", "mmproj", "other files"
 GGUF_ADAPTER = "GGUF adapter"
@@ -42,6 +44,8 @@ _QUANTISATION = re.compile(
 )
 _SPLIT = re.compile(r"-\d{1,9}-of-\d{1,9}(?=\.gguf$)", re.IGNORECASE)
 """Source: `LLM_SPLIT_PATH` of llama.cpp, `%s-%05d-of-%05d.gguf`."""
+_PART = re.compile(r"-(\d{1,9})-of-(\d{1,9})(?=\.[a-z0-9]+$)", re.IGNORECASE)
+"""A part of weights in any format: its number, and how many there are."""
 _USUAL = re.compile(r"(?:adapter_)?model(?:-\d{1,9}-of-\d{1,9})?\.safetensors")
 """What transformers and peft load. The others are variants (`model.fp16.safetensors`) and other layouts of the same
 weights (`consolidated.safetensors`).
@@ -169,6 +173,48 @@ def main_weights(files: Sequence[FileEntry], parts: Set[str]) -> FileGroup | Non
         return FileGroup(SAFETENSORS, SAFETENSORS, tuple(named or usual or top or tensors.files))
     others = (group for group in groups if group.format not in (MMPROJ, OTHERS))
     return largest_quantised(groups) or next(others, None)
+
+
+def missing_parts(weights: FileGroup | None, paths: Set[str], parts: Set[str]) -> int:
+    """Return how many parts of a model's weights aren't among its files; without all of them no program loads it.
+
+    Args:
+        weights: The weights that a program loads.
+        paths: All its files.
+        parts: The files that its index names; none without an index.
+    """
+    if weights is None:
+        return 0
+    if any(file.path in parts for file in weights.files):
+        return 0 if "model.safetensors" in paths else len(parts - paths)
+    numbers: dict[tuple[str, str], set[str]] = {}
+    for file in weights.files:
+        if found := _PART.search(file.path):
+            numbers.setdefault((file.path[: found.start()], found[2]), set()).add(found[1])
+    return sum(max(0, int(count) - len(there)) for (_, count), there in numbers.items())
+
+
+def in_part(missing: int) -> str:
+    """Return the sentence about parts of weights that aren't among a model's files.
+
+    >>> in_part(1)
+    "1 part of its weights isn't among its files."
+    """
+    return f"{many(missing, 'part')} of its weights {'is' if missing == 1 else 'are'}n't among its files."
+
+
+def is_whole(row: ModelRow) -> bool:
+    """Return whether a model's files are all there, and the parts of its weights all among them.
+
+    The parts are known where its files are named one by one, as those of a mirrored model are.
+    """
+    if not row.complete or not any(_PART.search(pattern) for pattern in row.allow_patterns):
+        return row.complete
+    names = [pattern.name for pattern in row.allow_patterns if pattern.name is not None]
+    if len(names) < len(row.allow_patterns):
+        return True
+    files = [FileEntry(name, 0, Digest("0" * 64)) for name in names]
+    return not missing_parts(main_weights(files, frozenset()), frozenset(names), frozenset())
 
 
 def format_by_names(files: Sequence[FileEntry]) -> WeightFormat:

@@ -63,7 +63,7 @@ class FactsJson(JsonObject):
     memory: MemoryJson | None
     """Its memory for a usual context."""
     unread: Sequence[str]
-    """Files that can't be read, and why."""
+    """Why existing files couldn't be read, and how many parts of the weights are missing, each in a sentence."""
 
     @classmethod
     def of(cls, facts: ModelFacts) -> FactsJson:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from typing import Any
+
 import pytest
 
-from modelshelf.domain.models import FileEntry, select_files
+from modelshelf.domain.models import FileEntry, ModelRow, select_files
 from modelshelf.domain.names import Digest, FilePath
+from modelshelf.domain.patterns import FilePattern
 from modelshelf.domain.weight_files import (
     format_of,
     formats_of,
     groups_of,
     include_pattern,
+    is_whole,
     largest_quantised,
     main_weights,
+    missing_parts,
     quantisation_in,
 )
 
@@ -159,3 +165,42 @@ def test_the_weights_that_a_program_loads(
     found = main_weights(files_of(*paths), frozenset(parts))
 
     assert [file.path for file in (found.files if found else ())] == (list(parts) if main is None else main)
+
+
+@pytest.mark.parametrize(
+    ("paths", "parts", "missing"),
+    [
+        (["m-00001-of-00003.safetensors", "m-00003-of-00003.safetensors"], [], 1),
+        (["m-Q8_0-00002-of-00003.gguf"], [], 2),
+        (["pytorch_model-00000-of-00002.bin", "pytorch_model-00001-of-00002.bin"], [], 0),
+        (["model-a.safetensors"], ["model-a.safetensors", "model-b.safetensors"], 1),
+        (["model.safetensors", "model-a.safetensors"], ["model-a.safetensors", "model-b.safetensors"], 0),
+        (["model.safetensors"], ["old-00001-of-00002.safetensors"], 0),
+        (["config.json"], [], 0),
+    ],
+    ids=["shards", "a split GGUF", "from nought", "by the index", "one file too", "an old index", "no weights"],
+)
+def test_the_parts_that_are_missing_are_counted(paths: list[str], parts: list[str], missing: int) -> None:
+    """The index tells the parts of a model's weights; without one their names do."""
+    weights = main_weights(files_of(*paths), frozenset(parts))
+
+    assert missing_parts(weights, frozenset(paths), frozenset(parts)) == missing
+
+
+@pytest.mark.parametrize(
+    ("patterns", "complete", "whole"),
+    [
+        ((), True, True),
+        ((), False, False),
+        (("m-00001-of-00002.safetensors",), True, False),
+        (("m-00001-of-00002.safetensors", "m-00002-of-00002.safetensors"), True, True),
+        (("m-00001-of-00002.safetensors", "*.safetensors"), True, True),
+    ],
+    ids=["all", "incomplete", "one part", "both parts", "a pattern"],
+)
+def test_a_model_of_named_files_is_whole_with_all_parts(patterns: tuple[str, ...], complete: bool, whole: bool) -> None:
+    """A model that the mirror has in part isn't whole; of other patterns its files tell, once they are read."""
+    blank: dict[str, Any] = dict.fromkeys((one.name for one in fields(ModelRow)), None)
+    row = ModelRow(**(blank | {"complete": complete, "allow_patterns": tuple(map(FilePattern, patterns))}))
+
+    assert is_whole(row) is whole

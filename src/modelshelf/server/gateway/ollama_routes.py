@@ -15,7 +15,7 @@ from modelshelf.domain.engine_kinds import Endpoint, EngineKind
 from modelshelf.domain.model_facts import ModelFacts
 from modelshelf.domain.models import ModelRow
 from modelshelf.domain.ports import Clock
-from modelshelf.domain.weight_files import GGUF
+from modelshelf.domain.weight_files import GGUF, is_whole
 from modelshelf.errors import NotFound
 from modelshelf.schemas.ollama import OllamaErrorJson, OllamaVersionJson
 from modelshelf.server.answers import Json
@@ -121,7 +121,7 @@ def _add_looking(router: APIRouter, door: Door, clock: Clock) -> None:
     async def tags(request: Request) -> Json:
         """List the models in the form of Ollama's protocol."""
         rows = await to_thread.run_sync(library.reader.models)
-        return Json({"models": [_listed(row) for row in rows if row.complete]})
+        return Json({"models": [_listed(row) for row in rows if is_whole(row)]})
 
     @router.get("/ps", responses=_answered(streams=False))
     async def ps(request: Request) -> Json:

@@ -10,6 +10,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Request
 
 from modelshelf.domain.engine_kinds import Endpoint
+from modelshelf.domain.weight_files import is_whole
 from modelshelf.errors import NotFound
 from modelshelf.schemas.anthropic import AnthropicErrorJson, TokenCountJson
 from modelshelf.schemas.json_object import JsonObject
@@ -111,7 +112,7 @@ def _add_models(router: APIRouter, door: Door) -> None:
     async def models(request: Request) -> Json:
         """List the models that are whole."""
         rows = await to_thread.run_sync(library.reader.models)
-        return Json(OpenAiModelsJson([OpenAiModelJson.of(row) for row in rows if row.complete]))
+        return Json(OpenAiModelsJson([OpenAiModelJson.of(row) for row in rows if is_whole(row)]))
 
     @router.get(
         "/models/{model:path}",
@@ -125,7 +126,7 @@ def _add_models(router: APIRouter, door: Door) -> None:
         """
         asked = str(request.path_params["model"])
         row = await to_thread.run_sync(library.row, await door.names.find(asked))
-        if not row.complete:
+        if not is_whole(row):
             raise NotFound(f"{asked} isn't whole yet.", hint=f"shelf show {row.model_name}", model_name=asked)
         return Json(OpenAiModelJson(asked, int(row.created_at), OpenAiModelJson.of(row).owned_by))
 

@@ -88,7 +88,8 @@ class _Reader:
 
     def found(self) -> Found:
         """Return what the files say."""
-        weights = main_weights(self.files, self._parts())
+        parts = self._parts()
+        weights = main_weights(self.files, parts)
         pipeline = self._read("model_index.json", self._class_name)
         ggufs = self._each(weights, GGUF, self.headers.gguf)
         tensors = [] if pipeline else self._each(weights, SAFETENSORS, self.headers.safetensors)
@@ -104,6 +105,7 @@ class _Reader:
             card=self._read(_README, self.headers.card),
             chat_template=chat_template,
             template=None if ggufs else self._read(chat_template or "", self._template),
+            parts=parts,
             unread=self.unread,
         )
 

@@ -66,7 +66,8 @@ class Share:
             over_bytes = size_bytes + held_bytes - allowed_bytes
             victims = leaving(over_bytes, others, self._may_leave)
             if victims is None:
-                raise self._too_large(row.hf_path, size_bytes, allowed_bytes)
+                has_bytes = max(row.size_bytes, self._promised.get(row.id, 0))
+                raise self._too_large(row.hf_path, size_bytes, allowed_bytes, held_bytes, has_bytes)
             for victim in victims:
                 _log.info("mirrored_removed", extra={"model_name": victim.model_name, "for": row.model_name})
                 self.remover.remove(victim.model_name, delete_files=True)
@@ -81,10 +82,23 @@ class Share:
         tier = self.tiers.settings.primary
         return share_bytes(tier.limit_bytes, marker.disk_bytes(Base(self.tiers.path(tier))), self.fraction)
 
-    def _too_large(self, repo_id: RepoId, size_bytes: int, allowed_bytes: int) -> OutOfSpace:
+    def _too_large(
+        self, repo_id: RepoId, size_bytes: int, allowed_bytes: int, others_bytes: int = 0, has_bytes: int = 0
+    ) -> OutOfSpace:
+        """Return the error for a model that would outgrow the share.
+
+        Args:
+            repo_id: Its repository.
+            size_bytes: What it would hold in all.
+            allowed_bytes: The share.
+            others_bytes: What other mirrored models hold, or were promised.
+            has_bytes: What it holds, or was promised.
+        """
+        now = f", with the {format_size(has_bytes)} that it has" if has_bytes else ""
+        others = f"; others hold {format_size(others_bytes)}, and not enough of it may leave" if others_bytes else ""
         return OutOfSpace(
-            f"{repo_id} would take {format_size(size_bytes)}, and mirrored models may hold"
-            f" {format_size(allowed_bytes)} of {PRIMARY} ({self.fraction:.0%}).",
+            f"{repo_id} would take {format_size(size_bytes)}{now}, and mirrored models may hold"
+            f" {format_size(allowed_bytes)} of {PRIMARY} ({self.fraction:.0%}){others}.",
             hint="Raise SHELF_MIRROR_SHARE there, or register it: shelf add.",
             hf_path=repo_id,
             needed_bytes=size_bytes,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modelshelf.domain.backend_choice import check_parts
 from modelshelf.domain.outcomes import Trial
 from modelshelf.domain.tool_environment import ENGINE_PACKAGES
 from modelshelf.domain.trust import check_trust
@@ -77,9 +78,11 @@ class Loader:
             yield model, base
 
     def _check_trust(self, model: Model) -> None:
+        facts = facts_of(model, self.adapters.library.files(model.row))
+        check_parts(facts)
         check_trust(
             model.row.model_name,
-            facts_of(model, self.adapters.library.files(model.row)),
+            facts,
             model.row.engine,
             takes=_TAKES,
             runs_code=True,
