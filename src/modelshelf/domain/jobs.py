@@ -23,6 +23,8 @@ BACKOFF_FIRST_S = 2.0
 BACKOFF_LONGEST_S = 300.0
 _LONGEST_ETA_S = 100 * 86400.0
 """A remaining time above this isn't told: the rate is that of a first moment, or there is none."""
+_MANY_SMALL = "carrying"
+"""The phase in which what isn't a model moves along: its bytes tell nothing of the time that its many files take."""
 
 
 class JobKind(enum.StrEnum):
@@ -100,7 +102,7 @@ class Job:
     @property
     def eta_s(self) -> float | None:
         """Seconds until it is done at the present rate; None if that isn't known, or is months."""
-        if self.state != RUNNING or self.rate_bytes_per_s <= 0:
+        if self.state != RUNNING or self.rate_bytes_per_s <= 0 or self.phase == _MANY_SMALL:
             return None
         left_s = (self.total_bytes - self.done_bytes) / self.rate_bytes_per_s
         return left_s if left_s < _LONGEST_ETA_S else None

@@ -25,11 +25,16 @@ def test_a_running_job_says_how_long_it_still_takes() -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [{"state": RUNNING, "rate_bytes_per_s": 0}, {"state": QUEUED, "rate_bytes_per_s": 5}, {"state": DONE}],
-    ids=["stands still", "queued", "done"],
+    [
+        {"state": RUNNING, "rate_bytes_per_s": 0},
+        {"state": QUEUED, "rate_bytes_per_s": 5},
+        {"state": DONE},
+        {"state": RUNNING, "rate_bytes_per_s": 5, "phase": "carrying"},
+    ],
+    ids=["stands still", "queued", "done", "many small files"],
 )
-def test_where_nothing_moves_no_time_is_promised(values: dict[str, Any]) -> None:
-    """A job at a standstill has no remaining time."""
+def test_where_bytes_do_not_tell_no_time_is_promised(values: dict[str, Any]) -> None:
+    """A job at a standstill has no remaining time, nor one whose time goes with its files."""
     assert job(total_bytes=100, **values).eta_s is None
 
 
