@@ -102,6 +102,12 @@ class CommitHash(str):
         return super().__new__(cls, text)
 
 
+_ADDRESS = re.compile(
+    r"https?://[^/]+/([^/]+/[^/?#]+)(?:/(?:blob|resolve|raw)/[^/?#]+/([^?#]+)(?:[?#].*)?|(?:[/?#].*)?)", re.DOTALL
+)
+"""The address of a repository, or of a file in it."""
+
+
 class RepoId(str):
     """The id of a repository: `org/name` or a bare `name`.
 
@@ -116,8 +122,9 @@ class RepoId(str):
     def __new__(cls, text: object) -> Self:
         if not isinstance(text, str) or not _is_repo_id(text):
             hint = "A repository id looks like Qwen/Qwen2.5-3B-Instruct."
-            if match := re.fullmatch(r"https?://[^/]+/([^/]+/[^/?#]+)(?:[/?#].*)?", f"{text}"):
-                hint = f"Leave out the address: {match[1]}"
+            if match := _ADDRESS.fullmatch(f"{text}"):
+                file = f". Its file goes into allow_patterns: {match[2]}" if match[2] else ""
+                hint = f"Leave out the address: {match[1]}{file}"
             elif (repo_id := f"{text}".partition(":")[0]) != text and _is_repo_id(repo_id):
                 hint = f"Leave out what is behind the colon: {repo_id}. Patterns of files, such as *Q4_K_M*, choose."
             raise BadInput(f"{text!r:.200} is not a repository id.", hint=hint, hf_path=_shown(text))

@@ -64,6 +64,13 @@ def test_an_address_is_answered_with_the_id_in_it(url: str) -> None:
     assert caught.value.hint == "Leave out the address: org/name"
 
 
+def test_the_file_of_an_address_has_its_place() -> None:
+    """A pasted address of a file is refused with the id in it, and where the file goes."""
+    with pytest.raises(BadInput) as caught:
+        names.RepoId("https://huggingface.co/org/name/blob/main/sub/m.gguf?download=true")
+    assert caught.value.hint == "Leave out the address: org/name. Its file goes into allow_patterns: sub/m.gguf"
+
+
 @given(GOOD_IDS, st.sampled_from(names.REPO_TYPES))
 def test_a_folder_is_named_as_huggingface_hub_names_it(repo_id: str, repo_type: str) -> None:
     """huggingface_hub computes the same folder name for every type of repository."""
