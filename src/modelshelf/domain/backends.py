@@ -110,7 +110,7 @@ _LLAMA = Backend(
     names_tools=False,
     slots=4,
     own_bytes=150_000_000,
-    needs="pip install 'modelshelf[llama]'",
+    needs="pipx install --force '.[llama]' in modelshelf's clone",
     arguments=frozenset({"--n-gpu-layers", "--threads", "--batch-size", "--ubatch-size", "--main-gpu"}),
     joins_values=False,
 )
@@ -130,7 +130,7 @@ _TRANSFORMERS = Backend(
     samples_with={"generation_config": '{"do_sample": true, "max_new_tokens": 1024}'},
     own_bytes=500_000_000,
     trust_argument="--trust-remote-code",
-    needs="pip install 'modelshelf[transformers]'",
+    needs="pipx install --force '.[transformers]' in modelshelf's clone",
     arguments=frozenset(
         {"--device", "--dtype", "--attn-implementation", "--continuous-batching", "--compile", "--quantization"}
     ),
@@ -155,7 +155,7 @@ _EMBEDDINGS = Backend(
     slots=4,
     own_bytes=500_000_000,
     trust_argument="--trust-remote-code",
-    needs="pip install 'modelshelf[transformers]'",
+    needs="pipx install --force '.[transformers]' in modelshelf's clone",
 )
 """Our own worker around transformers."""
 _VLLM = Backend(

@@ -64,7 +64,7 @@ def _transformers() -> tuple[FoundBackend, FoundBackend]:
 def _beside(name: str, program: tuple[str, ...], folder: str, needs: tuple[str, ...]) -> FoundBackend:
     """Return a backend that transformers carries, with the packages that are missing beside it."""
     lacks = " and ".join(package for package in needs if not _folder_of(package))
-    why_not = f"It lacks {lacks}: pip install 'modelshelf[transformers]'" if lacks else ""
+    why_not = f"It lacks {lacks}: {BACKENDS[name].needs}" if lacks else ""
     device = "gpu" if shutil.which("nvidia-smi") and not _version_of("torch").endswith("+cpu") else ""
     return FoundBackend(name, program, _version_of("transformers"), folder, why_not, device)
 

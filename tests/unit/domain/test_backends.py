@@ -60,12 +60,12 @@ def test_vllm_is_taken_first_where_it_can_be_used() -> None:
 @pytest.mark.parametrize(
     ("facts", "found", "hint"),
     [
-        (GGUF, (TRANSFORMERS,), "pip install 'modelshelf[llama]'"),
-        (DENSE, (LLAMA, NO_VLLM), "pip install 'modelshelf[transformers]'"),
+        (GGUF, (TRANSFORMERS,), "pipx install --force '.[llama]' in modelshelf's clone"),
+        (DENSE, (LLAMA, NO_VLLM), "pipx install --force '.[transformers]' in modelshelf's clone"),
         (
             facts_with("model.safetensors", "modules.json", kind=EngineKind.EMBED),
             ALL,
-            "pip install 'modelshelf[transformers]'",
+            "pipx install --force '.[transformers]' in modelshelf's clone",
         ),
         (facts_with("model.onnx"), ALL, ""),
         (facts_with("unet/a.safetensors", runs_with=("diffusers",)), ALL, ""),
