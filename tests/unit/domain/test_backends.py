@@ -13,6 +13,7 @@ from modelshelf.domain.launch_command import LaunchValues, check_arguments, comm
 from modelshelf.domain.model_facts import Found, ModelFacts, judge
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import Digest, FilePath
+from modelshelf.domain.weight_files import main_weights
 from modelshelf.errors import BadInput
 
 LLAMA = FoundBackend("llama", ("/usr/bin/llama-server",), where="/usr/bin/llama-server")
@@ -204,3 +205,14 @@ def test_without_a_template_only_some_take_conversations(name: str) -> None:
 
     assert bool(answers & TALKS) is (name in ("llama", "mlx"))
     assert endpoints_of(BACKENDS[name], EngineKind.GENERATE, lacks_template=False) & TALKS
+
+
+def test_a_model_that_is_here_in_part_is_served_from_elsewhere_alone() -> None:
+    """With parts of its weights missing nothing here serves a model, and another server may."""
+    files = [FileEntry(FilePath("model-00001-of-00003.safetensors"), 100, Digest("0" * 64))]
+    facts = judge(Found(files, main_weights(files, frozenset())))
+
+    with pytest.raises(BadInput, match=r"2 parts of its weights aren't among its files\. No program loads it so"):
+        choose_backend(facts, ALL)
+    assert (facts.runs_with, facts.unread) == ((), ("2 parts of its weights aren't among its files.",))
+    assert choose_backend(facts, ALL, "url").backend.name == "url"
