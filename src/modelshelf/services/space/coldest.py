@@ -42,6 +42,11 @@ class Evidence:
     others: OtherReaders | None = None
     """Who else used them, asked as far as a plan needs it; None: as it was noted last."""
 
+    def opened(self) -> Set[tuple[int, int]]:
+        """Return device and inode of every file that a process has open, or mapped when its readers were looked for."""
+        mapped = open_files.mapped() if self.others is None else self.others.mapped
+        return open_files.descriptors() | mapped
+
 
 _NONE = Evidence()
 

@@ -27,7 +27,6 @@ from modelshelf.services.space.enqueue_move import enqueue_move
 from modelshelf.services.space.other_uses import OtherUses
 from modelshelf.services.space.reservations import Admission, Reservation
 from modelshelf.services.space.tiers import TierService
-from modelshelf.store.gc import open_files
 from modelshelf.store.layout import Base
 from modelshelf.store.tiers import marker
 
@@ -187,7 +186,7 @@ class RoomMaker:
         enough = partial(is_enough, need_bytes, room, marks=marks, now_s=now_s, protect={model_id}, only_from_hub=True)
         found = [one for one in mirrored.measure(enough) if one.model_id != model_id]
         if found:
-            opened = open_files.opened()
+            opened = evidence.opened()
             found = [one for one in found if not mirrored.is_open(one, opened)]
         return leaving_first(need_bytes, room, found, marks, now_s)
 
@@ -249,7 +248,7 @@ class RoomMaker:
         same_disk: bool,
     ) -> EvictionPlan:
         """Plan until no victim has an open file, and the secondary's file system can hold all of them."""
-        coldest, opened = Coldest(self.registry, self.library, tier, evidence=evidence), open_files.opened()
+        coldest, opened = Coldest(self.registry, self.library, tier, evidence=evidence), evidence.opened()
         marks, now_s = self.policy.marks.at_once(), self.clock.now()
         enough = partial(is_enough, need_bytes, room, marks=marks, now_s=now_s, protect=protect)
         assert self.tiers.settings.secondary is not None

@@ -128,7 +128,7 @@ class OtherReaders:
                 files=seen.times if self._is_kept else (),
                 arrived_at=max(row.arrived_at for row in rows),
                 judged_at=max(self._judged.get(row.id, 0.0) for row in rows),
-                is_mapped=not self._mapped.isdisjoint(seen.identities),
+                is_mapped=not self.mapped.isdisjoint(seen.identities),
                 is_leased=any(row.id in self._leased for row in rows),
             )
             reads[place] = self._with_own(found, rows)
@@ -165,7 +165,8 @@ class OtherReaders:
         return self._registry.reads.judged()
 
     @cached_property
-    def _mapped(self) -> set[tuple[int, int]]:
+    def mapped(self) -> set[tuple[int, int]]:
+        """Device and inode of the files that processes had mapped when that was first asked."""
         return open_files.mapped()
 
     @cached_property

@@ -30,7 +30,7 @@ def users_of_any(wanted: Set[tuple[int, int]]) -> list[str]:
     """Return the processes that have a file open or mapped whose device and inode are among these; see `users_of`."""
     if not wanted:
         return []
-    return [f"{_command(pid)} (pid {pid})" for pid in _pids() if any(file in wanted for file in _files(pid, set()))]
+    return [f"{_command(pid)} (pid {pid})" for pid in _pids() if any(file in wanted for file in _files(pid))]
 
 
 def identities(paths: Iterable[Path | str]) -> set[tuple[int, int]]:
@@ -48,8 +48,15 @@ def opened() -> set[tuple[int, int]]:
 
     With the limits of `users_of`.
     """
-    known = set[_Mapped]()
-    return {file for pid in _pids() for file in _files(pid, known)}
+    return descriptors() | mapped()
+
+
+def descriptors() -> set[tuple[int, int]]:
+    """Return device and inode of every file that any process has a descriptor of, this one included.
+
+    With the limits of `users_of`.
+    """
+    return {file for pid in _pids() for file in _described_files(pid)}
 
 
 def mapped() -> set[tuple[int, int]]:
@@ -93,15 +100,16 @@ def _written_files(pid: str) -> Iterator[tuple[int, int]]:
                     yield found.st_dev, found.st_ino
 
 
-def _files(pid: str, known: set[_Mapped]) -> Iterator[tuple[int, int]]:
-    """Yield device and inode of a process's open or mapped files; nothing if it is gone or another user's.
+def _files(pid: str) -> Iterator[tuple[int, int]]:
+    """Yield device and inode of a process's open or mapped files; nothing if it is gone or another user's."""
+    yield from _described_files(pid)
+    yield from _mapped_files(pid, set())
 
-    See `_mapped_files`.
-    """
+
+def _described_files(pid: str) -> Iterator[tuple[int, int]]:
     with contextlib.suppress(OSError), os.scandir(_PROC / pid / "fd") as entries:
         for entry in entries:
             yield from _at(entry.path)
-    yield from _mapped_files(pid, known)
 
 
 def _mapped_files(pid: str, known: set[_Mapped]) -> Iterator[tuple[int, int]]:

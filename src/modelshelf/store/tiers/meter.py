@@ -314,7 +314,8 @@ def _parse(name: str, kept: object) -> Subtotal:
     subtotal = Subtotal(allocated_bytes=size_of(allocated), linked=list(list_of(linked, _linked)))
     subtotal.apparent = {kind: size_of(count) for kind, count in object_of(apparent).items() if kind in BREAKDOWN}
     mtimes = object_of(folders, name)
-    subtotal.folders = dict(zip(FilePath.each(list(mtimes)), sizes_of(list(mtimes.values())), strict=True))
+    FilePath.check(list(mtimes))
+    subtotal.folders = dict(zip(mtimes, sizes_of(list(mtimes.values())), strict=True))
     return subtotal
 
 
