@@ -17,7 +17,6 @@ from typing import Self, TypeGuard
 
 from modelshelf.errors import BadInput
 
-REPO_TYPES = ("model", "dataset", "space", "kernel")
 COMMIT_HASH = re.compile(r"[0-9a-f]{40}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 _DIGEST = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
@@ -120,18 +119,19 @@ class RepoId(str):
     __slots__ = ()
 
     def __new__(cls, text: object) -> Self:
-        if not isinstance(text, str) or not _is_repo_id(text):
+        if not isinstance(text, str) or not is_repo_id(text):
             hint = "A repository id looks like Qwen/Qwen2.5-3B-Instruct."
             if match := _ADDRESS.fullmatch(f"{text}"):
                 file = f". Its file goes into allow_patterns: {match[2]}" if match[2] else ""
                 hint = f"Leave out the address: {match[1]}{file}"
-            elif (repo_id := f"{text}".partition(":")[0]) != text and _is_repo_id(repo_id):
+            elif (repo_id := f"{text}".partition(":")[0]) != text and is_repo_id(repo_id):
                 hint = f"Leave out what is behind the colon: {repo_id}. Patterns of files, such as *Q4_K_M*, choose."
             raise BadInput(f"{text!r:.200} is not a repository id.", hint=hint, hf_path=_shown(text))
         return super().__new__(cls, text)
 
 
-def _is_repo_id(text: str) -> bool:
+def is_repo_id(text: str) -> bool:
+    """Return whether a text is the id of a repository."""
     return len(text) <= _MAX_ID_CHARS and _has_form(text)
 
 
@@ -359,41 +359,6 @@ def _check_base(path: str) -> str:
             cache_path=path,
         )
     return str(pure)
-
-
-def repo_folder_name(repo_id: RepoId, repo_type: str = "model") -> str:
-    """Return the cache folder of a repository.
-
-    >>> repo_folder_name(RepoId("Qwen/Qwen2.5-3B-Instruct")), repo_folder_name(RepoId("gpt2"))
-    ('models--Qwen--Qwen2.5-3B-Instruct', 'models--gpt2')
-    """
-    return "--".join([f"{repo_type}s", *repo_id.split("/")])
-
-
-@lru_cache(maxsize=2**13)
-def parse_repo_folder(name: str) -> tuple[str, RepoId] | None:
-    """Return the repository type and id of a cache folder; None if it isn't one, or has an invalid id.
-
-    A look at a library asks several times for each of its folders.
-
-    >>> parse_repo_folder("models--org--a"), parse_repo_folder("models--gpt2"), parse_repo_folder("models--org--a--b")
-    (('model', 'org/a'), ('model', 'gpt2'), None)
-    """
-    if not looks_like_repo(name):
-        return None
-    kind, _, rest = name.partition("--")
-    repo_id = rest.replace("--", "/")
-    return (kind[:-1], RepoId(repo_id)) if _is_repo_id(repo_id) else None
-
-
-def looks_like_repo(name: str) -> bool:
-    """Return whether a folder is named as huggingface_hub names a repository's, for any id.
-
-    >>> looks_like_repo("models--org--a--b"), looks_like_repo("models"), looks_like_repo("blobs")
-    (True, False, False)
-    """
-    kind, _, rest = name.partition("--")
-    return bool(rest) and kind[-1:] == "s" and kind[:-1] in REPO_TYPES
 
 
 def is_digest(name: str) -> bool:

@@ -20,8 +20,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qs, unquote
 
-from modelshelf.domain.names import FilePath, RefName, RepoId, parse_repo_folder
+from modelshelf.domain.names import FilePath, RefName, RepoId
 from modelshelf.domain.patterns import FilePattern, Selection, escape
+from modelshelf.domain.repo_folders import parse_repo_folder
 from modelshelf.errors import BadInput
 
 _FORMS = (

@@ -7,7 +7,7 @@ import shlex
 from dataclasses import dataclass
 
 from modelshelf.domain.made_up_commits import is_made_up
-from modelshelf.domain.names import parse_repo_folder
+from modelshelf.domain.repo_folders import parse_repo_folder
 
 
 class Fault(enum.StrEnum):

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import PurePosixPath
 
 from modelshelf.domain import view_images, view_tools
-from modelshelf.domain.names import FilePath, ModelName, repo_folder_name
+from modelshelf.domain.names import FilePath, ModelName
+from modelshelf.domain.repo_folders import repo_folder_name
 from modelshelf.domain.view_kinds import BY_REPOSITORY, ViewKind
 from modelshelf.domain.view_ollama import ollama
 from modelshelf.domain.views import Entry, Holding, Link, Text, ViewFile, ViewModel

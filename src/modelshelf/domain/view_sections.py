@@ -9,7 +9,8 @@ import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from modelshelf.domain.names import RepoId, repo_folder_name
+from modelshelf.domain.names import RepoId
+from modelshelf.domain.repo_folders import repo_folder_name
 from modelshelf.domain.view_plans import folders_of
 from modelshelf.domain.views import OWN, Made, View
 from modelshelf.errors import BadInput

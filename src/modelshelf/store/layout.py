@@ -44,7 +44,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from modelshelf.domain.names import CommitHash, Digest, ModelName, RefName, RepoId, repo_folder_name
+from modelshelf.domain.names import CommitHash, Digest, ModelName, RefName, RepoId
+from modelshelf.domain.repo_folders import repo_folder_name
 
 SHARED_MARKER = ".huggingface-shared-blobs"
 """The file that makes a folder a shared blob store of huggingface_hub."""

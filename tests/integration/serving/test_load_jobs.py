@@ -41,7 +41,7 @@ def loads(made: Served) -> list[Any]:
 
 def test_a_request_that_loads_a_model_makes_a_job(home: Home, hub: FakeHub) -> None:
     """The start of an engine for a request is a job with its phase and reason, and done once the engine answers."""
-    with served(home, hub, "--start-s", "1") as made, asked(made, "one", stream=True) as answer:
+    with served(home, hub, "--start-s", "4") as made, asked(made, "one", stream=True) as answer:
         during = wait_until(lambda: (found := loads(made)) and found[0]["phase"] and found[0], "the job of the load")
         answer.read()
         after = wait_until(lambda: (job := loads(made)[0])["finished_at"] and job, "its end")

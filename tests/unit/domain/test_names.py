@@ -13,7 +13,7 @@ from huggingface_hub.utils._validators import validate_repo_id
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from modelshelf.domain import names
+from modelshelf.domain import names, repo_folders
 from modelshelf.errors import BadInput
 
 REPO_IDS = st.from_regex(r"(?:[A-Za-z0-9._-]{1,8}/)?[A-Za-z0-9._-]{1,12}(?:\.git)?", fullmatch=True)
@@ -71,16 +71,16 @@ def test_the_file_of_an_address_has_its_place() -> None:
     assert caught.value.hint == "Leave out the address: org/name. Its file goes into allow_patterns: sub/m.gguf"
 
 
-@given(GOOD_IDS, st.sampled_from(names.REPO_TYPES))
+@given(GOOD_IDS, st.sampled_from(repo_folders.REPO_TYPES))
 def test_a_folder_is_named_as_huggingface_hub_names_it(repo_id: str, repo_type: str) -> None:
     """huggingface_hub computes the same folder name for every type of repository."""
-    assert names.repo_folder_name(repo_id, repo_type) == hub_folder_name(repo_id=repo_id, repo_type=repo_type)
+    assert repo_folders.repo_folder_name(repo_id, repo_type) == hub_folder_name(repo_id=repo_id, repo_type=repo_type)
 
 
-@given(GOOD_IDS, st.sampled_from(names.REPO_TYPES))
+@given(GOOD_IDS, st.sampled_from(repo_folders.REPO_TYPES))
 def test_a_folder_tells_its_type_and_id(repo_id: str, repo_type: str) -> None:
     """The repository's type and id are read back from its folder's name."""
-    assert names.parse_repo_folder(names.repo_folder_name(repo_id, repo_type)) == (repo_type, repo_id)
+    assert repo_folders.parse_repo_folder(repo_folders.repo_folder_name(repo_id, repo_type)) == (repo_type, repo_id)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_a_folder_tells_its_type_and_id(repo_id: str, repo_type: str) -> None:
 )
 def test_a_folder_of_a_cache_is_told_from_others(folder: str, meaning: tuple[str, str] | None) -> None:
     """A folder that isn't a repository's, or has an invalid id, gives None."""
-    assert names.parse_repo_folder(folder) == meaning
+    assert repo_folders.parse_repo_folder(folder) == meaning
 
 
 @pytest.mark.parametrize(

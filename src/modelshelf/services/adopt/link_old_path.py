@@ -14,9 +14,10 @@ from pathlib import Path
 
 from modelshelf.domain.adopt import AdoptMode, AdoptPlan, Leftover, Order
 from modelshelf.domain.adopt_inventory import FoundThing
-from modelshelf.domain.names import BasePath, parse_repo_folder
+from modelshelf.domain.names import BasePath
 from modelshelf.domain.outside import object_of
 from modelshelf.domain.ports import Clock
+from modelshelf.domain.repo_folders import parse_repo_folder
 from modelshelf.domain.tiers import CUSTOM
 from modelshelf.errors import BadInput, Conflict, Denied, NotFound
 from modelshelf.services.adopt.import_models import ModelImporter

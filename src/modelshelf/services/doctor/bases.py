@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelshelf.domain.doctor_bases import BaseFacts, Sized
-from modelshelf.domain.names import BasePath, CommitHash, RepoId, parse_repo_folder
+from modelshelf.domain.names import BasePath, CommitHash, RepoId
+from modelshelf.domain.repo_folders import parse_repo_folder
 from modelshelf.domain.tiers import CUSTOM, Tier, Tiers
 from modelshelf.domain.verify_report import Fault, Finding
 from modelshelf.errors import ShelfError

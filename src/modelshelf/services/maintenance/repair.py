@@ -18,9 +18,10 @@ from pathlib import Path
 
 from modelshelf.domain.jobs import REPAIRING
 from modelshelf.domain.models import FileEntry, ModelRow, may_be_short
-from modelshelf.domain.names import CommitHash, Digest, RepoId, parse_repo_folder
+from modelshelf.domain.names import CommitHash, Digest, RepoId
 from modelshelf.domain.plans import BlobNeed, PullPlan
 from modelshelf.domain.ports import Clock, Hub, Progress
+from modelshelf.domain.repo_folders import parse_repo_folder
 from modelshelf.domain.tiers import Tier
 from modelshelf.domain.verify_report import DAMAGE, Fault, Finding
 from modelshelf.errors import Conflict, Corrupt, OutOfSpace, ShelfError

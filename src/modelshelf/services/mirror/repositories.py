@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelshelf.domain.models import FileEntry
-from modelshelf.domain.names import COMMIT_HASH, CommitHash, RefName, RepoId, is_own_ref, parse_repo_folder
+from modelshelf.domain.names import COMMIT_HASH, CommitHash, RefName, RepoId, is_own_ref
+from modelshelf.domain.repo_folders import parse_repo_folder
 from modelshelf.errors import BadInput, NotFound, ShelfError, Unavailable
 from modelshelf.store.layout import Base, Repo
 from modelshelf.store.probe import is_file, is_folder, is_link

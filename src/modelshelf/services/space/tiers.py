@@ -11,7 +11,8 @@ from pathlib import Path
 from modelshelf.domain.file_system_limits import check_entries, check_names, check_sizes, entries_of
 from modelshelf.domain.jobs import ReservedRow
 from modelshelf.domain.models import FileEntry
-from modelshelf.domain.names import RepoId, repo_folder_name
+from modelshelf.domain.names import RepoId
+from modelshelf.domain.repo_folders import repo_folder_name
 from modelshelf.domain.tiers import BREAKDOWN, CUSTOM, Room, Tier, Tiers, TierStatus, Usage
 from modelshelf.errors import BadInput, Denied
 from modelshelf.registry.fast_read import keeps_nothing

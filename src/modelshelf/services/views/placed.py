@@ -11,7 +11,8 @@ from modelshelf.domain.gguf import GgufHeader
 from modelshelf.domain.listing import EVERYTHING
 from modelshelf.domain.model_config import config_of
 from modelshelf.domain.models import FileEntry, Model, State
-from modelshelf.domain.names import ModelName, RepoId, ViewRoot, repo_folder_name
+from modelshelf.domain.names import ModelName, RepoId, ViewRoot
+from modelshelf.domain.repo_folders import repo_folder_name
 from modelshelf.domain.view_images import part_of
 from modelshelf.domain.view_kinds import ViewKind
 from modelshelf.domain.view_layouts import holding_of

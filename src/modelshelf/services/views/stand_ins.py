@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from modelshelf.domain.names import ModelName, RepoId, ViewRoot, repo_folder_name
+from modelshelf.domain.names import ModelName, RepoId, ViewRoot
+from modelshelf.domain.repo_folders import repo_folder_name
 from modelshelf.domain.view_kinds import ViewKind
 from modelshelf.domain.view_plans import claim, take_over
 from modelshelf.domain.views import Entry, Link, SourceFile

@@ -17,16 +17,8 @@ from pathlib import Path
 from modelshelf.domain.adopt_inventory import FoundFile, FoundModel, FoundThing, Inventory, Origin
 from modelshelf.domain.file_kinds import is_pointer, is_weights
 from modelshelf.domain.models import FileEntry
-from modelshelf.domain.names import (
-    CLUTTER,
-    COMMIT_HASH,
-    CommitHash,
-    FilePath,
-    RepoId,
-    is_own_ref,
-    looks_like_repo,
-    parse_repo_folder,
-)
+from modelshelf.domain.names import CLUTTER, COMMIT_HASH, CommitHash, FilePath, RepoId, is_own_ref
+from modelshelf.domain.repo_folders import looks_like_repo, parse_repo_folder
 from modelshelf.errors import BadInput
 from modelshelf.store.adopt import other_tools
 from modelshelf.store.adopt.foreign import folders, is_plain

@@ -16,8 +16,9 @@ from pathlib import Path
 
 from modelshelf.domain.freed import Freed
 from modelshelf.domain.gc import DedupePlan, Group
-from modelshelf.domain.names import Digest, is_digest, parse_repo_folder
+from modelshelf.domain.names import Digest, is_digest
 from modelshelf.domain.ports import Progress
+from modelshelf.domain.repo_folders import parse_repo_folder
 from modelshelf.errors import Denied
 from modelshelf.store.blobs import extents, link_or_clone
 from modelshelf.store.blobs.partial import RunningDigest

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelshelf.domain.models import FileEntry
-from modelshelf.domain.names import CommitHash, Digest, RefName, RepoId, is_digest, parse_repo_folder
+from modelshelf.domain.names import CommitHash, Digest, RefName, RepoId, is_digest
+from modelshelf.domain.repo_folders import parse_repo_folder
 from modelshelf.domain.verify_report import Fault, Finding
 from modelshelf.errors import BadInput
 from modelshelf.store.layout import Base, Repo

@@ -9,17 +9,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from modelshelf.domain.models import FileEntry
-from modelshelf.domain.names import (
-    CLUTTER,
-    COMMIT_HASH,
-    CommitHash,
-    Digest,
-    RefName,
-    RepoId,
-    is_digest,
-    looks_like_repo,
-    parse_repo_folder,
-)
+from modelshelf.domain.names import CLUTTER, COMMIT_HASH, CommitHash, Digest, RefName, RepoId, is_digest
+from modelshelf.domain.repo_folders import looks_like_repo, parse_repo_folder
 from modelshelf.errors import BadInput
 from modelshelf.store import fs
 from modelshelf.store.layout import Base, Repo

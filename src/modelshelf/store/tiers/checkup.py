@@ -7,7 +7,7 @@ import os
 import stat
 from pathlib import Path
 
-from modelshelf.domain.names import parse_repo_folder
+from modelshelf.domain.repo_folders import parse_repo_folder
 from modelshelf.store import fs
 from modelshelf.store.layout import Base, Repo
 from modelshelf.store.repos import scan

@@ -22,8 +22,9 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 
-from modelshelf.domain.names import FilePath, is_digest, looks_like_repo
+from modelshelf.domain.names import FilePath, is_digest
 from modelshelf.domain.outside import int_of, list_of, object_of, sequence_of, size_of, sizes_of
+from modelshelf.domain.repo_folders import looks_like_repo
 from modelshelf.domain.tiers import BREAKDOWN, Usage
 from modelshelf.errors import BadInput, ShelfError
 from modelshelf.store import fs

@@ -14,7 +14,8 @@ from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
-from modelshelf.domain.names import RepoId, repo_folder_name
+from modelshelf.domain.names import RepoId
+from modelshelf.domain.repo_folders import repo_folder_name
 from modelshelf.domain.view_plans import Making, ViewPlan, folders_of
 from modelshelf.domain.views import NOTHING, OTHER, Link, View, text_mark
 from modelshelf.errors import BadInput, Denied, ShelfError
