@@ -9,7 +9,6 @@ from typing import Any
 from modelshelf.cli import output
 from modelshelf.cli.ask import ask, is_answered, yes_or_no
 from modelshelf.cli.bars import job_progress
-from modelshelf.domain.adopt import NOT_TAKEN
 from modelshelf.domain.jobs import JobKind
 from modelshelf.units import format_size
 
@@ -39,6 +38,8 @@ def adopt_all(to: str, *, yes: bool, dry_run: bool, as_json: bool) -> None:
 
 
 def _anything(view: Mapping[str, Any]) -> bool:
+    from modelshelf.domain.adopt import NOT_TAKEN
+
     return any(model["action"] not in NOT_TAKEN for place in view["places"] for model in place["models"])
 
 
@@ -69,6 +70,8 @@ def _goes(place: Mapping[str, Any]) -> str:
         return "stays"
     if place["mode"] == "leave":
         return "registered where it is"
+    from modelshelf.domain.adopt import NOT_TAKEN
+
     counts: dict[str, int] = {}
     for model in place["models"]:
         stays = "is in the library" if model["action"] == "none" else "stays"

@@ -426,3 +426,9 @@ def test_what_others_delete_while_we_walk_is_not_counted(tmp_path: Path) -> None
 
     assert found == meter.measure(base)
     assert found.breakdown["orphans"] == 0
+
+
+def test_a_hub_that_is_gone_is_unchanged_in_nothing(tmp_path: Path) -> None:
+    """If `hub` can't be opened any more, nothing in it counts as it was kept."""
+    with meter._opened(str(tmp_path / "gone")) as at, pytest.raises(OSError, match="descriptor"):
+        os.lstat("models--org--name", dir_fd=at)

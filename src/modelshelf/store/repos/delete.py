@@ -25,6 +25,7 @@ from modelshelf.store.probe import is_link, is_there
 from modelshelf.store.repos import scan
 from modelshelf.store.repos.names import RepoNames, SnapshotFile
 
+_IS_LINK = os.DirEntry.is_symlink
 _LOCKS_AT_ONCE = 200
 """Each lock is an open file, and a process has about 1,000."""
 
@@ -231,12 +232,13 @@ def only_snapshot(repo: Repo, commit_hash: CommitHash, listing: Listing | None =
         listing: What was seen of it already.
     """
     listing = listing or Listing()
-    entries = (*listing.readable(str(repo.path)), *listing.readable(str(repo.snapshots)))
-    if is_link(repo.path) or any(entry.is_symlink() for entry in entries):
+    commits = listing.readable(repo.folders.snapshots)
+    is_linked = os.path.islink(repo.folder)  # noqa: PTH114 - one of many
+    if is_linked or any(map(_IS_LINK, (*listing.readable(repo.folder), *commits))):
         return None
-    if scan.snapshots(repo, listing) != [commit_hash] or ownership.why_not_changeable(repo, listing):
+    if [entry.name for entry in commits] != [commit_hash] or ownership.why_not_changeable(repo, listing):
         return None
-    found = [entry.stat(follow_symlinks=False) for entry in listing.readable(str(repo.blobs))]
+    found = [entry.stat(follow_symlinks=False) for entry in listing.readable(repo.folders.blobs)]
     if any(blob.st_nlink != 1 or not stat.S_ISREG(blob.st_mode) for blob in found):
         return None
     return OnlySnapshot(sum(blob.st_size for blob in found), frozenset((blob.st_dev, blob.st_ino) for blob in found))

@@ -175,17 +175,18 @@ class _Walk:
         rest = Subtotal()
         before_ns = time.time_ns() - _SETTLED_NS
         _add_folder(rest, hub, "other")
-        for entry in self._entries(hub):
-            is_folder = entry.is_dir(follow_symlinks=False)
-            if is_folder and looks_like_repo(entry.name):
-                old, is_coming = self._kept.get(entry.name), entry.name in self._unfinished
-                is_as_kept = old is not None and self._is_unchanged(hub, old)
-                subtotal = old if old is not None and is_as_kept else self.repo(entry.path, is_coming)
-                if is_as_kept or (subtotal.settled(before_ns) and not is_coming):
-                    self.fresh[entry.name] = subtotal
-                yield subtotal
-            else:
-                self._add(rest, [entry], "shared" if is_folder and entry.name == "blobs" else "other")
+        with _opened(hub) as at:
+            for entry in self._entries(hub):
+                is_folder = entry.is_dir(follow_symlinks=False)
+                if is_folder and looks_like_repo(entry.name):
+                    old, is_coming = self._kept.get(entry.name), entry.name in self._unfinished
+                    is_as_kept = old is not None and self._is_unchanged(hub, at, old)
+                    subtotal = old if old is not None and is_as_kept else self.repo(entry.path, is_coming)
+                    if is_as_kept or (subtotal.settled(before_ns) and not is_coming):
+                        self.fresh[entry.name] = subtotal
+                    yield subtotal
+                else:
+                    self._add(rest, [entry], "shared" if is_folder and entry.name == "blobs" else "other")
         yield rest
 
     def repo(self, path: str, is_coming: bool = False) -> Subtotal:
@@ -226,19 +227,30 @@ class _Walk:
                     subtotal.hole_bytes += max(0, found.st_size - found.st_blocks * 512)
         subtotal.add(files, kind)
 
-    def _is_unchanged(self, hub: str, kept: Subtotal) -> bool:
-        status = os.lstat if self._listing is None else self._status
+    def _is_unchanged(self, hub: str, at: int, kept: Subtotal) -> bool:
         try:
             for folder, mtime_ns in kept.folders.items():
-                if status(f"{hub}/{folder}").st_mtime_ns != mtime_ns:
+                entry = self._listing.folder(f"{hub}/{folder}") if self._listing is not None else None
+                found = os.lstat(folder, dir_fd=at) if entry is None else entry.stat(follow_symlinks=False)
+                if found.st_mtime_ns != mtime_ns:
                     return False
         except OSError:
             return False
         return True
 
-    def _status(self, folder: str) -> os.stat_result:
-        entry = self._listing.folder(folder) if self._listing is not None else None
-        return entry.stat(follow_symlinks=False) if entry is not None else os.lstat(folder)
+
+@contextlib.contextmanager
+def _opened(folder: str) -> Iterator[int]:
+    """Give a descriptor of a folder, from which what is below is found faster than by whole paths; -1 without one."""
+    try:
+        at = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+    except OSError:
+        yield -1
+        return
+    try:
+        yield at
+    finally:
+        os.close(at)
 
 
 def _with_status(entries: list[os.DirEntry[str]]) -> list[tuple[os.DirEntry[str], os.stat_result]]:
