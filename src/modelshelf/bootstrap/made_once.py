@@ -29,7 +29,7 @@ class made_once(Generic[_T]):  # noqa: N801 - it is written above a method, as p
     def __get__(self, whole: object, owner: type) -> _T: ...
 
     def __get__(self, whole: object | None, owner: type) -> Self | _T:
-        """Return the part, made now if nobody asked for it before."""
+        """Return the part; the first caller makes it."""
         if whole is None:
             return self
         with _MAKING:

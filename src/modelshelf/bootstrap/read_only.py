@@ -179,7 +179,7 @@ def _reader(settings: Settings) -> Reader:
 
 
 def is_new(settings: Settings) -> bool:
-    """Return whether there is no library yet.
+    """Return whether the library doesn't exist yet.
 
     Raises:
         Conflict: This user has another one, and no setting names the new one.

@@ -100,7 +100,7 @@ class _Going:
         for name, folder in () if files else self.bereft():
             back = f"To give the program its files back first: shelf adopt --unlink {shlex.quote(folder)}"
             raise BadInput(
-                f"{folder} has {name} by links alone, which would go, and nobody can be asked.",
+                f"{folder} has {name} only as links, which this would delete, and there is no terminal to ask on.",
                 hint=f"{back}. To remove it all the same: shelf rm {name} --yes",
             )
 

@@ -156,7 +156,7 @@ def _strays(base: BaseFacts) -> Diagnosis:
     command = DOCTOR_FIX if is_repaired else f"shelf adopt {shlex.quote(str(path))} --move"
     size_bytes = sum(stray.size_bytes for stray in base.strays)
     if is_repaired and base.busy:
-        detail = f"{detail} {base.busy} Once nobody has for a minute, shelf doctor --fix takes in what is there."
+        detail = f"{detail} {base.busy} shelf doctor --fix takes in what is there a minute after the last write."
         return Diagnosis(_INFO, "layout", detail, "", first, size_bytes)
     return Diagnosis(_WARNING, "layout", detail, command, first, size_bytes, FIX_STRAYS if is_repaired else "")
 

@@ -259,7 +259,7 @@ def test_a_stray_that_is_being_written_is_not_promised_to_be_fixed(home: Home, m
 
     assert (stray["severity"], stray["command"], stray["fixable"]) == ("info", "", False)
     assert stray["detail"].endswith(
-        "was written a moment ago. Once nobody has for a minute, shelf doctor --fix takes in what is there."
+        "was written a moment ago. shelf doctor --fix takes in what is there a minute after the last write."
     )
 
 

@@ -265,9 +265,8 @@ def test_what_ctrl_c_left_is_not_copied_again(home: Home, shelf: Shelf) -> None:
     assert violations(shelf) == []
 
 
-@pytest.mark.parametrize("stop", ["cancel", "ctrl-c"])
-def test_a_move_that_is_stopped_in_a_blob_goes_on_in_it(home: Home, shelf: Shelf, stop: str) -> None:
-    """A stopped move resumes inside a blob: only the rest is reserved and copied."""
+def stop_in_a_blob(shelf: Shelf, stop: str) -> None:
+    """Begin to move the model to the secondary, and stop amid a blob by Ctrl-C or by cancelling the job."""
     progress = Hooked(lambda: None)
 
     def end() -> None:
@@ -278,6 +277,12 @@ def test_a_move_that_is_stopped_in_a_blob_goes_on_in_it(home: Home, shelf: Shelf
     progress._hook = end
     with pytest.raises((Cancelled, KeyboardInterrupt)):
         move_with(shelf, progress, "m", "secondary")
+
+
+@pytest.mark.parametrize("stop", ["cancel", "ctrl-c"])
+def test_a_move_that_is_stopped_in_a_blob_goes_on_in_it(home: Home, shelf: Shelf, stop: str) -> None:
+    """A stopped move resumes inside a blob: only the rest is reserved and copied."""
+    stop_in_a_blob(shelf, stop)
 
     assert tree(shelf.path("m")) == FILES
     assert not repo(home.secondary).blob(DIGEST).exists()
@@ -294,16 +299,7 @@ def test_a_removed_model_does_not_come_back_from_a_stopped_move(
     home: Home, shelf: Shelf, stop: str, delete_files: bool
 ) -> None:
     """What a stopped move left on the other tier goes with the model: its sidecar, and with the files its bytes."""
-    progress = Hooked(lambda: None)
-
-    def end() -> None:
-        if stop == "ctrl-c":
-            raise KeyboardInterrupt
-        progress.stop()
-
-    progress._hook = end
-    with pytest.raises((Cancelled, KeyboardInterrupt)):
-        move_with(shelf, progress, "m", "secondary")
+    stop_in_a_blob(shelf, stop)
     if stop == "ctrl-c":
         assert shelf.model("m").detail.startswith("Its move waits for its turn, or for a server; shelf move goes on")
     assert Base(home.secondary).sidecar("m").exists()

@@ -101,7 +101,7 @@ def test_a_good_base_is_one_line() -> None:
         (
             {"strays": (Sized("/mnt/z/my models/models--a", 5),), "busy": "x was written a moment ago."},
             "info",
-            "x was written a moment ago. Once nobody has for a minute, shelf doctor --fix takes in what is there.",
+            "x was written a moment ago. shelf doctor --fix takes in what is there a minute after the last write.",
             "",
         ),
         (
